@@ -9,7 +9,12 @@ export class Fault extends Error {
   readonly details: Record<string, unknown>
   readonly headers: Record<string, string>
 
-  constructor(status: number, code: string, message: string, options: { details?: Record<string, unknown>; headers?: Record<string, string>; cause?: unknown } = {}) {
+  constructor(
+    status: number,
+    code: string,
+    message: string,
+    options: { details?: Record<string, unknown>; headers?: Record<string, string>; cause?: unknown } = {},
+  ) {
     super(message, { cause: options.cause })
     this.name = code
     this.status = status
@@ -24,18 +29,28 @@ export class Fault extends Error {
   }
 }
 
-export const badRequest = (message: string, code = 'BadRequest', details?: Record<string, unknown>) => new Fault(400, code, message, { details })
+export const badRequest = (message: string, code = 'BadRequest', details?: Record<string, unknown>) =>
+  new Fault(400, code, message, { details })
 export const unauthorized = (message = 'The request you have made requires authentication.') => new Fault(401, 'Unauthorized', message)
-export const forbidden = (message: string, code = 'Forbidden', details?: Record<string, unknown>) => new Fault(403, code, message, { details })
+export const forbidden = (message: string, code = 'Forbidden', details?: Record<string, unknown>) =>
+  new Fault(403, code, message, { details })
 export const notFound = (message: string, code = 'NotFound') => new Fault(404, code, message)
-export const conflict = (message: string, code = 'Conflict', details?: Record<string, unknown>) => new Fault(409, code, message, { details })
+export const conflict = (message: string, code = 'Conflict', details?: Record<string, unknown>) =>
+  new Fault(409, code, message, { details })
 /** Something below us (libvirt, Open vSwitch, the disk, another service) does not do its part; the message names it and says what to check. */
 export const unavailable = (message: string, code = 'ServiceUnavailable', cause?: unknown) => new Fault(503, code, message, { cause })
 
 /** A JSON picture of any error, for the saga log, the bus and the logs. */
-export function describe(error: unknown): { name: string; status: number; code: string; message: string; details: Record<string, unknown> } {
+export function describe(error: unknown): {
+  name: string
+  status: number
+  code: string
+  message: string
+  details: Record<string, unknown>
+} {
   if (error instanceof Fault) return error.toJSON()
-  if (error instanceof Error) return { name: error.name, status: 500, code: (error as NodeJS.ErrnoException).code ?? 'Internal', message: error.message, details: {} }
+  if (error instanceof Error)
+    return { name: error.name, status: 500, code: (error as NodeJS.ErrnoException).code ?? 'Internal', message: error.message, details: {} }
   return { name: 'Error', status: 500, code: 'Internal', message: String(error), details: {} }
 }
 

@@ -35,9 +35,26 @@ export class ExecError extends Fault {
 }
 
 const PACKAGE_OF: Record<string, string> = {
-  'qemu-img': 'qemu-utils', 'ovs-vsctl': 'openvswitch-switch', 'ovs-ofctl': 'openvswitch-switch', 'ovs-appctl': 'openvswitch-switch', dnsmasq: 'dnsmasq-base',
-  haproxy: 'haproxy', tgtadm: 'tgt', tgtd: 'tgt', lvcreate: 'lvm2', lvs: 'lvm2', vgs: 'lvm2', 'iptables-restore': 'iptables', 'iptables-save': 'iptables',
-  genisoimage: 'genisoimage', ip: 'iproute2', ethtool: 'ethtool', conntrack: 'conntrack', libvirtd: 'libvirt-daemon-system', virtlogd: 'libvirt-daemon-system', tc: 'iproute2',
+  'qemu-img': 'qemu-utils',
+  'ovs-vsctl': 'openvswitch-switch',
+  'ovs-ofctl': 'openvswitch-switch',
+  'ovs-appctl': 'openvswitch-switch',
+  dnsmasq: 'dnsmasq-base',
+  haproxy: 'haproxy',
+  tgtadm: 'tgt',
+  tgtd: 'tgt',
+  lvcreate: 'lvm2',
+  lvs: 'lvm2',
+  vgs: 'lvm2',
+  'iptables-restore': 'iptables',
+  'iptables-save': 'iptables',
+  genisoimage: 'genisoimage',
+  ip: 'iproute2',
+  ethtool: 'ethtool',
+  conntrack: 'conntrack',
+  libvirtd: 'libvirt-daemon-system',
+  virtlogd: 'libvirt-daemon-system',
+  tc: 'iproute2',
 }
 
 /**
@@ -46,11 +63,19 @@ const PACKAGE_OF: Record<string, string> = {
  */
 export function exec(program: string, args: string[], options: ExecOptions = {}): Promise<ExecResult> {
   const secret = new Set(options.secretArgs ?? [])
-  const shown = [...(options.netns ? ['ip', 'netns', 'exec', options.netns] : []), program, ...args.map((arg, i) => (secret.has(i) ? '***' : quote(arg)))].join(' ')
+  const shown = [
+    ...(options.netns ? ['ip', 'netns', 'exec', options.netns] : []),
+    program,
+    ...args.map((arg, i) => (secret.has(i) ? '***' : quote(arg))),
+  ].join(' ')
   const argv = options.netns ? ['ip', 'netns', 'exec', options.netns, program, ...args] : [program, ...args]
   const started = performance.now()
   return new Promise((resolve, reject) => {
-    const child = spawn(argv[0]!, argv.slice(1), { cwd: options.cwd, env: { ...process.env, LC_ALL: 'C', ...options.env }, stdio: ['pipe', 'pipe', 'pipe'] })
+    const child = spawn(argv[0]!, argv.slice(1), {
+      cwd: options.cwd,
+      env: { ...process.env, LC_ALL: 'C', ...options.env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    })
     const out: Buffer[] = []
     const err: Buffer[] = []
     let timedOut = false
@@ -63,7 +88,8 @@ export function exec(program: string, args: string[], options: ExecOptions = {})
     child.stdin.on('error', () => {}) // a program may exit without reading its input; its exit code tells
     child.on('error', (error: NodeJS.ErrnoException) => {
       clearTimeout(timer)
-      const hint = error.code === 'ENOENT' ? `not found; install the package ${PACKAGE_OF[program] ?? `that has ${program}`}` : error.message
+      const hint =
+        error.code === 'ENOENT' ? `not found; install the package ${PACKAGE_OF[program] ?? `that has ${program}`}` : error.message
       reject(new ExecError(shown, null, '', hint, error))
     })
     child.on('close', (code) => {
@@ -72,7 +98,8 @@ export function exec(program: string, args: string[], options: ExecOptions = {})
       const stderr = Buffer.concat(err).toString('utf8')
       noteCommand({ what: shown, ms: performance.now() - started, output: (stdout + stderr).trim() })
       if (timedOut) return reject(new ExecError(shown, null, stderr, `no end after ${options.timeoutMs ?? 60_000} ms; killed`))
-      if (!(options.ok ?? [0]).includes(code ?? -1)) return reject(new ExecError(shown, code, stderr, `exit ${code}: ${(stderr || stdout).trim().slice(-800)}`))
+      if (!(options.ok ?? [0]).includes(code ?? -1))
+        return reject(new ExecError(shown, code, stderr, `exit ${code}: ${(stderr || stdout).trim().slice(-800)}`))
       resolve({ stdout, stderr, code: code ?? -1 })
     })
     child.stdin.end(options.input)

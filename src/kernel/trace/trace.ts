@@ -17,6 +17,10 @@ export interface StepRecord {
   /** Kebab-case, as in docs/steps.md. */
   name: string
   service: string
+  /** The API request that caused it. */
+  requestId?: string
+  /** The saga it was part of: `create-server`. */
+  saga?: string
   /** ms since the epoch, with fractions. */
   startedAt: number
   ms: number

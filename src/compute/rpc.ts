@@ -1,0 +1,234 @@
+import { message } from '../kernel/bus/bus.ts'
+
+/** The typed messages between compute's control side and the agents on the hosts (src/host/compute). Sizes: MiB and GiB as the names say. */
+
+export const computeTopic = (host: string) => `compute.${host}`
+export const COMPUTE_CONTROL = 'compute.control'
+
+export interface FlavorSpec {
+  id: string
+  name: string
+  vcpus: number
+  ramMiB: number
+  rootGiB: number
+  ephemeralGiB: number
+  swapMiB: number
+  extraSpecs: Record<string, string>
+}
+
+export interface ImageSpec {
+  id: string
+  name: string
+  diskFormat: string
+  containerFormat: string
+  sizeBytes: number
+  /** md5, if the image service has one. */
+  checksum: string | null
+  hashAlgorithm: string | null
+  hashValue: string | null
+  minRamMiB: number
+  minDiskGiB: number
+  properties: Record<string, string>
+}
+
+/** All that a host must know of a server, made once on control; hosts ask nobody's database. */
+export interface InstanceSpec {
+  uuid: string
+  /** The row's number: instance-0000000N. */
+  number: number
+  /** instance-0000000N, as virsh shows it. */
+  domainName: string
+  displayName: string
+  hostname: string
+  projectId: string
+  userId: string
+  reservationId: string
+  launchIndex: number
+  availabilityZone: string
+  createdAt: string
+  flavor: FlavorSpec
+  /** Null when it boots from a volume. */
+  image: ImageSpec | null
+  keyPair: { name: string; publicKey: string; type: string } | null
+  /** base64, as the user sent it. */
+  userData: string | null
+  metadata: Record<string, string>
+  tags: string[]
+  configDrive: boolean
+  /** Personality files; contents in base64. */
+  files: { path: string; contents: string }[]
+  adminPass: string
+  securityGroups: string[]
+}
+
+/** A network card of a server as the network service describes it (Nova's network info). */
+export interface Vif {
+  portId: string
+  macAddress: string
+  network: { id: string; label: string; mtu: number; projectId: string }
+  subnets: {
+    id: string
+    cidr: string
+    ipVersion: 4 | 6
+    gateway: string | null
+    dns: string[]
+    routes: { destination: string; nexthop: string }[]
+    dhcp: boolean
+    addresses: string[]
+  }[]
+  vnicType: string
+  vifType: string
+  /** From binding:vif_details. */
+  details: { ovsHybridPlug: boolean; portFilter: boolean; bridgeName: string; datapathType: string }
+  /** tapXXXXXXXX-XX */
+  deviceName: string
+  active: boolean
+}
+
+/** A volume as libvirt reaches it. */
+export interface VolumeConnection {
+  volumeId: string
+  attachmentId: string
+  driver: 'iscsi' | 'file'
+  /** iscsi: `127.0.0.1:3260` */
+  portal: string
+  iqn: string
+  lun: number
+  auth: { username: string; password: string } | null
+  sizeGiB: number
+  readOnly: boolean
+  /** /dev/vdb */
+  device: string
+  bootIndex: number | null
+}
+
+export interface HostState {
+  host: string
+  hypervisorHostname: string
+  hypervisorType: string
+  hypervisorVersion: number
+  /** x86_64, i686, ... with hypervisor and vm mode, as image properties are compared. */
+  supportedInstances: [arch: string, hypervisor: string, mode: string][]
+  cpuModel: string
+  cpuFeatures: string[]
+  vcpus: number
+  memoryMiB: number
+  diskGiB: number
+  vcpusUsed: number
+  memoryMiBUsed: number
+  diskGiBUsed: number
+  freeDiskGiB: number
+  runningVms: number
+  /** Servers being built, resized, snapshotted, ...: I/O heavy. */
+  ioOps: number
+  hostIp: string
+  kvm: boolean
+  /** In words, when guests are emulated: why. */
+  notice: string | null
+  /** uuid → power state, of all domains that are ours. */
+  instances: Record<string, PowerState>
+  startedAt: string
+  version: string
+}
+
+export type PowerState = 'nostate' | 'running' | 'paused' | 'shutdown' | 'crashed' | 'suspended'
+
+export interface Claim {
+  claimId: string
+  vcpus: number
+  memoryMiB: number
+  diskGiB: number
+  /** What is left after it. */
+  free: { vcpus: number; memoryMiB: number; diskGiB: number }
+}
+
+type OfServer = { uuid: string }
+
+/** Control asks a host; every message may arrive twice. Messages that undo work from what is named here and look nothing up. */
+export const host = {
+  /** 16 */
+  receive: message<{ instance: InstanceSpec }, { host: string; hypervisor: string; receivedAt: string }>('receive'),
+  /** 17; throws Fault 409 ResourcesGone when they do not fit any more: the build goes to an alternate. */
+  claim: message<
+    { uuid: string; flavor: FlavorSpec; imageBacked: boolean; limits?: { memoryMiB?: number; vcpus?: number; diskGiB?: number } },
+    Claim
+  >('claim'),
+  unclaim: message<OfServer, void>('unclaim'),
+  /** 25 */
+  prepareDirectory: message<OfServer, { path: string }>('prepare-directory'),
+  removeDirectory: message<OfServer, void>('remove-directory'),
+  /** 26 */
+  fetchBase: message<
+    { image: ImageSpec },
+    { path: string; format: string; cached: boolean; bytes: number; virtualSizeBytes: number; sha: string }
+  >('fetch-base'),
+  /** 27 */
+  createOverlay: message<
+    { uuid: string; basePath: string; baseFormat: string },
+    { path: string; backingFile: string; virtualSizeBytes: number }
+  >('create-overlay'),
+  removeDisk: message<OfServer, void>('remove-disk'),
+  /** 28 */
+  resizeDisk: message<{ uuid: string; rootGiB: number }, { virtualSizeBytes: number; grown: boolean }>('resize-disk'),
+  /** 29 */
+  buildConfigDrive: message<{ instance: InstanceSpec; vifs: Vif[] }, { path: string | null; bytes: number }>('build-config-drive'),
+  removeConfigDrive: message<OfServer, void>('remove-config-drive'),
+  /** 30 */
+  injectFiles: message<{ instance: InstanceSpec; vifs: Vif[] }, { files: string[]; by: string }>('inject-files'),
+  /** 31 */
+  makeXml: message<{ instance: InstanceSpec; vifs: Vif[]; volumes: VolumeConnection[]; rescue?: boolean }, { xml: string }>('make-xml'),
+  /** 32 */
+  define: message<{ uuid: string; xml: string }, { domainName: string }>('define'),
+  undefine: message<OfServer, void>('undefine'),
+  /** 33 to 36, one message each; unplug takes all of one vif away. */
+  createBridge: message<{ uuid: string; vif: Vif }, { bridge: string }>('create-qbr'),
+  createVeth: message<{ uuid: string; vif: Vif }, { qvb: string; qvo: string; mtu: number }>('create-veth'),
+  joinBridge: message<{ uuid: string; vif: Vif }, { bridge: string; port: string }>('join-qbr'),
+  joinIntegration: message<{ uuid: string; vif: Vif }, { bridge: string; port: string }>('join-br-int'),
+  unplug: message<{ vifs: Vif[] }, void>('unplug'),
+  /** 37 */
+  start: message<OfServer, { powerState: PowerState; domainId: number; vncPort: number | null }>('start'),
+  destroy: message<OfServer, void>('destroy'),
+
+  powerState: message<OfServer, { powerState: PowerState; exists: boolean }>('power-state'),
+  stop: message<{ uuid: string; timeoutMs: number }, { clean: boolean }>('stop'),
+  reboot: message<{ uuid: string; hard: boolean }, { powerState: PowerState }>('reboot'),
+  pause: message<OfServer, void>('pause'),
+  unpause: message<OfServer, void>('unpause'),
+  suspend: message<OfServer, void>('suspend'),
+  resume: message<OfServer, void>('resume'),
+  /** Makes a flattened qcow2 of the running or stopped server's disk in a work file and streams it to the image service as `imageId`. */
+  snapshot: message<{ uuid: string; imageId: string; running: boolean }, { bytes: number }>('snapshot'),
+  discardSnapshot: message<{ uuid: string; imageId: string }, void>('discard-snapshot'),
+  /** Keeps the disk aside as disk.<name> and brings it back: rebuild, rescue and resize are undone with it. */
+  keepDisk: message<{ uuid: string; name: string }, { kept: boolean }>('keep-disk'),
+  restoreDisk: message<{ uuid: string; name: string }, void>('restore-disk'),
+  dropDisk: message<{ uuid: string; name: string }, void>('drop-disk'),
+  attachVolume: message<{ uuid: string; connection: VolumeConnection; live: boolean }, { device: string; address: string | null }>(
+    'attach-volume',
+  ),
+  detachVolume: message<{ uuid: string; connection: VolumeConnection; live: boolean }, void>('detach-volume'),
+  extendVolume: message<{ uuid: string; connection: VolumeConnection }, void>('extend-volume'),
+  attachInterface: message<{ uuid: string; vif: Vif; live: boolean }, void>('attach-interface'),
+  detachInterface: message<{ uuid: string; vif: Vif; live: boolean }, void>('detach-interface'),
+  setPassword: message<{ uuid: string; password: string }, void>('set-password'),
+  consoleLog: message<{ uuid: string; lines: number | null }, { output: string }>('console-log'),
+  /** Where on this host the console listens; the proxy connects there. */
+  console: message<{ uuid: string; kind: 'vnc' | 'serial' }, { host: string; port: number | null; path: string | null }>('console'),
+  diagnostics: message<OfServer, Record<string, unknown>>('diagnostics'),
+  domainXml: message<OfServer, { xml: string }>('domain-xml'),
+  screenshot: message<OfServer, { type: string; base64: string }>('screenshot'),
+  report: message<Record<string, never>, HostState>('report'),
+  /** All that belongs to Yun's compute on this host, by owner: for the leak oracle. */
+  audit: message<Record<string, never>, { kind: string; name: string; owner: string | null }[]>('audit'),
+}
+
+/** Hosts tell control (topic COMPUTE_CONTROL); control alone writes states. */
+export const control = {
+  hostReport: message<HostState, void>('host-report'),
+  /** A domain changed by itself: shut down from within, crashed, paused on an I/O error. */
+  powerChanged: message<{ host: string; uuid: string; powerState: PowerState; event: string; at: string }, void>('power-changed'),
+}
+
+/** Every step record of every process (kernel/trace), for the compute service to keep. */
+export const stepRecorded = message<import('../kernel/trace/trace.ts').StepRecord, void>('trace.step')

@@ -1,0 +1,121 @@
+import { Readable } from 'node:stream'
+import type { FastifyInstance } from 'fastify'
+import { Fault, unavailable } from '../errors/errors.ts'
+
+export interface RestRequest {
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'HEAD'
+  /** From the cloud's root: `/network/v2.0/ports`. */
+  path: string
+  token?: string | null
+  query?: Record<string, string | number | boolean | string[] | undefined>
+  body?: unknown
+  headers?: Record<string, string>
+  requestId?: string
+}
+
+export interface RestAnswer {
+  status: number
+  headers: Record<string, string>
+  body: any
+}
+
+/** How one service speaks to another: always through its public REST API, in memory when both live in one process. */
+export interface RestTransport {
+  send(request: RestRequest): Promise<RestAnswer>
+  /** The body as a stream (image data). */
+  stream(request: RestRequest): Promise<{ status: number; headers: Record<string, string>; body: Readable }>
+}
+
+const address = (request: RestRequest) => {
+  const query = new URLSearchParams()
+  for (const [name, value] of Object.entries(request.query ?? {}))
+    for (const item of [value].flat()) if (item !== undefined) query.append(name, String(item))
+  return query.size > 0 ? `${request.path}?${query}` : request.path
+}
+
+const headersOf = (request: RestRequest): Record<string, string> => ({
+  accept: 'application/json',
+  ...(request.token ? { 'x-auth-token': request.token } : {}),
+  ...(request.requestId ? { 'x-openstack-request-id': request.requestId } : {}),
+  ...(request.body !== undefined ? { 'content-type': 'application/json' } : {}),
+  ...request.headers,
+})
+
+/** Hands the request over in memory: the same routes, policy, schemas and microversions as over the network. */
+export function inMemory(app: () => FastifyInstance): RestTransport {
+  return {
+    async send(request) {
+      const answer = await app().inject({
+        method: request.method,
+        url: address(request),
+        headers: headersOf(request),
+        payload: request.body === undefined ? undefined : JSON.stringify(request.body),
+      })
+      return { status: answer.statusCode, headers: answer.headers as Record<string, string>, body: parse(answer.payload) }
+    },
+    async stream(request) {
+      const answer = await app().inject({
+        method: request.method,
+        url: address(request),
+        headers: headersOf(request),
+        payloadAsStream: true,
+      })
+      return { status: answer.statusCode, headers: answer.headers as Record<string, string>, body: answer.stream() as Readable }
+    },
+  }
+}
+
+/** Over the network, for processes that live apart. */
+export function overNetwork(base: string): RestTransport {
+  const go = async (request: RestRequest) => {
+    try {
+      return await fetch(base + address(request), {
+        method: request.method,
+        headers: headersOf(request),
+        body: request.body === undefined ? undefined : JSON.stringify(request.body),
+      })
+    } catch (error) {
+      throw unavailable(`${base} does not answer: ${(error as Error).message}`, 'EndpointUnreachable', error)
+    }
+  }
+  return {
+    async send(request) {
+      const answer = await go(request)
+      return { status: answer.status, headers: Object.fromEntries(answer.headers), body: parse(await answer.text()) }
+    },
+    async stream(request) {
+      const answer = await go(request)
+      return {
+        status: answer.status,
+        headers: Object.fromEntries(answer.headers),
+        body: answer.body ? Readable.fromWeb(answer.body as any) : Readable.from([]),
+      }
+    },
+  }
+}
+
+function parse(text: string): any {
+  if (!text) return undefined
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+/** The answer's body, or the other service's fault thrown as ours, so that its words reach the user. */
+export async function must(answer: Promise<RestAnswer>): Promise<any> {
+  const { status, body } = await answer
+  if (status < 400) return body
+  throw faultOf(status, body)
+}
+
+export function faultOf(status: number, body: any): Fault {
+  const inner = body && typeof body === 'object' ? (Object.values(body)[0] as any) : null
+  const message =
+    inner?.message ??
+    inner?.detail ??
+    (Array.isArray(inner) ? inner[0]?.detail : undefined) ??
+    (typeof body === 'string' && body ? body : `HTTP ${status}`)
+  return new Fault(status, inner?.type ?? inner?.code?.toString() ?? 'RemoteFault', String(message))
+}

@@ -1,0 +1,390 @@
+import { randomUUID } from 'node:crypto'
+import type { Kysely, Transaction } from 'kysely'
+import { fromJson, timestamp, toJson } from '../db/columns.ts'
+import type { Database } from '../db/database.ts'
+import { describe, Fault, revive } from '../errors/errors.ts'
+import type { Log } from '../log/log.ts'
+import { collecting, now, record as recordStep } from '../trace/trace.ts'
+import { append, type LogEvent, type LogRecord, type Position, replay, type SagaTables } from './log.ts'
+import type { Run, Saga, Step } from './saga.ts'
+
+type SagaRow = SagaTables['sagas']
+
+/** Stands between the engine and a step in tests: may fail it, run it twice, or kill the process after a log record. */
+export interface Interceptor {
+  action?: (step: Step, run: () => Promise<unknown>) => Promise<unknown>
+  undo?: (step: Step, run: () => Promise<void>) => Promise<void>
+  /** Throwing {@link Killed} here is a kill -9 right after that record. */
+  logged?: (record: { saga: string; step: string; event: string }) => void
+}
+
+/** The process is gone: nothing more is written by this engine. Only tests throw it. */
+export class Killed extends Error {}
+
+export interface EngineOptions<World> {
+  /** The name of the service, for the trace. */
+  service: string
+  database: Database<any>
+  world: World
+  sagas: Saga<any>[]
+  log: Log
+  /** Nobody else works on this database: what an earlier process left is taken over at once. */
+  exclusive: boolean
+  /** ms that a process may be silent before another takes its sagas over (default 15 000). */
+  leaseMs?: number
+  /** ms between tries of an undo that failed (default 1 000, doubling to a minute). */
+  undoRetryMs?: number
+  interceptor?: Interceptor
+}
+
+export interface SagaRequest {
+  kind: string
+  subject: string
+  input: unknown
+  requestId?: string | null
+  id?: string
+  /** Tell running sagas of the same subject to stop and unwind first. */
+  interruptOthers?: string
+}
+
+/** Runs sagas from their log in the database; one at a time for each subject, in the order in which they were asked for. */
+export class SagaEngine<World> {
+  readonly owner = randomUUID()
+  private readonly options: EngineOptions<World>
+  private readonly kinds: Map<string, Saga<any>>
+  private readonly busy = new Map<string, Promise<void>>()
+  private readonly aborts = new Map<string, AbortController>()
+  private readonly waiters = new Map<string, Set<() => void>>()
+  private lease: NodeJS.Timeout | undefined
+  private stopped = false
+
+  constructor(options: EngineOptions<World>) {
+    this.options = options
+    this.kinds = new Map(options.sagas.map((one) => [one.kind, one]))
+  }
+
+  /** Picks up what an earlier process left, and keeps looking for sagas of processes that died. */
+  async start(): Promise<void> {
+    await this.takeOver(this.options.exclusive)
+    const leaseMs = this.options.leaseMs ?? 15_000
+    this.lease = setInterval(() => this.renew(leaseMs).catch((error) => this.options.log.error({ err: error }, 'saga lease')), leaseMs / 3)
+    this.lease.unref()
+  }
+
+  /** Finishes the steps under way and starts no more: the rest is picked up by the next process. */
+  async stop(): Promise<void> {
+    this.stopped = true
+    clearInterval(this.lease)
+    await Promise.allSettled(this.busy.values())
+  }
+
+  /** Writes the saga in the caller's transaction, so that it and the rows it is about come into being together. Call {@link wake} after the commit. */
+  async submit(trx: Transaction<any>, request: SagaRequest): Promise<string> {
+    const id = request.id ?? randomUUID()
+    if (!this.kinds.has(request.kind)) throw new Error(`no saga ${request.kind}`)
+    if (request.interruptOthers)
+      await trx
+        .updateTable('sagas')
+        .set({ interrupt: request.interruptOthers })
+        .where('subject', '=', request.subject)
+        .where('state', '=', 'running')
+        .execute()
+    const at = timestamp()
+    const row: SagaRow = {
+      id,
+      kind: request.kind,
+      subject: request.subject,
+      request_id: request.requestId ?? null,
+      input: toJson(request.input),
+      state: 'running',
+      error: null,
+      interrupt: null,
+      owner: this.owner,
+      lease_until: this.leaseEnd(),
+      created_at: at,
+      updated_at: at,
+    }
+    await trx.insertInto('sagas').values(row).execute()
+    return id
+  }
+
+  /** Runs what is waiting for `subject`, after the sagas before it. */
+  wake(subject: string): void {
+    this.db
+      .selectFrom('sagas')
+      .select(['id', 'interrupt'])
+      .where('subject', '=', subject)
+      .where('interrupt', 'is not', null)
+      .where('state', '=', 'running')
+      .execute()
+      .then(
+        (rows) => {
+          for (const row of rows) this.aborts.get(row.id)?.abort(new Fault(409, 'Interrupted', row.interrupt!))
+        },
+        (error) => this.options.log.error({ err: error }, 'interrupting sagas'),
+      )
+    const before = this.busy.get(subject) ?? Promise.resolve()
+    const work: Promise<void> = before
+      .then(() => this.drain(subject))
+      .finally(() => this.busy.get(subject) === work && this.busy.delete(subject))
+    work.catch((error) => error instanceof Killed || this.options.log.error({ err: error, subject }, 'saga engine'))
+    this.busy.set(subject, work)
+  }
+
+  /** Resolves with the saga's end state. */
+  async finished(id: string): Promise<{ state: string; error: Fault | null }> {
+    for (;;) {
+      const waiting = new Promise<void>((resolve) => this.waiters.set(id, (this.waiters.get(id) ?? new Set()).add(resolve)))
+      const row = await this.db.selectFrom('sagas').select(['state', 'error']).where('id', '=', id).executeTakeFirstOrThrow()
+      if (row.state === 'done' || row.state === 'failed') return { state: row.state, error: row.error ? revive(fromJson(row.error)) : null }
+      await waiting
+    }
+  }
+
+  /** Resolves when nothing is under way in this process. */
+  async idle(): Promise<void> {
+    while (this.busy.size > 0) await Promise.allSettled([...this.busy.values()])
+  }
+
+  private get db(): Kysely<SagaTables> {
+    return this.options.database.db as Kysely<SagaTables>
+  }
+
+  private leaseEnd(): string {
+    return timestamp(Date.now() + (this.options.leaseMs ?? 15_000))
+  }
+
+  private async takeOver(all: boolean): Promise<void> {
+    const open = await this.db
+      .selectFrom('sagas')
+      .select(['id', 'subject', 'owner', 'lease_until'])
+      .where('state', 'in', ['running', 'unwinding'])
+      .orderBy('created_at')
+      .execute()
+    const subjects = new Set<string>()
+    for (const row of open) {
+      if (row.owner === this.owner || (!all && (row.lease_until ?? '') > timestamp())) continue
+      const taken = await this.db
+        .updateTable('sagas')
+        .set({ owner: this.owner, lease_until: this.leaseEnd() })
+        .where('id', '=', row.id)
+        .where('owner', row.owner === null ? 'is' : '=', row.owner)
+        .where('lease_until', row.lease_until === null ? 'is' : '=', row.lease_until)
+        .executeTakeFirst()
+      if (taken.numUpdatedRows > 0n) subjects.add(row.subject)
+    }
+    for (const subject of subjects) this.wake(subject)
+  }
+
+  private async renew(leaseMs: number): Promise<void> {
+    if (this.busy.size > 0)
+      await this.db
+        .updateTable('sagas')
+        .set({ lease_until: timestamp(Date.now() + leaseMs) })
+        .where('owner', '=', this.owner)
+        .where('state', 'in', ['running', 'unwinding'])
+        .execute()
+    if (!this.options.exclusive) await this.takeOver(false)
+  }
+
+  private async drain(subject: string): Promise<void> {
+    while (!this.stopped) {
+      const row = await this.db
+        .selectFrom('sagas')
+        .selectAll()
+        .where('subject', '=', subject)
+        .where('state', 'in', ['running', 'unwinding'])
+        .where('owner', '=', this.owner)
+        .orderBy('created_at')
+        .executeTakeFirst()
+      if (!row) return
+      await this.run(row)
+    }
+  }
+
+  private async run(row: SagaRow): Promise<void> {
+    const kind = this.kinds.get(row.kind)
+    if (!kind) throw new Error(`saga ${row.id} is a ${row.kind}, which this version does not know`)
+    const records = await this.db.selectFrom('saga_log').selectAll().where('saga_id', '=', row.id).orderBy('seq').execute()
+    const position = replay(records.map((one) => ({ ...one, event: one.event as LogEvent, payload: fromJson(one.payload) })))
+    const abort = new AbortController()
+    if (row.interrupt) abort.abort(new Fault(409, 'Interrupted', row.interrupt))
+    this.aborts.set(row.id, abort)
+    const input = fromJson(row.input)
+    const runOf = (step: Step | null): Run<World> => ({
+      id: row.id,
+      kind: row.kind,
+      subject: row.subject,
+      requestId: row.request_id,
+      input,
+      world: this.options.world,
+      outputs: Object.fromEntries(position.standing),
+      attempt: position.attempt,
+      signal: abort.signal,
+      key: `${row.id}/${step?.name ?? 'end'}/${position.attempt}`,
+    })
+    try {
+      for (;;) {
+        if (this.stopped) return
+        if (position.failed) {
+          await this.unwind(row, kind, position, runOf)
+          if (this.stopped) return
+          if (position.failed) return await this.end(row, kind, position, runOf(null))
+        }
+        const next = kind.steps.find((one) => !position.standing.has(one.name))
+        if (!next) return await this.close(row, 'done', null)
+        await this.forward(row, kind, next, position, runOf(next), abort.signal)
+      }
+    } finally {
+      this.aborts.delete(row.id)
+    }
+  }
+
+  private async forward(row: SagaRow, kind: Saga, step: Step, position: Position, run: Run<World>, signal: AbortSignal): Promise<void> {
+    const startedAt = now()
+    try {
+      signal.throwIfAborted()
+      await step.enter?.(run)
+      const act = async () => (await step.action(run)) ?? null
+      const { value, commands } = await collecting(() =>
+        this.options.interceptor?.action ? this.options.interceptor.action(step, act) : act(),
+      )
+      const kept = value === null ? null : JSON.parse(JSON.stringify(value))
+      await this.log(row, position, { step: step.name, event: 'done', payload: kept })
+      position.standing.set(step.name, kept)
+      this.trace(row, step, startedAt, 'done', step.evidence?.(kept, run) ?? { text: '' }, commands)
+    } catch (error) {
+      if (error instanceof Killed) throw error
+      if (this.stopped) return
+      const retry =
+        !signal.aborted && kind.retry !== undefined && position.standing.has(kind.retry.from) && kind.retry.when(error as Error, run)
+      const picture = describe(error)
+      if (picture.status >= 500 && !(error instanceof Fault))
+        this.options.log.error({ err: error, saga: row.kind, step: step.name, subject: row.subject }, 'step failed')
+      await this.log(row, position, { step: step.name, event: 'failed', payload: { error: picture, retry } })
+      position.failed = { step: step.name, error: picture }
+      position.retrying = retry
+      this.trace(row, step, startedAt, 'failed', { text: picture.message, ...picture.details }, [])
+    }
+  }
+
+  /** Undoes the failed step and then, from the last to the first, those that stand; back to the retry point only if an alternate may do. */
+  private async unwind(row: SagaRow, kind: Saga, position: Position, runOf: (step: Step) => Run<World>): Promise<void> {
+    if (!position.retrying)
+      await this.db
+        .updateTable('sagas')
+        .set({ state: 'unwinding', error: toJson(position.failed!.error), updated_at: timestamp() })
+        .where('id', '=', row.id)
+        .execute()
+    const floor = position.retrying ? kind.steps.findIndex((one) => one.name === kind.retry!.from) : -1
+    for (let i = kind.steps.length - 1; i > floor; i--) {
+      const step = kind.steps[i]!
+      const stands = position.standing.has(step.name)
+      if (!stands && step.name !== position.failed!.step) continue
+      if (!(await this.undo(row, step, position, runOf(step), stands))) return
+    }
+    if (!position.retrying) return
+    const from = kind.retry!.from
+    await this.log(row, position, { step: from, event: 'undone', payload: null })
+    const kept = position.standing.get(from)
+    position.standing.delete(from)
+    position.attempt++
+    await this.log(row, position, { step: from, event: 'retry', payload: { previous: kept } })
+    position.failed = null
+    position.retrying = false
+  }
+
+  /** Tries until it works; false if the process is told to stop before that. */
+  private async undo(row: SagaRow, step: Step, position: Position, run: Run<World>, stands: boolean): Promise<boolean> {
+    const startedAt = now()
+    for (let wait = this.options.undoRetryMs ?? 1000; step.undo; wait = Math.min(wait * 2, 60_000)) {
+      try {
+        const take = async () => await step.undo!(run, stands ? position.standing.get(step.name) : null)
+        await (this.options.interceptor?.undo ? this.options.interceptor.undo(step, take) : take())
+        break
+      } catch (error) {
+        if (error instanceof Killed) throw error
+        this.options.log.warn({ err: error, saga: row.kind, step: step.name, subject: row.subject, againInMs: wait }, 'undo failed')
+        await this.pause(wait)
+        if (this.stopped) return false
+      }
+    }
+    if (stands) {
+      await this.log(row, position, { step: step.name, event: 'undone', payload: null })
+      position.standing.delete(step.name)
+      if (step.undo) this.trace(row, step, startedAt, 'undone', { text: 'taken back' }, [])
+    }
+    return true
+  }
+
+  private pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const end = Date.now() + ms
+      const tick = setInterval(
+        () => {
+          if (Date.now() < end && !this.stopped) return
+          clearInterval(tick)
+          resolve()
+        },
+        Math.min(ms, 50),
+      )
+    })
+  }
+
+  private async end(row: SagaRow, kind: Saga, position: Position, run: Run<World>): Promise<void> {
+    const error = revive(position.failed!.error)
+    for (let wait = this.options.undoRetryMs ?? 1000; kind.failed; wait = Math.min(wait * 2, 60_000)) {
+      try {
+        await kind.failed(run, error)
+        break
+      } catch (problem) {
+        if (problem instanceof Killed) throw problem
+        this.options.log.warn({ err: problem, saga: row.kind, subject: row.subject, againInMs: wait }, 'telling of a failure failed')
+        await this.pause(wait)
+        if (this.stopped) return
+      }
+    }
+    await this.close(row, 'failed', position.failed!.error)
+  }
+
+  private async close(row: SagaRow, state: 'done' | 'failed', error: unknown): Promise<void> {
+    await this.db
+      .updateTable('sagas')
+      .set({ state, error: error ? toJson(error) : null, owner: null, lease_until: null, updated_at: timestamp() })
+      .where('id', '=', row.id)
+      .execute()
+    this.options.interceptor?.logged?.({ saga: row.kind, step: '', event: state })
+    for (const wake of this.waiters.get(row.id) ?? []) wake()
+    this.waiters.delete(row.id)
+  }
+
+  private async log(row: SagaRow, position: Position, entry: { step: string; event: LogEvent; payload: unknown }): Promise<void> {
+    const record: LogRecord = { seq: position.seq + 1, attempt: position.attempt, ...entry }
+    await append(this.db, row.id, record)
+    position.seq = record.seq
+    this.options.interceptor?.logged?.({ saga: row.kind, step: entry.step, event: entry.event })
+  }
+
+  private trace(
+    row: SagaRow,
+    step: Step,
+    startedAt: number,
+    outcome: 'done' | 'failed' | 'undone',
+    evidence: { text: string },
+    commands: any[],
+  ): void {
+    recordStep({
+      subject: row.subject,
+      step: step.number ?? 0,
+      name: step.name,
+      service: `${this.options.service}/${step.at}`,
+      requestId: row.request_id ?? undefined,
+      saga: row.kind,
+      startedAt,
+      ms: now() - startedAt,
+      outcome,
+      evidence,
+      commands,
+    })
+  }
+}
