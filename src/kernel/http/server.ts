@@ -47,6 +47,7 @@ export interface ServerOptions {
   tls?: { key: Buffer; cert: Buffer }
 }
 
+const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
 const DEFAULT_BODY_LIMIT = 112 * 1024
 
 /** All APIs of this process behind one listener. */
@@ -92,31 +93,31 @@ export class ApiServer {
               handler: (request, reply) => this.serve(api, routes, request, reply),
             })
           }
-          scope.setNotFoundHandler((request, reply) => this.unknownAddress(api, request, reply))
+          for (const [path, routes] of Map.groupBy(api.routes, (route) => route.path)) {
+            if (prefix.endsWith(':project_id') && path === '/') continue
+            const allowed = [...new Set(routes.map((route) => route.method))]
+            const others = METHODS.filter((method) => !allowed.includes(method))
+            scope.route({
+              method: others,
+              url: path === '/' ? '' : path,
+              exposeHeadRoute: false,
+              handler: (request, reply) => this.wrongMethod(api, request, reply, allowed),
+            })
+          }
+          scope.setNotFoundHandler((_request, reply) => this.unknownAddress(api, reply))
         },
         { prefix },
       )
   }
 
-  private async unknownAddress(api: Api, request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const requestId = begin(reply)
-    const others = this.methodsAt(request.url)
-    const fault =
-      others.length > 0
-        ? new Fault(405, 'MethodNotAllowed', `The method ${request.method} is not allowed for this resource.`, {
-            headers: { Allow: others.join(', ') },
-          })
-        : notFound('The resource could not be found.')
-    send(reply, fault.status, api.fault(fault, requestId), fault.headers)
+  private unknownAddress(api: Api, reply: FastifyReply): void {
+    const fault = notFound('The resource could not be found.')
+    send(reply, fault.status, api.fault(fault, begin(reply)), {})
   }
 
-  private methodsAt(url: string): string[] {
-    const path = url.split('?')[0]!
-    return ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].filter(
-      (method) =>
-        this.fastify.findRoute({ method: method as 'GET', url: path }) !== null ||
-        this.fastify.hasRoute({ method: method as 'GET', url: path }),
-    )
+  private wrongMethod(api: Api, request: FastifyRequest, reply: FastifyReply, allowed: string[]): void {
+    const fault = new Fault(405, 'MethodNotAllowed', `The method ${request.method} is not allowed for this resource.`)
+    send(reply, fault.status, api.fault(fault, begin(reply)), { Allow: allowed.join(', ') })
   }
 
   /** The one way of every request: rate limit, token, microversion, schema, policy, handler, view, response schema. */
@@ -147,7 +148,7 @@ export class ApiServer {
       const stream = inVersion[0]!.stream === true
       const body = stream ? undefined : await readJson(raw, api.bodyLimit ?? DEFAULT_BODY_LIMIT)
       const route = choose(inVersion, body)
-      const request = this.request(api, route, raw, context, version, stream ? (raw.body as Readable) : null, body, passage)
+      const request = this.request(api, raw, context, version, stream ? (raw.body as Readable) : null, body, passage)
       if (route.query) check(misfit(route.query, request.query, 'query'))
       if (route.body) check(body === undefined ? 'Malformed request body: a JSON document is needed' : misfit(route.body, body, 'body'))
 
@@ -215,7 +216,6 @@ export class ApiServer {
 
   private request(
     api: Api,
-    route: Route,
     raw: FastifyRequest,
     context: RequestContext,
     version: Version,

@@ -100,7 +100,7 @@ export function refusalTests(make: () => Promise<Api[]>): void {
   describe('refusals', () => {
     test('every guarded route answers 401 without a token and names a rule that exists', async () => {
       const apis = await make()
-      const { request, close } = await testServer({ apis })
+      const { request, close } = await testServer({ apis: apis.map((api) => ({ ...api, limiter: undefined })) })
       let guarded = 0
       for (const api of apis)
         for (const route of api.routes) {

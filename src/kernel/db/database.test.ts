@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { id, integer, name } from './columns.ts'
+import { openDatabase } from './database.ts'
+import { eachDatabase } from './testing.ts'
+
+interface Tables {
+  counters: { id: string; value: number; label: string | null }
+}
+const migrations = {
+  '001-counters': {
+    async up(db: any) {
+      await db.schema
+        .createTable('counters')
+        .addColumn('id', id, (c: any) => c.primaryKey())
+        .addColumn('value', integer)
+        .addColumn('label', name)
+        .execute()
+    },
+  },
+}
+
+eachDatabase<Tables>(migrations, (open) => {
+  test('a transaction that throws leaves nothing', async () => {
+    const { db, transaction } = await open()
+    await assert.rejects(
+      transaction(async (trx) => {
+        await trx.insertInto('counters').values({ id: 'a', value: 1, label: null }).execute()
+        throw new Error('no')
+      }),
+    )
+    assert.deepEqual(await db.selectFrom('counters').selectAll().execute(), [])
+  })
+
+  test('concurrent compare-and-swap loses no update', async () => {
+    const { db, transaction } = await open()
+    await db.insertInto('counters').values({ id: 'a', value: 0, label: null }).execute()
+    const increment = async (): Promise<void> => {
+      for (;;) {
+        const won = await transaction(async (trx) => {
+          const row = await trx.selectFrom('counters').select('value').where('id', '=', 'a').executeTakeFirstOrThrow()
+          const result = await trx
+            .updateTable('counters')
+            .set({ value: row.value + 1 })
+            .where('id', '=', 'a')
+            .where('value', '=', row.value)
+            .executeTakeFirst()
+          return result.numUpdatedRows === 1n
+        })
+        if (won) return
+      }
+    }
+    await Promise.all(Array.from({ length: 20 }, increment))
+    assert.equal((await db.selectFrom('counters').select('value').executeTakeFirstOrThrow()).value, 20)
+  })
+
+  test('text compares by case, and an update that changes nothing still counts as found', async () => {
+    const { db } = await open()
+    await db
+      .insertInto('counters')
+      .values([
+        { id: 'a', value: 1, label: 'X' },
+        { id: 'A', value: 2, label: 'x' },
+      ])
+      .execute()
+    assert.equal((await db.selectFrom('counters').selectAll().where('label', '=', 'x').execute()).length, 1)
+    const same = await db.updateTable('counters').set({ value: 1 }).where('id', '=', 'a').executeTakeFirst()
+    assert.equal(same.numUpdatedRows, 1n)
+  })
+})
+
+test('a database that does not answer is named in the error', async () => {
+  const database = await openDatabase<Tables>('mysql://nobody@localhost/x?socketPath=/nonexistent/mysqld.sock', migrations)
+  await assert.rejects(database.migrate(), { code: 'DatabaseUnreachable', status: 503 })
+  await database.close()
+})

@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import Type from 'typebox'
+import { notFound } from '../errors/errors.ts'
+import { Policy } from '../policy/policy.ts'
+import { RateLimiter } from './rate-limit.ts'
+import type { Route } from './route.ts'
+import type { Api } from './server.ts'
+import { DEMO, refusalTests, testServer } from './testing.ts'
+
+const Thing = Type.Object(
+  { thing: Type.Object({ name: Type.String({ minLength: 1 }) }, { additionalProperties: false }) },
+  { additionalProperties: false },
+)
+
+const routes: Route[] = [
+  { method: 'GET', path: '/', doc: 'versions', policy: { open: 'discovery' }, handler: () => ({ versions: [] }) },
+  {
+    method: 'GET',
+    path: '/things',
+    doc: 'list',
+    policy: 'things:list',
+    query: Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 0 })) }),
+    handler: (r) => ({ limit: r.query.limit ?? null, link: r.link('/things') }),
+  },
+  {
+    method: 'POST',
+    path: '/things',
+    doc: 'create',
+    policy: 'things:create',
+    body: Thing,
+    response: Thing,
+    status: 202,
+    handler: (r) => r.body,
+  },
+  {
+    method: 'GET',
+    path: '/things/:id',
+    doc: 'old shape',
+    policy: 'things:list',
+    microversions: { max: '2.4' },
+    handler: () => ({ shape: 'old' }),
+  },
+  {
+    method: 'GET',
+    path: '/things/:id',
+    doc: 'new shape',
+    policy: 'things:list',
+    microversions: { min: '2.5' },
+    handler: (r) => ({ shape: 'new', at: String(r.version) }),
+  },
+  {
+    method: 'DELETE',
+    path: '/things/:id',
+    doc: 'delete',
+    policy: 'things:admin',
+    status: 204,
+    handler: () => {
+      throw notFound('Thing x could not be found.')
+    },
+  },
+  { method: 'POST', path: '/things/:id/action', action: 'boil', doc: 'boil', policy: 'things:list', handler: () => ({ boiled: true }) },
+  {
+    method: 'POST',
+    path: '/things/:id/action',
+    action: 'crash',
+    doc: 'crash',
+    policy: 'things:list',
+    handler: () => {
+      throw new TypeError('secret inside')
+    },
+  },
+  {
+    method: 'GET',
+    path: '/wrong',
+    doc: 'wrong',
+    policy: 'things:list',
+    response: Thing,
+    handler: () => ({ thing: { name: 'a', more: 1 } }),
+  },
+]
+const api = (): Api => ({
+  name: 'things',
+  prefix: '/things/v2.1',
+  projectInPath: true,
+  microversions: { service: 'things', min: '2.1', max: '2.9', legacyHeader: 'X-Things-Version' },
+  routes,
+  policy: new Policy({ 'things:list': '@', 'things:create': 'role:member', 'things:admin': 'role:admin' }),
+  limiter: new RateLimiter([{ verb: 'POST', uri: '*', regex: /.*/, value: 4, unit: 'MINUTE' }]),
+  fault: (fault, id) => ({ fault: { code: fault.status, message: fault.message, id } }),
+})
+
+refusalTests(async () => [api()])
+
+test('a request goes through schema, policy, handler and response schema', async () => {
+  const { request, close } = await testServer({ apis: [api()] })
+  assert.equal((await request('POST', '/things/v2.1/things', { body: { thing: { name: 'a' } }, as: 'member' })).status, 202)
+  assert.equal((await request('POST', `/things/v2.1/${DEMO}/things`, { body: { thing: { name: 'a' } }, as: 'member' })).status, 202)
+  assert.equal((await request('POST', '/things/v2.1/things', { body: { thing: { name: 'a' } }, as: 'reader' })).status, 403)
+  const bad = await request('POST', '/things/v2.1/things', { body: { thing: { name: 5 } } })
+  assert.equal(bad.status, 400)
+  assert.match(bad.body.fault.message, /thing\/name\. Value: 5\. must be string/)
+  assert.equal((await request('GET', '/things/v2.1/wrong')).status, 500)
+  assert.equal((await request('GET', '/things/v2.1/things', { query: { limit: '7' } })).body.limit, 7)
+  assert.equal((await request('GET', '/things/v2.1/things', { query: { limit: 'x' } })).status, 400)
+  assert.equal((await request('GET', '/things/v2.1/things/')).body.link, 'http://localhost:80/things/v2.1/things')
+  await close()
+})
+
+test('malformed JSON, oversize bodies, unknown addresses and methods get their 4xx', async () => {
+  const { request, close } = await testServer({ apis: [{ ...api(), limiter: undefined }] })
+  assert.equal(
+    (await request('POST', '/things/v2.1/things', { text: '{"thing":', headers: { 'content-type': 'application/json' } })).status,
+    400,
+  )
+  assert.equal((await request('POST', '/things/v2.1/things', {})).status, 400)
+  assert.equal((await request('POST', '/things/v2.1/things', { body: { thing: { name: 'x'.repeat(200_000) } } })).status, 413)
+  assert.equal((await request('GET', '/things/v2.1/nowhere')).status, 404)
+  const wrong = await request('PATCH', '/things/v2.1/things')
+  assert.deepEqual([wrong.status, wrong.headers.allow], [405, 'GET, POST'])
+  await close()
+})
+
+test('microversions choose the route; wrong ones get 400 and 406', async () => {
+  const { request, close } = await testServer({ apis: [api()] })
+  assert.equal((await request('GET', '/things/v2.1/things/1')).body.shape, 'old')
+  const newer = await request('GET', '/things/v2.1/things/1', { headers: { 'openstack-api-version': 'things 2.7' } })
+  assert.deepEqual(
+    [newer.body.shape, newer.headers['openstack-api-version'], newer.headers['x-things-version']],
+    ['new', 'things 2.7', '2.7'],
+  )
+  assert.equal((await request('GET', '/things/v2.1/things/1', { headers: { 'x-things-version': 'latest' } })).body.at, '2.9')
+  assert.equal((await request('GET', '/things/v2.1/things/1', { headers: { 'openstack-api-version': 'things 2.99' } })).status, 406)
+  assert.equal((await request('GET', '/things/v2.1/things/1', { headers: { 'openstack-api-version': 'things two' } })).status, 400)
+  await close()
+})
+
+test('actions are chosen by the body; an unexpected error says its request and nothing else', async () => {
+  const { request, close } = await testServer({ apis: [api()] })
+  assert.deepEqual((await request('POST', '/things/v2.1/things/1/action', { body: { boil: null } })).body, { boiled: true })
+  assert.equal((await request('POST', '/things/v2.1/things/1/action', { body: { bake: null } })).status, 400)
+  const crash = await request('POST', '/things/v2.1/things/1/action', { body: { crash: null } })
+  assert.equal(crash.status, 500)
+  assert.ok(!crash.body.fault.message.includes('secret'))
+  assert.ok(crash.body.fault.message.includes(crash.headers['x-openstack-request-id']))
+  await close()
+})
+
+test('a caller who asks too often is told when to come back', async () => {
+  const { request, close } = await testServer({ apis: [api()] })
+  const answers = []
+  for (let i = 0; i < 5; i++) answers.push(await request('POST', '/things/v2.1/things', { body: { thing: { name: 'a' } } }))
+  assert.deepEqual(
+    answers.map((one) => one.status),
+    [202, 202, 202, 202, 429],
+  )
+  assert.ok(Number(answers[4]!.headers['retry-after']) > 0)
+  assert.equal((await request('POST', '/things/v2.1/things', { body: { thing: { name: 'a' } }, as: 'member' })).status, 202)
+  await close()
+})
