@@ -1,0 +1,4 @@
+import { netnsContract } from './contract.ts'
+import { realNetNs } from './real.ts'
+
+netnsContract(realNetNs, String(process.pid))
