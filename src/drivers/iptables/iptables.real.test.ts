@@ -1,0 +1,12 @@
+import { realNetNs } from '../netns/real.ts'
+import { iptablesContract } from './contract.ts'
+import { realIpTables } from './real.ts'
+
+let made = 0
+
+iptablesContract(async () => {
+  const netns = realNetNs()
+  const namespace = `iptables-${process.pid}-${++made}`
+  await netns.ensureNamespace(namespace)
+  return { iptables: realIpTables(), namespace, done: () => netns.removeNamespace(namespace) }
+})

@@ -1,0 +1,62 @@
+import type { Namespace } from '../netns/driver.ts'
+import type { Chain, Family, IpTables, Restore, Tables } from './driver.ts'
+
+/** What one owner wants to stand in a table; all else in it belongs to others and stays untouched. */
+export interface WantedTable {
+  /** The owner's own chains with their rules (without `-A CHAIN`), written as iptables-save writes them. */
+  chains: Record<string, string[]>
+  /** Rules at the head of built-in chains; each must jump to one of the owner's chains. */
+  hooks?: Record<string, string[]>
+}
+
+export type Wanted = Record<string, WantedTable>
+
+/**
+ * The lines that turn `current` into `wanted` within the chains that `owns` recognises; empty when nothing differs.
+ * Chains that the owner no longer wants are removed, with every rule elsewhere that jumps to them.
+ */
+export function difference(current: Tables, wanted: Wanted, owns: (chain: string) => boolean): Restore {
+  const restore: Restore = {}
+  for (const table of new Set([...Object.keys(current), ...Object.keys(wanted)])) {
+    const lines = tableDifference(current[table] ?? {}, wanted[table] ?? { chains: {} }, owns)
+    if (lines.length) restore[table] = lines
+  }
+  return restore
+}
+
+function tableDifference(current: Record<string, Chain>, wanted: WantedTable, owns: (chain: string) => boolean): string[] {
+  const rewritten = Object.entries(wanted.chains).filter(([name, rules]) => !current[name] || !same(current[name].rules, rules))
+  const dropped = Object.keys(current).filter((name) => owns(name) && !(name in wanted.chains))
+  const hooks: string[] = []
+  for (const chain of new Set([...Object.keys(current), ...Object.keys(wanted.hooks ?? {})])) {
+    if (owns(chain)) continue
+    const held = (current[chain]?.rules ?? []).filter((rule) => owns(targetOf(rule) ?? ''))
+    const due = wanted.hooks?.[chain] ?? []
+    if (same(held, due)) continue
+    hooks.push(...held.map((rule) => `-D ${chain} ${rule}`), ...due.map((rule, i) => `-I ${chain} ${i + 1} ${rule}`))
+  }
+  return [
+    ...[...rewritten.map(([name]) => name), ...dropped].map((name) => `:${name} - [0:0]`),
+    ...hooks,
+    ...rewritten.flatMap(([name, rules]) => rules.map((rule) => `-A ${name} ${rule}`)),
+    ...dropped.map((name) => `-X ${name}`),
+  ]
+}
+
+/** @returns what changed: lines by table, empty when all was as wanted */
+export async function bring(
+  iptables: IpTables,
+  namespace: Namespace,
+  family: Family,
+  wanted: Wanted,
+  owns: (chain: string) => boolean,
+): Promise<Restore> {
+  const lines = difference(await iptables.save(namespace, family), wanted, owns)
+  if (Object.keys(lines).length) await iptables.restore(namespace, family, lines, { noflush: true })
+  return lines
+}
+
+/** The chain or verdict that a rule jumps to. */
+export const targetOf = (rule: string): string | undefined => / ?(?:-j|-g) (\S+)/.exec(rule.replace(/"(?:[^"\\]|\\.)*"/g, '""'))?.[1]
+
+const same = (a: string[], b: string[]) => a.length === b.length && a.every((line, i) => line === b[i])

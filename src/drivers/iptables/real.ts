@@ -1,0 +1,61 @@
+import { badRequest, Fault, notFound } from '../../kernel/errors/errors.ts'
+import { ExecError, exec } from '../../kernel/exec/exec.ts'
+import { namespaceName } from '../netns/words.ts'
+import type { Family, IpTables, Restore, Tables } from './driver.ts'
+
+/** iptables and ip6tables of this machine; needs root. */
+export function realIpTables(): IpTables {
+  return {
+    async save(namespace, family) {
+      const { stdout } = await exec(program(family, 'save'), [], namespace === undefined ? {} : { netns: namespaceName(namespace) }).catch(
+        explained(namespace, ''),
+      )
+      return parse(stdout)
+    },
+    async restore(namespace, family, tables, { noflush = false } = {}) {
+      const input = textOf(tables)
+      // the lock of the legacy back end is waited for; the nftables one has none
+      const args = ['-w', '10', ...(noflush ? ['--noflush'] : [])]
+      await exec(program(family, 'restore'), args, {
+        input,
+        ...(namespace === undefined ? {} : { netns: namespaceName(namespace) }),
+      }).catch(explained(namespace, input))
+    },
+  }
+}
+
+const program = (family: Family, what: 'save' | 'restore') => `ip${family === 6 ? '6' : ''}tables-${what}`
+
+export function textOf(tables: Restore): string {
+  for (const line of Object.values(tables).flat())
+    if (/[\n\r\0]/.test(line)) throw badRequest(`${JSON.stringify(line)} is not one rule.`, 'BadRule')
+  return Object.entries(tables)
+    .map(([table, lines]) => [`*${table}`, ...lines, 'COMMIT', ''].join('\n'))
+    .join('')
+}
+
+function parse(text: string): Tables {
+  const tables: Tables = {}
+  let table: Tables[string] = {}
+  for (const line of text.split('\n')) {
+    if (line.startsWith('*')) table = tables[line.slice(1)] = {}
+    const [, chain, policy] = /^:(\S+) (\S+)/.exec(line) ?? []
+    if (chain && policy) table[chain] = { policy, rules: [] }
+    const [, owner, rule] = /^-A (\S+) (.*)$/.exec(line) ?? []
+    if (owner && rule !== undefined) table[owner]?.rules.push(rule.trimEnd())
+  }
+  return tables
+}
+
+const explained = (namespace: string | undefined, input: string) => (error: unknown) => {
+  if (!(error instanceof ExecError)) throw error
+  if (/Cannot open network namespace/.test(error.stderr)) throw notFound(`There is no network namespace ${namespace}.`, 'NoSuchNamespace')
+  const line = Number(/line:? (\d+)/i.exec(error.stderr)?.[1])
+  const refused = input.split('\n')[line - 1]
+  throw new Fault(
+    500,
+    'RestoreFailed',
+    `${refused ? `${JSON.stringify(refused)} is refused: ` : ''}${error.stderr.trim() || error.message}`,
+    { cause: error },
+  )
+}

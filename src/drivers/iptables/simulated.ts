@@ -1,0 +1,108 @@
+import { Fault, notFound } from '../../kernel/errors/errors.ts'
+import type { Namespace } from '../netns/driver.ts'
+import { remembered } from '../remembered.ts'
+import { BUILT_IN, type Family, type IpTables, type Tables } from './driver.ts'
+import { targetOf } from './plan.ts'
+import { textOf } from './real.ts'
+
+export interface SimulatedIpTables extends IpTables {
+  /** How many restores changed something so far. */
+  changes(): number
+}
+
+const VERDICTS = new Set([
+  'ACCEPT',
+  'DROP',
+  'RETURN',
+  'REJECT',
+  'CT',
+  'MARK',
+  'CONNMARK',
+  'DNAT',
+  'SNAT',
+  'MASQUERADE',
+  'REDIRECT',
+  'LOG',
+  'NFLOG',
+  'NOTRACK',
+  'CHECKSUM',
+  'TCPMSS',
+])
+
+/** The twin of iptables. Rules are kept as they are written: whoever compares must write them as iptables-save does, on the real one too. */
+export function simulatedIpTables(options: { file?: string; namespaces?: () => Promise<string[]> } = {}): SimulatedIpTables {
+  const memory = remembered<Record<string, Tables>>(options.file, {})
+  let changes = 0
+  const place = async (namespace: Namespace, family: Family) => {
+    const there = namespace === undefined || !options.namespaces ? undefined : await options.namespaces()
+    if (there) {
+      // rules end with their namespace
+      for (const key of Object.keys(memory.state)) if (!there.includes(key.slice(2)) && key.slice(2)) delete memory.state[key]
+      if (!there.includes(namespace!)) throw notFound(`There is no network namespace ${namespace}.`, 'NoSuchNamespace')
+    }
+    return `${family} ${namespace ?? ''}`
+  }
+  return {
+    changes: () => changes,
+    async save(namespace, family) {
+      return structuredClone(memory.state[await place(namespace, family)] ?? {})
+    },
+    async restore(namespace, family, tables, { noflush = false } = {}) {
+      textOf(tables)
+      const key = await place(namespace, family)
+      for (const [table, lines] of Object.entries(tables)) {
+        const before = memory.state[key]?.[table]
+        const next = noflush && before ? structuredClone(before) : emptyTable(table)
+        for (const line of lines) carryOut(next, line)
+        for (const [, chain] of Object.entries(next)) for (const rule of chain.rules) checkTarget(next, rule)
+        memory.state[key] = { ...memory.state[key], [table]: next }
+      }
+      changes++
+      memory.save()
+    },
+  }
+}
+
+function emptyTable(table: string): Tables[string] {
+  const chains = BUILT_IN[table]
+  if (!chains) throw refused(`*${table}`, 'no such table')
+  return Object.fromEntries(chains.map((chain) => [chain, { policy: 'ACCEPT', rules: [] }]))
+}
+
+function carryOut(table: Tables[string], line: string): void {
+  const [, declared, policy] = /^:(\S+) (\S+)/.exec(line) ?? []
+  if (declared) {
+    if (declared.length > 28) throw refused(line, 'chain name is too long: 28 characters at most')
+    table[declared] = { policy: policy!, rules: [] }
+    return
+  }
+  const [, verb, name, rest = ''] = /^-([AIDXFN]) (\S+) ?(.*)$/.exec(line) ?? []
+  if (!verb || !name) throw refused(line, 'not understood')
+  if (verb === 'N') {
+    table[name] = { policy: '-', rules: [] }
+    return
+  }
+  const chain = table[name]
+  if (!chain) throw refused(line, `there is no chain ${name}`)
+  if (verb === 'A') chain.rules.push(rest.trim())
+  else if (verb === 'F') chain.rules = []
+  else if (verb === 'I') {
+    const [, position = '1', rule = rest] = /^(\d+) (.*)$/.exec(rest) ?? []
+    chain.rules.splice(Number(position) - 1, 0, rule.trim())
+  } else if (verb === 'D') {
+    const at = chain.rules.indexOf(rest.trim())
+    if (at < 0) throw refused(line, 'there is no such rule')
+    chain.rules.splice(at, 1)
+  } else {
+    const user = Object.entries(table).find(([, each]) => each.rules.some((rule) => targetOf(rule) === name))
+    if (chain.rules.length || user) throw refused(line, user ? `${user[0]} still jumps to it` : 'it is not empty')
+    delete table[name]
+  }
+}
+
+function checkTarget(table: Tables[string], rule: string): void {
+  const target = targetOf(rule)
+  if (target && !VERDICTS.has(target) && !table[target]) throw refused(rule, `there is no chain ${target}`)
+}
+
+const refused = (line: string, why: string) => new Fault(500, 'RestoreFailed', `${JSON.stringify(line)} is refused: ${why}`)
