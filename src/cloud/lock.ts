@@ -1,0 +1,55 @@
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { connect, createServer, type Server } from 'node:net'
+import { join } from 'node:path'
+import { conflict } from '../kernel/errors/errors.ts'
+
+/** Who runs the cloud of a state directory: told to every client that connects to `yun.sock`. */
+export interface Running {
+  pid: number
+  url: string
+  startedAt: string
+}
+
+/** Asks the cloud of this state directory who it is; null if none runs. A socket file left by a killed process answers nobody. */
+export function whoRuns(stateDir: string): Promise<Running | null> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = []
+    const socket = connect(join(stateDir, 'yun.sock'))
+    socket.setTimeout(5000, () => socket.destroy())
+    socket.on('data', (chunk) => void chunks.push(chunk as Buffer))
+    socket.on('error', () => resolve(null))
+    socket.on('close', () => {
+      try {
+        resolve(JSON.parse(Buffer.concat(chunks).toString()))
+      } catch {
+        resolve(null)
+      }
+    })
+  })
+}
+
+/**
+ * Holds the state directory for this process.
+ * @throws Fault 409 AlreadyRunning naming the pid that holds it
+ */
+export async function holdStateDir(stateDir: string, url: string): Promise<() => void> {
+  mkdirSync(stateDir, { recursive: true, mode: 0o711 })
+  const other = await whoRuns(stateDir)
+  if (other)
+    throw conflict(
+      `a cloud already runs on ${stateDir} (pid ${other.pid}, ${other.url}); stop it with: npx yun stop --state ${stateDir}`,
+      'AlreadyRunning',
+    )
+  const path = join(stateDir, 'yun.sock')
+  rmSync(path, { force: true })
+  const running: Running = { pid: process.pid, url, startedAt: new Date().toISOString() }
+  const server: Server = createServer((socket) => socket.on('error', () => {}).end(JSON.stringify(running)))
+  await new Promise<void>((resolve, reject) =>
+    server.once('error', reject).listen({ path, readableAll: false, writableAll: false }, resolve),
+  )
+  writeFileSync(join(stateDir, 'yun.pid'), `${process.pid}\n`)
+  return () => {
+    server.close()
+    if (readFileSync(join(stateDir, 'yun.pid'), 'utf8').trim() === String(process.pid)) rmSync(join(stateDir, 'yun.pid'), { force: true })
+  }
+}

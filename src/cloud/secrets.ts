@@ -1,0 +1,28 @@
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** Made at first start, mode 0600, and kept: nothing has a default password. */
+export interface Secrets {
+  adminPassword: string
+  demoPassword: string
+  /** Of the service users nova, neutron, glance, cinder, placement. */
+  servicePassword: string
+  /** Signs the instance id between the metadata proxy and compute. */
+  metadataSecret: string
+}
+
+const fresh = () => randomBytes(18).toString('base64url')
+
+export function loadSecrets(stateDir: string): Secrets {
+  mkdirSync(stateDir, { recursive: true, mode: 0o711 })
+  const file = join(stateDir, 'secrets.json')
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+  const secrets: Secrets = { adminPassword: fresh(), demoPassword: fresh(), servicePassword: fresh(), metadataSecret: fresh() }
+  writeFileSync(file, `${JSON.stringify(secrets, null, 2)}\n`, { mode: 0o600, flag: 'wx' })
+  return secrets
+}

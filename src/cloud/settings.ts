@@ -1,0 +1,135 @@
+import { readFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import YAML from 'yaml'
+import { badRequest } from '../kernel/errors/errors.ts'
+
+/** What one cloud is told: by flags, else by the configuration file, else by these defaults. */
+export interface Settings {
+  /** Where everything of this cloud lies: databases, images, instances, secrets, logs. */
+  stateDir: string
+  /** Address to listen on: loopback unless told. */
+  host: string
+  port: number
+  hypervisor: 'libvirt' | 'simulated'
+  /** This compute host's name. */
+  hostname: string
+  region: string
+  /** PEM files; with both the APIs speak HTTPS. */
+  tls: { cert: string; key: string } | null
+  /** Check every answer against its schema. */
+  development: boolean
+  logLevel: string
+  /** Rules that replace defaults: service → file (JSON or YAML). */
+  policyFiles: Record<string, string>
+  /** The provider network that plays the outside. */
+  external: { cidr: string; gateway: string; start: string; end: string }
+  tenantNetworkType: 'vxlan' | 'gre' | 'vlan'
+  storage: { backend: 'auto' | 'lvm' | 'lvm-thin' | 'file'; volumeGroup: string; sizeGiB: number }
+  /** s to wait for the network to say that a port is plugged. */
+  vifPluggingTimeout: number
+  /** Requests per unit, user and verb; empty: no limits. */
+  rateLimits: { verb: string; uri: string; regex: string; value: number; unit: 'SECOND' | 'MINUTE' | 'HOUR' | 'DAY' }[]
+}
+
+export const defaultStateDir = () => (process.getuid?.() === 0 ? '/var/lib/yun' : resolve(homedir(), '.local/state/yun'))
+
+const DEFAULTS: Settings = {
+  stateDir: '',
+  host: '127.0.0.1',
+  port: 5000,
+  hypervisor: 'libvirt',
+  hostname: '',
+  region: 'RegionOne',
+  tls: null,
+  development: false,
+  logLevel: 'info',
+  policyFiles: {},
+  external: { cidr: '172.24.4.0/24', gateway: '172.24.4.1', start: '172.24.4.10', end: '172.24.4.250' },
+  tenantNetworkType: 'vxlan',
+  storage: { backend: 'auto', volumeGroup: 'yun-volumes', sizeGiB: 100 },
+  vifPluggingTimeout: 300,
+  rateLimits: [
+    { verb: 'POST', uri: '*', regex: '.*', value: 6000, unit: 'MINUTE' },
+    { verb: 'DELETE', uri: '*', regex: '.*', value: 6000, unit: 'MINUTE' },
+  ],
+}
+
+export const FLAGS = {
+  config: { type: 'string' },
+  state: { type: 'string' },
+  host: { type: 'string' },
+  port: { type: 'string' },
+  hypervisor: { type: 'string' },
+  'no-demo': { type: 'boolean' },
+  detach: { type: 'boolean' },
+  'log-level': { type: 'string' },
+  development: { type: 'boolean' },
+  'external-cidr': { type: 'string' },
+  help: { type: 'boolean', short: 'h' },
+} as const
+
+export interface UpOptions {
+  settings: Settings
+  demo: boolean
+  detach: boolean
+  help: boolean
+}
+
+/** @throws Fault 400 that names the wrong flag or setting */
+export function readSettings(argv: string[], hostname: string): UpOptions {
+  let values: Record<string, string | boolean | undefined>
+  try {
+    values = parseArgs({ args: argv, options: FLAGS, strict: true }).values
+  } catch (error) {
+    throw badRequest((error as Error).message, 'Usage')
+  }
+  const file = typeof values.config === 'string' ? readConfig(values.config) : {}
+  const settings: Settings = { ...DEFAULTS, hostname, ...file }
+  if (values.state) settings.stateDir = String(values.state)
+  if (values.host) settings.host = String(values.host)
+  if (values.port) settings.port = Number(values.port)
+  if (values.hypervisor) settings.hypervisor = values.hypervisor as Settings['hypervisor']
+  if (values['log-level']) settings.logLevel = String(values['log-level'])
+  if (values.development) settings.development = true
+  if (values['external-cidr']) settings.external = externalOf(String(values['external-cidr']))
+  settings.stateDir = resolve(settings.stateDir || defaultStateDir())
+  validate(settings)
+  return { settings, demo: !values['no-demo'], detach: values.detach === true, help: values.help === true }
+}
+
+/** The usual division of a /24: .1 the gateway, .10 to .250 for Yun. */
+export function externalOf(cidr: string): Settings['external'] {
+  const match = /^(\d+\.\d+\.\d+)\.0\/24$/.exec(cidr)
+  if (!match)
+    throw badRequest(
+      `external network ${cidr}: a /24 like 172.24.4.0/24 is needed (or give all four values in the configuration file)`,
+      'Usage',
+    )
+  return { cidr, gateway: `${match[1]}.1`, start: `${match[1]}.10`, end: `${match[1]}.250` }
+}
+
+function readConfig(path: string): Partial<Settings> {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    throw badRequest(`configuration file ${path} cannot be read: ${(error as Error).message}`, 'Usage')
+  }
+  const value = YAML.parse(text) ?? {}
+  for (const key of Object.keys(value))
+    if (!(key in DEFAULTS))
+      throw badRequest(`configuration file ${path}: unknown setting "${key}" (known: ${Object.keys(DEFAULTS).join(', ')})`, 'Usage')
+  return value
+}
+
+function validate(settings: Settings): void {
+  if (!Number.isInteger(settings.port) || settings.port < 1 || settings.port > 65_535)
+    throw badRequest(`port ${settings.port}: a number from 1 to 65535 is needed`, 'Usage')
+  if (!['libvirt', 'simulated'].includes(settings.hypervisor))
+    throw badRequest(`hypervisor "${settings.hypervisor}": libvirt or simulated`, 'Usage')
+  if (settings.tls && (!settings.tls.cert || !settings.tls.key)) throw badRequest('tls: both cert and key are needed', 'Usage')
+  if (settings.hypervisor === 'libvirt' && process.getuid?.() !== 0)
+    throw badRequest('real guests, networks and disks need root: run it with sudo, or with --hypervisor simulated', 'NeedsRoot')
+}
