@@ -1,0 +1,31 @@
+import { describe } from '../kernel/errors/errors.ts'
+
+const COMMANDS: Record<string, { help: string; load: () => Promise<{ run(argv: string[]): Promise<number> }> }> = {
+  up: { help: 'start a cloud, create a virtual machine in it and show the fifty steps (npm start)', load: () => import('./up.ts') },
+  stop: { help: 'stop the cloud of a state directory; its guests go on running', load: () => import('./stop.ts') },
+  status: { help: 'what runs, where, and how it is', load: () => import('./status.ts') },
+  trace: { help: 'the fifty steps of one server, with evidence', load: () => import('./trace.ts') },
+  doctor: { help: 'doctor leaks: everything on this machine that should not be there', load: () => import('./doctor.ts') },
+  bench: { help: 'measure this cloud', load: () => import('./bench.ts') },
+}
+
+const usage = () => `Yun, a cloud that a person can understand.\n\nUsage: npx yun COMMAND [options]      (npm start is: npx yun up)\n\n${Object.entries(COMMANDS)
+  .map(([name, { help }]) => `  ${name.padEnd(8)} ${help}`)
+  .join('\n')}\n\nEvery command answers to --help.`
+
+const [name = 'help', ...argv] = process.argv.slice(2)
+const command = COMMANDS[name]
+if (!command) {
+  const asked = ['help', '--help', '-h'].includes(name)
+  ;(asked ? console.log : console.error)(asked ? usage() : `yun: no command "${name}"\n\n${usage()}`)
+  process.exit(asked ? 0 : 2)
+}
+try {
+  const { run } = await command.load()
+  process.exitCode = await run(argv)
+} catch (error) {
+  const { message, status, code } = describe(error)
+  console.error(`yun: ${message}`)
+  if (status >= 500 && code === 'Internal') console.error((error as Error).stack)
+  process.exit(code === 'Usage' ? 2 : 1)
+}
