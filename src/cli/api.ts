@@ -27,7 +27,12 @@ export class Api {
     const answer = await this.transport.send({
       method: 'POST',
       path: '/identity/v3/auth/tokens',
-      body: { auth: { identity: { methods: ['password'], password: { user: { name: this.login.username, password: this.login.password, domain } } }, scope: { project: { name: this.login.project, domain } } } },
+      body: {
+        auth: {
+          identity: { methods: ['password'], password: { user: { name: this.login.username, password: this.login.password, domain } } },
+          scope: { project: { name: this.login.project, domain } },
+        },
+      },
     })
     if (answer.status !== 201) throw faultOf(answer.status, answer.body)
     this.token = answer.headers['x-subject-token'] ?? null
@@ -37,7 +42,13 @@ export class Api {
   /** The answer's body. @throws Fault with the service's own words */
   async call(method: RestRequest['method'], path: string, body?: unknown, headers: Record<string, string> = {}): Promise<any> {
     if (!this.token) await this.authenticate()
-    const answer = await this.transport.send({ method, path, body, token: this.token, headers: { 'openstack-api-version': 'compute 2.93', ...headers } })
+    const answer = await this.transport.send({
+      method,
+      path,
+      body,
+      token: this.token,
+      headers: { 'openstack-api-version': 'compute 2.93', ...headers },
+    })
     if (answer.status >= 400) throw faultOf(answer.status, answer.body)
     return answer.body
   }
@@ -50,7 +61,12 @@ export class Api {
   /** Sends a file as image data. */
   async upload(path: string, data: ReadableStream | Uint8Array, length: number): Promise<void> {
     if (!this.token) await this.authenticate()
-    const answer = await fetch(this.url + path, { method: 'PUT', headers: { 'x-auth-token': this.token!, 'content-type': 'application/octet-stream', 'content-length': String(length) }, body: data as never, duplex: 'half' } as RequestInit)
+    const answer = await fetch(this.url + path, {
+      method: 'PUT',
+      headers: { 'x-auth-token': this.token!, 'content-type': 'application/octet-stream', 'content-length': String(length) },
+      body: data as never,
+      duplex: 'half',
+    } as RequestInit)
     if (answer.status >= 400) throw new Fault(answer.status, 'Upload', await answer.text())
   }
 }

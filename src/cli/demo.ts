@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { showBytes } from '../kernel/units/units.ts'
 import { type Api, until } from './api.ts'
-import { StepsView, type Screen, type TraceStep } from './steps-view.ts'
+import { type Screen, StepsView, type TraceStep } from './steps-view.ts'
 
 export interface DemoOptions {
   api: Api
@@ -36,13 +36,29 @@ export async function demo(options: DemoOptions): Promise<DemoResult> {
   view.note('Keystone', 'signed in', ms, 'as admin on project demo')
 
   const image = await ensureImage(options, view)
-  const flavor = await ensure(view, 'Nova API', 'flavor', api, '/compute/v2.1/flavors', 'flavors', FLAVOR.name, () => api.post('/compute/v2.1/flavors', { flavor: FLAVOR }), 'flavor', () => `${FLAVOR.vcpus} vCPU, ${FLAVOR.ram} MiB, ${FLAVOR.disk} GiB`)
+  const flavor = await ensure(
+    view,
+    'Nova API',
+    'flavor',
+    api,
+    '/compute/v2.1/flavors',
+    'flavors',
+    FLAVOR.name,
+    () => api.post('/compute/v2.1/flavors', { flavor: FLAVOR }),
+    'flavor',
+    () => `${FLAVOR.vcpus} vCPU, ${FLAVOR.ram} MiB, ${FLAVOR.disk} GiB`,
+  )
   const keyFile = await ensureKeyPair(options, view)
   const { network, externalId } = await ensureNetworks(options, view)
   await openDefaultGroup(api, view)
 
   let server = (await api.get('/compute/v2.1/servers?name=%5Ehello%24')).servers[0]
-  if (!server) server = (await api.post('/compute/v2.1/servers', { server: { name: 'hello', imageRef: image.id, flavorRef: flavor.id, key_name: 'demo', networks: [{ uuid: network.id }] } })).server
+  if (!server)
+    server = (
+      await api.post('/compute/v2.1/servers', {
+        server: { name: 'hello', imageRef: image.id, flavorRef: flavor.id, key_name: 'demo', networks: [{ uuid: network.id }] },
+      })
+    ).server
   const watch = new Watch(api, view, server.id)
 
   server = await watch.until('the guest to be started', 37, 600_000, async () => {
@@ -58,7 +74,19 @@ export async function demo(options: DemoOptions): Promise<DemoResult> {
   }
   const steps = await watch.steps()
   view.finish(steps)
-  const ssh = [...options.enter, 'ssh', '-i', keyFile, '-o', 'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null', '-o', 'LogLevel=ERROR', `cirros@${floatingIp}`].join(' ')
+  const ssh = [
+    ...options.enter,
+    'ssh',
+    '-i',
+    keyFile,
+    '-o',
+    'StrictHostKeyChecking=no',
+    '-o',
+    'UserKnownHostsFile=/dev/null',
+    '-o',
+    'LogLevel=ERROR',
+    `cirros@${floatingIp}`,
+  ].join(' ')
   return { server: (await api.get(`/compute/v2.1/servers/${server.id}`)).server, floatingIp, ssh, consoleUrl, volumeDevice }
 }
 
@@ -86,7 +114,18 @@ class Watch {
   }
 }
 
-async function ensure(view: StepsView, chapter: string, what: string, api: Api, path: string, list: string, name: string, create: () => Promise<any>, key: string, text: (made: any) => string): Promise<any> {
+async function ensure(
+  view: StepsView,
+  chapter: string,
+  what: string,
+  api: Api,
+  path: string,
+  list: string,
+  name: string,
+  create: () => Promise<any>,
+  key: string,
+  text: (made: any) => string,
+): Promise<any> {
   const started = performance.now()
   const found = (await api.get(path))[list].find((one: any) => one.name === name)
   const made = found ?? (await create())[key]
@@ -102,9 +141,20 @@ async function ensureImage({ api, imageFile }: DemoOptions, view: StepsView): Pr
     return found
   }
   const diskFormat = imageFile ? 'qcow2' : 'raw'
-  const image = await api.post('/image/v2/images', { name: 'tiny', disk_format: diskFormat, container_format: 'bare', visibility: 'public', min_ram: 128, min_disk: 0 })
+  const image = await api.post('/image/v2/images', {
+    name: 'tiny',
+    disk_format: diskFormat,
+    container_format: 'bare',
+    visibility: 'public',
+    min_ram: 128,
+    min_disk: 0,
+  })
   const size = imageFile ? statSync(imageFile).size : 1024 * 1024
-  await api.upload(`/image/v2/images/${image.id}/file`, imageFile ? (Readable.toWeb(createReadStream(imageFile)) as ReadableStream) : new Uint8Array(size), size)
+  await api.upload(
+    `/image/v2/images/${image.id}/file`,
+    imageFile ? (Readable.toWeb(createReadStream(imageFile)) as ReadableStream) : new Uint8Array(size),
+    size,
+  )
   view.note('Glance', 'image tiny', performance.now() - started, `${showBytes(size)} ${diskFormat} uploaded, inspected, checksummed`)
   return image
 }
@@ -114,7 +164,10 @@ async function ensureKeyPair({ api, stateDir }: DemoOptions, view: StepsView): P
   const file = join(stateDir, 'demo_ed25519')
   if (!existsSync(file)) execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'demo@yun', '-f', file])
   const known = (await api.get('/compute/v2.1/os-keypairs')).keypairs.some((one: any) => one.keypair.name === 'demo')
-  if (!known) await api.call('POST', '/compute/v2.1/os-keypairs', { keypair: { name: 'demo', public_key: readFileSync(`${file}.pub`, 'utf8').trim(), type: 'ssh' } })
+  if (!known)
+    await api.call('POST', '/compute/v2.1/os-keypairs', {
+      keypair: { name: 'demo', public_key: readFileSync(`${file}.pub`, 'utf8').trim(), type: 'ssh' },
+    })
   view.note('Nova API', 'key pair demo', performance.now() - started, known ? 'there already' : file)
   return file
 }
@@ -122,11 +175,90 @@ async function ensureKeyPair({ api, stateDir }: DemoOptions, view: StepsView): P
 /** The article's seven commands: network, subnet, router, interface, external network, its subnet, gateway. */
 async function ensureNetworks({ api, external }: DemoOptions, view: StepsView): Promise<{ network: any; externalId: string }> {
   const path = '/network/v2.0'
-  const network = await ensure(view, 'Neutron', 'network', api, `${path}/networks`, 'networks', 'private', () => api.post(`${path}/networks`, { network: { name: 'private' } }), 'network', (made) => `${made['provider:network_type']} segment ${made['provider:segmentation_id']}, MTU ${made.mtu}`)
-  const subnet = await ensure(view, 'Neutron', 'subnet', api, `${path}/subnets`, 'subnets', 'private-subnet', () => api.post(`${path}/subnets`, { subnet: { name: 'private-subnet', network_id: network.id, ip_version: 4, cidr: '192.168.0.0/24', gateway_ip: '192.168.0.1', dns_nameservers: ['8.8.8.8'] } }), 'subnet', (made) => `${made.cidr}, gateway ${made.gateway_ip}`)
-  const outside = await ensure(view, 'Neutron', 'network', api, `${path}/networks`, 'networks', 'public', () => api.post(`${path}/networks`, { network: { name: 'public', 'router:external': true, 'provider:network_type': 'flat', 'provider:physical_network': 'public' } }), 'network', () => 'external, flat on br-ex')
-  await ensure(view, 'Neutron', 'subnet', api, `${path}/subnets`, 'subnets', 'public-subnet', () => api.post(`${path}/subnets`, { subnet: { name: 'public-subnet', network_id: outside.id, ip_version: 4, cidr: external.cidr, gateway_ip: external.gateway, enable_dhcp: false, allocation_pools: [{ start: external.start, end: external.end }] } }), 'subnet', (made) => `${made.cidr}, pool ${external.start} to ${external.end}`)
-  const router = await ensure(view, 'Neutron', 'router', api, `${path}/routers`, 'routers', 'router', () => api.post(`${path}/routers`, { router: { name: 'router', external_gateway_info: { network_id: outside.id } } }), 'router', (made) => `gateway ${made.external_gateway_info?.external_fixed_ips?.[0]?.ip_address}`)
+  const network = await ensure(
+    view,
+    'Neutron',
+    'network',
+    api,
+    `${path}/networks`,
+    'networks',
+    'private',
+    () => api.post(`${path}/networks`, { network: { name: 'private' } }),
+    'network',
+    (made) => `${made['provider:network_type']} segment ${made['provider:segmentation_id']}, MTU ${made.mtu}`,
+  )
+  const subnet = await ensure(
+    view,
+    'Neutron',
+    'subnet',
+    api,
+    `${path}/subnets`,
+    'subnets',
+    'private-subnet',
+    () =>
+      api.post(`${path}/subnets`, {
+        subnet: {
+          name: 'private-subnet',
+          network_id: network.id,
+          ip_version: 4,
+          cidr: '192.168.0.0/24',
+          gateway_ip: '192.168.0.1',
+          dns_nameservers: ['8.8.8.8'],
+        },
+      }),
+    'subnet',
+    (made) => `${made.cidr}, gateway ${made.gateway_ip}`,
+  )
+  const outside = await ensure(
+    view,
+    'Neutron',
+    'network',
+    api,
+    `${path}/networks`,
+    'networks',
+    'public',
+    () =>
+      api.post(`${path}/networks`, {
+        network: { name: 'public', 'router:external': true, 'provider:network_type': 'flat', 'provider:physical_network': 'public' },
+      }),
+    'network',
+    () => 'external, flat on br-ex',
+  )
+  await ensure(
+    view,
+    'Neutron',
+    'subnet',
+    api,
+    `${path}/subnets`,
+    'subnets',
+    'public-subnet',
+    () =>
+      api.post(`${path}/subnets`, {
+        subnet: {
+          name: 'public-subnet',
+          network_id: outside.id,
+          ip_version: 4,
+          cidr: external.cidr,
+          gateway_ip: external.gateway,
+          enable_dhcp: false,
+          allocation_pools: [{ start: external.start, end: external.end }],
+        },
+      }),
+    'subnet',
+    (made) => `${made.cidr}, pool ${external.start} to ${external.end}`,
+  )
+  const router = await ensure(
+    view,
+    'Neutron',
+    'router',
+    api,
+    `${path}/routers`,
+    'routers',
+    'router',
+    () => api.post(`${path}/routers`, { router: { name: 'router', external_gateway_info: { network_id: outside.id } } }),
+    'router',
+    (made) => `gateway ${made.external_gateway_info?.external_fixed_ips?.[0]?.ip_address}`,
+  )
   const ports = (await api.get(`${path}/ports?device_id=${router.id}`)).ports
   if (!ports.some((port: any) => port.fixed_ips.some((ip: any) => ip.subnet_id === subnet.id))) {
     const started = performance.now()
@@ -147,7 +279,9 @@ async function openDefaultGroup(api: Api, view: StepsView): Promise<void> {
   ]
   for (const rule of wanted)
     if (!group.security_group_rules.some((one: any) => one.direction === 'ingress' && one.protocol === rule.protocol))
-      await api.post('/network/v2.0/security-group-rules', { security_group_rule: { security_group_id: group.id, direction: 'ingress', ethertype: 'IPv4', ...rule } })
+      await api.post('/network/v2.0/security-group-rules', {
+        security_group_rule: { security_group_id: group.id, direction: 'ingress', ethertype: 'IPv4', ...rule },
+      })
   view.note('Neutron', 'security group default', performance.now() - started, 'ssh and ping may come in')
 }
 
@@ -179,7 +313,8 @@ async function ensureVolume(api: Api, watch: Watch, serverId: string): Promise<s
 
 async function remoteConsole(api: Api, serverId: string): Promise<string | null> {
   try {
-    return (await api.post(`/compute/v2.1/servers/${serverId}/remote-consoles`, { remote_console: { protocol: 'vnc', type: 'novnc' } })).remote_console.url
+    return (await api.post(`/compute/v2.1/servers/${serverId}/remote-consoles`, { remote_console: { protocol: 'vnc', type: 'novnc' } }))
+      .remote_console.url
   } catch {
     return null // the simulated hypervisor has no screens
   }
@@ -189,7 +324,11 @@ async function remoteConsole(api: Api, serverId: string): Promise<string | null>
 function sshAnswers(enter: string[], address: string): Promise<boolean> {
   if (enter.length > 0) {
     try {
-      return Promise.resolve(execFileSync(enter[0]!, [...enter.slice(1), 'ssh-keyscan', '-T', '2', '-t', 'ed25519', address], { stdio: ['ignore', 'pipe', 'ignore'] }).length > 0)
+      return Promise.resolve(
+        execFileSync(enter[0]!, [...enter.slice(1), 'ssh-keyscan', '-T', '2', '-t', 'ed25519', address], {
+          stdio: ['ignore', 'pipe', 'ignore'],
+        }).length > 0,
+      )
     } catch {
       return Promise.resolve(false)
     }

@@ -9,9 +9,12 @@ const COMMANDS: Record<string, { help: string; load: () => Promise<{ run(argv: s
   bench: { help: 'measure this cloud', load: () => import('./bench.ts') },
 }
 
-const usage = () => `Yun, a cloud that a person can understand.\n\nUsage: npx yun COMMAND [options]      (npm start is: npx yun up)\n\n${Object.entries(COMMANDS)
-  .map(([name, { help }]) => `  ${name.padEnd(8)} ${help}`)
-  .join('\n')}\n\nEvery command answers to --help.`
+const usage = () =>
+  `Yun, a cloud that a person can understand.\n\nUsage: npx yun COMMAND [options]      (npm start is: npx yun up)\n\n${Object.entries(
+    COMMANDS,
+  )
+    .map(([name, { help }]) => `  ${name.padEnd(8)} ${help}`)
+    .join('\n')}\n\nEvery command answers to --help.`
 
 const [name = 'help', ...argv] = process.argv.slice(2)
 const command = COMMANDS[name]

@@ -37,7 +37,13 @@ const COLOUR = { done: '32', failed: '31', undone: '33', 'not happened': '90' }
 const SPINNER = '◐◓◑◒'
 
 /** `Scheduler   ✔ 13  filter hosts   0.2 ms   1 of 1 left: …`, cut to the screen's width. */
-export function line(row: TraceStep, chapter: string, screen: Pick<Screen, 'tty' | 'columns'>, mark = MARK[row.status], text = row.evidence?.text ?? ''): string {
+export function line(
+  row: TraceStep,
+  chapter: string,
+  screen: Pick<Screen, 'tty' | 'columns'>,
+  mark = MARK[row.status],
+  text = row.evidence?.text ?? '',
+): string {
   const took = row.ms === null ? '' : showMs(row.ms)
   const plain = ` ${chapter.padEnd(10)} ${mark} ${String(row.step).padStart(2)}  ${row.title.padEnd(22)} ${took.padStart(8)}   ${text.replaceAll(/\s+/g, ' ')}`
   if (!screen.tty) return plain
@@ -65,7 +71,9 @@ export class StepsView {
   note(chapter: string, title: string, ms: number | null, text: string): void {
     this.erase()
     this.lastChapter = chapter
-    this.screen.write(`${line({ step: 0, name: '', title, chapter, status: 'done', started_at: null, ms, evidence: { text } }, chapter, this.screen, '·').replace(/ 0  /, '    ')}\n`)
+    this.screen.write(
+      `${line({ step: 0, name: '', title, chapter, status: 'done', started_at: null, ms, evidence: { text } }, chapter, this.screen, '·').replace(/ 0 {2}/, '    ')}\n`,
+    )
   }
 
   /** Shows what is new in `steps`; `waiting` says in words what the next step waits for. `last` is the highest step expected for now. */
@@ -77,11 +85,15 @@ export class StepsView {
     const ripe = this.screen.tty ? happened.filter((row) => row.step < firstOpen) : happened
     for (const row of ripe) this.print(row)
     if (!this.screen.tty || !waiting) return
-    const below = [...happened.filter((row) => row.step > firstOpen), ...open.slice(0, 1)].sort((a, b) => a.step - b.step).slice(0, this.screen.rows - 2)
+    const below = [...happened.filter((row) => row.step > firstOpen), ...open.slice(0, 1)]
+      .sort((a, b) => a.step - b.step)
+      .slice(0, this.screen.rows - 2)
     let chapter = this.lastChapter
     for (const row of below) {
       const spinning = row.status === 'not happened'
-      const text = spinning ? line({ ...row, ms: null }, row.chapter === chapter ? '' : row.chapter, this.screen, SPINNER[this.tick++ % 4], waiting) : line(row, row.chapter === chapter ? '' : row.chapter, this.screen)
+      const text = spinning
+        ? line({ ...row, ms: null }, row.chapter === chapter ? '' : row.chapter, this.screen, SPINNER[this.tick++ % 4], waiting)
+        : line(row, row.chapter === chapter ? '' : row.chapter, this.screen)
       chapter = row.chapter
       this.screen.write(`${text}\n`)
       this.drawn++

@@ -8,6 +8,10 @@ export interface Running {
   pid: number
   url: string
   startedAt: string
+  /** All APIs answer. */
+  ready: boolean
+  /** What a user should know of this machine: emulated guests, userspace switch, ... */
+  notices: string[]
 }
 
 /** Asks the cloud of this state directory who it is; null if none runs. A socket file left by a killed process answers nobody. */
@@ -32,7 +36,10 @@ export function whoRuns(stateDir: string): Promise<Running | null> {
  * Holds the state directory for this process.
  * @throws Fault 409 AlreadyRunning naming the pid that holds it
  */
-export async function holdStateDir(stateDir: string, url: string): Promise<() => void> {
+export async function holdStateDir(
+  stateDir: string,
+  url: string,
+): Promise<{ ready(url: string, notices: string[]): void; release(): void }> {
   mkdirSync(stateDir, { recursive: true, mode: 0o711 })
   const other = await whoRuns(stateDir)
   if (other)
@@ -42,14 +49,17 @@ export async function holdStateDir(stateDir: string, url: string): Promise<() =>
     )
   const path = join(stateDir, 'yun.sock')
   rmSync(path, { force: true })
-  const running: Running = { pid: process.pid, url, startedAt: new Date().toISOString() }
+  const running: Running = { pid: process.pid, url, startedAt: new Date().toISOString(), ready: false, notices: [] }
   const server: Server = createServer((socket) => socket.on('error', () => {}).end(JSON.stringify(running)))
   await new Promise<void>((resolve, reject) =>
     server.once('error', reject).listen({ path, readableAll: false, writableAll: false }, resolve),
   )
   writeFileSync(join(stateDir, 'yun.pid'), `${process.pid}\n`)
-  return () => {
-    server.close()
-    if (readFileSync(join(stateDir, 'yun.pid'), 'utf8').trim() === String(process.pid)) rmSync(join(stateDir, 'yun.pid'), { force: true })
+  return {
+    ready: (at, notices) => void Object.assign(running, { ready: true, url: at, notices }),
+    release() {
+      server.close()
+      if (readFileSync(join(stateDir, 'yun.pid'), 'utf8').trim() === String(process.pid)) rmSync(join(stateDir, 'yun.pid'), { force: true })
+    },
   }
 }
