@@ -241,11 +241,22 @@ function handle(dir: string, state: State): Isolation {
     path: (inside) => join(`/proc/${pid}/root`, inside),
     run: (program, args, options) => exec(enter[0]!, [...enter.slice(1), program, ...args], options),
     async destroy() {
+      await unplug(state)
       await powerOff()
       await removeGroups(state.groups.map(({ directory }) => directory))
       if (readState(dir)) rmSync(dir, { recursive: true, force: true })
     },
   }
+}
+
+/** Removes the links that have their other end outside: the kernel would do so some time after the last process, which is too late for a next link of that name. */
+async function unplug(state: State): Promise<void> {
+  if (!isRunning(state)) return
+  const inside = (args: string[]) => exec('nsenter', ['--target', String(state.anchor.pid), '--net', '--', 'ip', ...args])
+  const links: { ifname: string; link_netnsid?: number }[] = JSON.parse(
+    (await inside(['-json', 'link', 'show', 'type', 'veth'])).stdout || '[]',
+  )
+  for (const { ifname, link_netnsid } of links) if (link_netnsid !== undefined) await inside(['link', 'delete', ifname])
 }
 
 async function furnish(isolation: Isolation, groups: Group[], { dir, name, hostname }: IsolationOptions): Promise<void> {
