@@ -98,9 +98,10 @@ async function ensure(daemon: Daemon, stateDir: string): Promise<DaemonReport> {
     const text = mark ? `${program} runs since an earlier start (process ${mark.pid})` : `${program}: the machine's own is used`
     return { part, program, by, startedNow: false, pid: mark?.pid, text }
   }
+  if (!findProgram(program))
+    throw unavailable(`${program} is not found; install the package ${daemon.package}, or add /usr/sbin to PATH`, 'PackageMissing')
   if (process.geteuid?.() !== 0)
     throw unavailable(`${program} does not run, and only root can start it; run as root, or use the simulated hypervisor`)
-  if (!findProgram(program)) throw unavailable(`${program} is not installed; install the package ${daemon.package}`, 'PackageMissing')
   try {
     await daemon.start()
     await waitUntil(`${program} answers`, () => daemon.answers())

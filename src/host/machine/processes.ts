@@ -1,4 +1,4 @@
-import { accessSync, constants, readFileSync, readlinkSync } from 'node:fs'
+import { accessSync, constants, readdirSync, readFileSync, readFileSync, readlinkSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
 /** A process that cannot be mistaken for a later one with the same number. */
@@ -8,12 +8,13 @@ export interface ProcessMark {
   startedAt: string
 }
 
-/** What /proc says of a process; undefined when there is none. A zombie counts as none: it has ended, only its parent has not looked. */
+/** What /proc says of a process; undefined when there is none. A zombie without other threads counts as none: it has ended, only its parent has not looked. */
 export function markOf(pid: number): ProcessMark | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : { pid, startedAt: fields[19]! }
+    const ended = fields[0] === 'X' || (fields[0] === 'Z' && readdirSync(`/proc/${pid}/task`).length === 1)
+    return ended ? undefined : { pid, startedAt: fields[19]! }
   } catch {
     return undefined
   }
@@ -44,10 +45,10 @@ export function fromPidFile(file: string, program: string): ProcessMark | undefi
   }
 }
 
-/** Where a program is, looking in PATH and in the administrator's directories. */
+/** Where a program is, looking in PATH. */
 export function findProgram(program: string): string | undefined {
-  const directories = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/bin', '/bin']
-  return directories
+  return (process.env.PATH ?? '')
+    .split(delimiter)
     .map((directory) => join(directory, program))
     .find((file) => {
       try {
