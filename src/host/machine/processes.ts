@@ -1,4 +1,4 @@
-import { accessSync, constants, readdirSync, readFileSync, readFileSync, readlinkSync } from 'node:fs'
+import { accessSync, constants, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
 /** A process that cannot be mistaken for a later one with the same number. */
