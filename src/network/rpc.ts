@@ -143,6 +143,14 @@ export const control = {
   ),
 }
 
+export const networkTopic = (host: string) => `network.${host}`
+
+/** Control asks an agent (topic of its host). */
+export const agent = {
+  /** All that belongs to Yun's networks on this host, by owner: for the leak oracle. */
+  audit: message<Record<string, never>, { kind: string; name: string; owner: string | null }[]>('audit'),
+}
+
 /** Control tells agents that something changed; they then ask. Losing one delays, it does not break: agents also ask by a timer. */
 export const events = {
   portChanged: message<{ portId: string; networkId: string }, void>('network.port-changed'),
