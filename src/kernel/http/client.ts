@@ -9,6 +9,8 @@ export interface RestRequest {
   token?: string | null
   query?: Record<string, string | number | boolean | string[] | undefined>
   body?: unknown
+  /** Sent as it is instead of `body`: image data. Name its content-type in `headers`. */
+  data?: Readable | Uint8Array
   headers?: Record<string, string>
   requestId?: string
 }
@@ -41,6 +43,8 @@ const headersOf = (request: RestRequest): Record<string, string> => ({
   ...request.headers,
 })
 
+const payloadOf = (request: RestRequest) => request.data ?? (request.body === undefined ? undefined : JSON.stringify(request.body))
+
 /** Hands the request over in memory: the same routes, policy, schemas and microversions as over the network. */
 export function inMemory(app: () => FastifyInstance): RestTransport {
   return {
@@ -49,7 +53,7 @@ export function inMemory(app: () => FastifyInstance): RestTransport {
         method: request.method,
         url: address(request),
         headers: headersOf(request),
-        payload: request.body === undefined ? undefined : JSON.stringify(request.body),
+        payload: payloadOf(request) as string | undefined,
       })
       return { status: answer.statusCode, headers: answer.headers as Record<string, string>, body: parse(answer.payload) }
     },
@@ -72,8 +76,9 @@ export function overNetwork(base: string): RestTransport {
       return await fetch(base + address(request), {
         method: request.method,
         headers: headersOf(request),
-        body: request.body === undefined ? undefined : JSON.stringify(request.body),
-      })
+        body: payloadOf(request) as string | undefined,
+        ...(request.data instanceof Readable ? { duplex: 'half' } : {}),
+      } as RequestInit)
     } catch (error) {
       throw unavailable(`${base} does not answer: ${(error as Error).message}`, 'EndpointUnreachable', error)
     }

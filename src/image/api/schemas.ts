@@ -1,0 +1,128 @@
+import Type, { type TSchema } from 'typebox'
+import { CONTAINER_FORMATS, DISK_FORMATS, VISIBILITIES } from '../app/patch.ts'
+
+const Nullable = (schema: TSchema) => Type.Union([Type.Null(), schema])
+const Choice = (values: string[]) => Type.Unsafe<string>({ type: 'string', enum: values })
+const ShortText = Type.String({ maxLength: 255 })
+const Uuid = Type.String({ pattern: '^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$' })
+const Count = Type.Integer({ minimum: 0, maximum: 2_147_483_647 })
+const Flag = Type.Boolean()
+const closed = { additionalProperties: false }
+
+const settable = {
+  name: Nullable(ShortText),
+  visibility: Choice(VISIBILITIES),
+  protected: Flag,
+  os_hidden: Flag,
+  disk_format: Nullable(Choice(DISK_FORMATS)),
+  container_format: Nullable(Choice(CONTAINER_FORMATS)),
+  min_ram: Count,
+  min_disk: Count,
+  tags: Type.Array(ShortText),
+  owner: Nullable(ShortText),
+}
+
+/** A new image: its attributes, and any further texts as its properties. */
+export const NewImageBody = Type.Partial(Type.Object({ id: Uuid, ...settable }), {
+  additionalProperties: Nullable(Type.String({ maxLength: 65_535 })),
+})
+
+export const PatchBody = Type.Array(
+  Type.Object(
+    {
+      op: Choice(['add', 'replace', 'remove']),
+      path: Type.String(),
+      value: Type.Optional(Type.Unknown()),
+    },
+    closed,
+  ),
+)
+
+export const ImageView = Type.Object(
+  {
+    id: Uuid,
+    ...settable,
+    status: Choice(['queued', 'saving', 'uploading', 'importing', 'active', 'deactivated', 'killed']),
+    checksum: Nullable(Type.String()),
+    os_hash_algo: Nullable(Type.String()),
+    os_hash_value: Nullable(Type.String()),
+    size: Nullable(Type.Integer()),
+    virtual_size: Nullable(Type.Integer()),
+    created_at: Type.String(),
+    updated_at: Type.String(),
+    self: Type.String(),
+    file: Type.String(),
+    schema: Type.String(),
+    stores: Type.Optional(Type.String()),
+  },
+  { additionalProperties: Nullable(Type.String()) },
+)
+
+export const ImageList = Type.Object(
+  {
+    images: Type.Array(ImageView),
+    first: Type.String(),
+    next: Type.Optional(Type.String()),
+    schema: Type.String(),
+  },
+  closed,
+)
+
+export const NewMemberBody = Type.Object({ member: Type.String({ minLength: 1, maxLength: 64 }) })
+export const MemberStatusBody = Type.Object({ status: Choice(['pending', 'accepted', 'rejected']) })
+
+export const MemberView = Type.Object(
+  {
+    image_id: Type.String(),
+    member_id: Type.String(),
+    status: Choice(['pending', 'accepted', 'rejected']),
+    created_at: Type.String(),
+    updated_at: Type.String(),
+    schema: Type.String(),
+  },
+  closed,
+)
+
+export const MemberList = Type.Object({ members: Type.Array(MemberView), schema: Type.String() }, closed)
+
+export const ImportBody = Type.Object({
+  method: Type.Object({ name: Type.String() }),
+  stores: Type.Optional(Type.Array(Type.String())),
+  all_stores: Type.Optional(Flag),
+  all_stores_must_succeed: Type.Optional(Flag),
+})
+
+export const ImportInfo = Type.Object(
+  {
+    'import-methods': Type.Object({ description: Type.String(), type: Type.String(), value: Type.Array(Type.String()) }, closed),
+  },
+  closed,
+)
+
+export const StoreList = Type.Object(
+  {
+    stores: Type.Array(Type.Object({ id: Type.String(), description: Type.String(), default: Type.String() }, closed)),
+  },
+  closed,
+)
+
+export const VersionList = Type.Object(
+  {
+    versions: Type.Array(
+      Type.Object(
+        {
+          id: Type.String(),
+          status: Type.String(),
+          links: Type.Array(Type.Object({ rel: Type.String(), href: Type.String() }, closed)),
+        },
+        closed,
+      ),
+    ),
+  },
+  closed,
+)
+
+export const SchemaDocument = Type.Object({
+  name: Type.String(),
+  properties: Type.Record(Type.String(), Type.Unknown()),
+})

@@ -1,0 +1,59 @@
+import { timestamp } from '../../kernel/db/columns.ts'
+import { conflict, Fault, forbidden, notFound } from '../../kernel/errors/errors.ts'
+import type { Image } from '../db/images.ts'
+import { deleteMember, findMember, insertMember, listMembers, setMemberStatus } from '../db/members.ts'
+import type { MemberRow, MemberStatus } from '../db/tables.ts'
+import type { ImageContext } from './context.ts'
+import type { Viewer } from './image.ts'
+
+export const MAX_MEMBERS = 128
+
+const noMember = (image: Image, id: string) => notFound(`${id} not found in the member list of the image ${image.id}.`, 'MemberNotFound')
+
+/** The owner sees all members, a member only itself. */
+export async function membersOf(context: ImageContext, image: Image, viewer: Viewer): Promise<MemberRow[]> {
+  const members = await listMembers(context.database.db, image.id)
+  const all = viewer.isAdmin || image.owner === viewer.projectId
+  return all ? members : members.filter((member) => member.member_id === viewer.projectId)
+}
+
+/** @throws Fault 404 also for a member that the viewer may not see */
+export async function memberOf(context: ImageContext, image: Image, viewer: Viewer, memberId: string): Promise<MemberRow> {
+  const member = (await membersOf(context, image, viewer)).find((one) => one.member_id === memberId)
+  if (!member) throw noMember(image, memberId)
+  return member
+}
+
+/** @throws Fault 403 when the image is not shared, 409 when there is such a member, 413 for too many */
+export async function addMember(context: ImageContext, image: Image, memberId: string): Promise<MemberRow> {
+  if (image.visibility !== 'shared') throw forbidden('Only shared images have members.')
+  const known = await listMembers(context.database.db, image.id)
+  const duplicate = () => conflict(`Member ${memberId} is duplicated for image ${image.id}`)
+  if (known.some((member) => member.member_id === memberId)) throw duplicate()
+  if (known.length >= MAX_MEMBERS)
+    throw new Fault(
+      413,
+      'LimitExceeded',
+      `The limit has been exceeded on the number of allowed image members for this image. Attempted: ${known.length + 1}, Maximum: ${MAX_MEMBERS}`,
+    )
+  const at = timestamp()
+  const member: MemberRow = { image_id: image.id, member_id: memberId, status: 'pending', created_at: at, updated_at: at }
+  try {
+    await insertMember(context.database.db, member)
+  } catch (error) {
+    if (await findMember(context.database.db, image.id, memberId)) throw duplicate()
+    throw error
+  }
+  return member
+}
+
+export async function answerMembership(context: ImageContext, member: MemberRow, status: MemberStatus): Promise<MemberRow> {
+  const at = timestamp()
+  await setMemberStatus(context.database.db, member.image_id, member.member_id, status, at)
+  return { ...member, status, updated_at: at }
+}
+
+/** @throws Fault 404 when there is no such member */
+export async function removeMember(context: ImageContext, image: Image, memberId: string): Promise<void> {
+  if (!(await deleteMember(context.database.db, image.id, memberId))) throw noMember(image, memberId)
+}

@@ -1,0 +1,153 @@
+import { randomUUID } from 'node:crypto'
+import type { Readable } from 'node:stream'
+import { timestamp } from '../../kernel/db/columns.ts'
+import { badRequest, conflict, describe, Fault } from '../../kernel/errors/errors.ts'
+import { findImage, type Image, moveImage, renewUpload, updateImage } from '../db/images.ts'
+import type { ImageRow, ImageStatus } from '../db/tables.ts'
+import type { ImageContext } from './context.ts'
+import { STORE_ID, type Written } from './store.ts'
+
+const NO_DATA: Partial<ImageRow> = {
+  size: null,
+  virtual_size: null,
+  checksum: null,
+  hash_algo: null,
+  hash_value: null,
+  upload_id: null,
+  lease_until: null,
+}
+const HASH = 'sha512'
+
+/**
+ * Queued → saving → active: streams the data to disk, looks at it, and only then lets it be used. When anything fails the image is queued again and the data gone.
+ * @throws Fault 409 when it is not queued, 400 without formats, 413 too large or disk full, 400 or 415 when the data is not what it claims, 410 when the image was deleted meanwhile
+ */
+export async function uploadData(context: ImageContext, image: Image, stream: Readable, declared: number | null): Promise<void> {
+  await receive(context, image, stream, declared, (uploadId, written) => activate(context, image, uploadId, written, 'saving'))
+}
+
+/** Queued → uploading: the data is on disk, but nobody has looked at it: that is the import's part. Same errors as {@link uploadData}. */
+export async function stageData(context: ImageContext, image: Image, stream: Readable, declared: number | null): Promise<void> {
+  await receive(context, image, stream, declared, async (uploadId, written) => {
+    const columns = { status: 'uploading' as const, lease_until: null, ...measured(written) }
+    if (!(await moveImage(context.database.db, image.id, ['saving'], columns, uploadId))) throw gone(image.id)
+  })
+}
+
+async function receive(
+  context: ImageContext,
+  image: Image,
+  stream: Readable,
+  declared: number | null,
+  then: (uploadId: string, written: Written) => Promise<void>,
+): Promise<void> {
+  const uploadId = await take(context, image, stream)
+  try {
+    await vouching(context, image.id, uploadId, async () =>
+      then(uploadId, await context.store.write(uploadId, stream, context.maxImageBytes, declared)),
+    )
+  } catch (error) {
+    await giveBack(context, image.id, uploadId, 'saving')
+    throw (await findImage(context.database.db, image.id)) ? error : gone(image.id)
+  }
+}
+
+/** Uploading → importing → active, in the background; a failure leads back to queued and is told in the image's os_glance_import_error. @throws Fault 409 when nothing is staged */
+export async function importStaged(context: ImageContext, image: Image): Promise<void> {
+  requireFormats(image)
+  const uploadId = image.upload_id ?? ''
+  const moved = await moveImage(
+    context.database.db,
+    image.id,
+    ['uploading'],
+    { status: 'importing', lease_until: leaseEnd(context) },
+    uploadId,
+  )
+  if (!moved) throw conflict(`Image needs to be in the uploading state before the import of its staged data (it is ${image.status}).`)
+  const work = finishImport(context, image, uploadId).finally(() => context.imports.delete(work))
+  context.imports.add(work)
+}
+
+export async function finishImport(context: ImageContext, image: ImageRow, uploadId: string): Promise<void> {
+  const written: Written = { bytes: image.size ?? 0, md5: image.checksum ?? '', sha512: image.hash_value ?? '' }
+  try {
+    await vouching(context, image.id, uploadId, () => activate(context, image, uploadId, written, 'importing'))
+  } catch (error) {
+    const reason = describe(error).message
+    context.log.warn({ image: image.id, reason }, 'import failed')
+    await giveBack(context, image.id, uploadId, 'importing')
+    const left = await findImage(context.database.db, image.id)
+    if (!left) return
+    const properties = { ...left.properties, os_glance_failed_import: STORE_ID, os_glance_import_error: reason }
+    await context.database.transaction((trx) => updateImage(trx, image.id, {}, { properties }))
+  }
+}
+
+/** Active ↔ deactivated. @throws Fault 403 in any other status */
+export async function setActive(context: ImageContext, image: Image, active: boolean): Promise<void> {
+  const [from, to]: [ImageStatus, ImageStatus] = active ? ['deactivated', 'active'] : ['active', 'deactivated']
+  if (image.status === to) return
+  if (!(await moveImage(context.database.db, image.id, [from], { status: to })))
+    throw new Fault(
+      403,
+      'InvalidImageStatusTransition',
+      `Not allowed to ${active ? 'reactivate' : 'deactivate'} image in status '${image.status}'`,
+    )
+}
+
+/** Marks the image as this upload's own. A refused sender's data is read away, so that it hears the answer. */
+async function take(context: ImageContext, image: Image, stream: Readable): Promise<string> {
+  const uploadId = randomUUID()
+  try {
+    requireFormats(image)
+    const columns = { status: 'saving' as const, upload_id: uploadId, lease_until: leaseEnd(context) }
+    if (await moveImage(context.database.db, image.id, ['queued'], columns)) return uploadId
+    const found = (await findImage(context.database.db, image.id))?.status ?? 'deleted'
+    throw conflict(`Image status transition from ${found} to saving is not allowed`, 'InvalidImageStatusTransition')
+  } catch (error) {
+    stream.resume()
+    throw error
+  }
+}
+
+async function activate(context: ImageContext, image: ImageRow, uploadId: string, written: Written, from: ImageStatus): Promise<void> {
+  const { virtualSizeBytes } = await context.inspect(context.store.partPath(uploadId), image.disk_format!)
+  await context.store.commit(uploadId, image.id)
+  const columns = { ...measured(written), status: 'active' as const, virtual_size: virtualSizeBytes, upload_id: null, lease_until: null }
+  if (!(await moveImage(context.database.db, image.id, [from], columns, uploadId))) throw gone(image.id)
+}
+
+/** Queued again without data, unless another upload or a deletion came in between: theirs is not touched. */
+async function giveBack(context: ImageContext, imageId: string, uploadId: string, from: ImageStatus): Promise<void> {
+  await context.store.discardPart(uploadId)
+  const mine = await moveImage(context.database.db, imageId, [from], { ...NO_DATA, lease_until: leaseEnd(context) }, uploadId)
+  const row = mine ? undefined : await findImage(context.database.db, imageId)
+  if (mine || !row) await context.store.remove(imageId)
+  if (mine) await moveImage(context.database.db, imageId, [from], { ...NO_DATA, status: 'queued' })
+}
+
+/** An upload whose process is gone. */
+export async function abandon(context: ImageContext, row: ImageRow): Promise<void> {
+  await giveBack(context, row.id, row.upload_id ?? '', row.status)
+}
+
+async function vouching<T>(context: ImageContext, imageId: string, uploadId: string, work: () => Promise<T>): Promise<T> {
+  const timer = setInterval(
+    () =>
+      renewUpload(context.database.db, imageId, uploadId, leaseEnd(context)).catch((error) =>
+        context.log.warn({ err: error, image: imageId }, 'the lease of an upload could not be renewed'),
+      ),
+    context.leaseMs / 3,
+  )
+  return await work().finally(() => clearInterval(timer))
+}
+
+function requireFormats(image: Image): void {
+  const missing = (['disk_format', 'container_format'] as const).filter((name) => image[name] === null)
+  if (missing.length > 0) throw badRequest(`Properties ${missing.join(', ')} must be set prior to saving data.`)
+}
+
+const measured = ({ bytes, md5, sha512 }: Written) => ({ size: bytes, checksum: md5, hash_algo: HASH, hash_value: sha512 })
+const leaseEnd = (context: ImageContext) => timestamp(Date.now() + context.leaseMs)
+const gone = (id: string) =>
+  new Fault(410, 'ImageGone', `Image ${id} could not be found after upload. The image may have been deleted during the upload.`)

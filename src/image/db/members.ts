@@ -1,0 +1,27 @@
+import type { Handle } from './images.ts'
+import type { MemberRow, MemberStatus } from './tables.ts'
+
+export const listMembers = (db: Handle, imageId: string): Promise<MemberRow[]> =>
+  db.selectFrom('image_members').selectAll().where('image_id', '=', imageId).orderBy('created_at').orderBy('member_id').execute()
+
+export const findMember = (db: Handle, imageId: string, memberId: string): Promise<MemberRow | undefined> =>
+  db.selectFrom('image_members').selectAll().where('image_id', '=', imageId).where('member_id', '=', memberId).executeTakeFirst()
+
+export async function insertMember(db: Handle, member: MemberRow): Promise<void> {
+  await db.insertInto('image_members').values(member).execute()
+}
+
+export async function setMemberStatus(db: Handle, imageId: string, memberId: string, status: MemberStatus, at: string): Promise<void> {
+  await db
+    .updateTable('image_members')
+    .set({ status, updated_at: at })
+    .where('image_id', '=', imageId)
+    .where('member_id', '=', memberId)
+    .execute()
+}
+
+/** Answers whether there was one. */
+export async function deleteMember(db: Handle, imageId: string, memberId: string): Promise<boolean> {
+  const gone = await db.deleteFrom('image_members').where('image_id', '=', imageId).where('member_id', '=', memberId).executeTakeFirst()
+  return gone.numDeletedRows > 0n
+}

@@ -1,0 +1,58 @@
+import type { Kysely } from 'kysely'
+import { flag, id, integer, name, text, time } from '../../kernel/db/columns.ts'
+import type { Migrations } from '../../kernel/db/database.ts'
+
+export const migrations: Migrations = {
+  '001-initial': {
+    async up(db: Kysely<any>) {
+      await db.schema
+        .createTable('images')
+        .addColumn('id', id, (c) => c.primaryKey())
+        .addColumn('name', name)
+        .addColumn('owner', id)
+        .addColumn('status', id, (c) => c.notNull())
+        .addColumn('visibility', id, (c) => c.notNull())
+        .addColumn('protected', flag, (c) => c.notNull())
+        .addColumn('hidden', flag, (c) => c.notNull())
+        .addColumn('disk_format', id)
+        .addColumn('container_format', id)
+        .addColumn('size', integer)
+        .addColumn('virtual_size', integer)
+        .addColumn('checksum', id)
+        .addColumn('hash_algo', id)
+        .addColumn('hash_value', name)
+        .addColumn('min_ram', integer, (c) => c.notNull())
+        .addColumn('min_disk', integer, (c) => c.notNull())
+        .addColumn('upload_id', id)
+        .addColumn('lease_until', time)
+        .addColumn('created_at', time, (c) => c.notNull())
+        .addColumn('updated_at', time, (c) => c.notNull())
+        .execute()
+      await db.schema.createIndex('images_created').on('images').columns(['created_at', 'id']).execute()
+      await db.schema.createIndex('images_owner').on('images').column('owner').execute()
+      await db.schema
+        .createTable('image_tags')
+        .addColumn('image_id', id, (c) => c.notNull())
+        .addColumn('tag', name, (c) => c.notNull())
+        .addPrimaryKeyConstraint('image_tags_pk', ['image_id', 'tag'])
+        .execute()
+      await db.schema
+        .createTable('image_properties')
+        .addColumn('image_id', id, (c) => c.notNull())
+        .addColumn('name', name, (c) => c.notNull())
+        .addColumn('value', text)
+        .addPrimaryKeyConstraint('image_properties_pk', ['image_id', 'name'])
+        .execute()
+      await db.schema
+        .createTable('image_members')
+        .addColumn('image_id', id, (c) => c.notNull())
+        .addColumn('member_id', id, (c) => c.notNull())
+        .addColumn('status', id, (c) => c.notNull())
+        .addColumn('created_at', time, (c) => c.notNull())
+        .addColumn('updated_at', time, (c) => c.notNull())
+        .addPrimaryKeyConstraint('image_members_pk', ['image_id', 'member_id'])
+        .execute()
+      await db.schema.createIndex('image_members_member').on('image_members').column('member_id').execute()
+    },
+  },
+}

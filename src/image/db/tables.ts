@@ -1,0 +1,47 @@
+/** The rows of the image service. Times are ISO text, sizes bytes, flags 0 or 1. */
+export interface ImageRow {
+  id: string
+  name: string | null
+  owner: string | null
+  status: ImageStatus
+  visibility: Visibility
+  protected: number
+  hidden: number
+  disk_format: string | null
+  container_format: string | null
+  size: number | null
+  virtual_size: number | null
+  /** md5 of the data, as older clients check it. */
+  checksum: string | null
+  hash_algo: string | null
+  hash_value: string | null
+  /** MiB */
+  min_ram: number
+  /** GiB */
+  min_disk: number
+  /** Of the upload, staging or import under way: names its part file; a second one finds it taken. */
+  upload_id: string | null
+  /** Until when the process that uploads vouches for it. */
+  lease_until: string | null
+  created_at: string
+  updated_at: string
+}
+
+export type ImageStatus = 'queued' | 'saving' | 'uploading' | 'importing' | 'active' | 'deactivated' | 'killed'
+export type Visibility = 'public' | 'community' | 'shared' | 'private'
+export type MemberStatus = 'pending' | 'accepted' | 'rejected'
+
+export interface MemberRow {
+  image_id: string
+  member_id: string
+  status: MemberStatus
+  created_at: string
+  updated_at: string
+}
+
+export interface ImageTables {
+  images: ImageRow
+  image_tags: { image_id: string; tag: string }
+  image_properties: { image_id: string; name: string; value: string | null }
+  image_members: MemberRow
+}

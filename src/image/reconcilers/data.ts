@@ -1,0 +1,37 @@
+import { timestamp } from '../../kernel/db/columns.ts'
+import { Reconciler } from '../../kernel/reconcile/reconciler.ts'
+import type { ImageContext } from '../app/context.ts'
+import { abandon, finishImport } from '../app/upload.ts'
+import { abandonedUploads, imageIds } from '../db/images.ts'
+
+/** Brings rows and data together again after a crash: an upload that nobody works on any more goes back to queued, a file that no row knows is removed. */
+export function dataReconciler(context: ImageContext, everyMs: number): Reconciler {
+  return new Reconciler({ name: 'image-data', everyMs, log: context.log, run: () => reconcileData(context) })
+}
+
+/** What was done, in words. */
+export async function reconcileData(context: ImageContext): Promise<string[]> {
+  const changes: string[] = []
+  // Files first: one that appears after this belongs to a row that is read after it.
+  const files = await context.store.list()
+  for (const row of await abandonedUploads(context.database.db, timestamp())) {
+    await (row.status === 'importing' ? finishImport(context, row, row.upload_id ?? '') : abandon(context, row))
+    changes.push(
+      `image ${row.id} was ${row.status} and nobody was at work: ${row.status === 'importing' ? 'import done again' : 'queued again'}`,
+    )
+  }
+  const rows = await imageIds(context.database.db)
+  const images = new Set(rows.map((row) => row.id))
+  const uploads = new Set(rows.map((row) => row.upload_id))
+  for (const file of files) {
+    if (file.kind === 'data' && !images.has(file.id)) {
+      await context.store.remove(file.id)
+      changes.push(`data of image ${file.id}, which is not there: removed`)
+    }
+    if (file.kind === 'part' && !uploads.has(file.id)) {
+      await context.store.discardPart(file.id)
+      changes.push(`part of upload ${file.id}, which ended: removed`)
+    }
+  }
+  return changes
+}
