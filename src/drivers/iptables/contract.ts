@@ -101,4 +101,25 @@ export function iptablesContract(make: () => Promise<{ iptables: IpTables; names
     await iptables.restore(ns, 4, lines, { noflush: true })
     assert.deepEqual(Object.keys((await iptables.save(ns, 4)).nat ?? {}).filter(owns), ['neutron-outer'])
   })
+
+  inFresh('a rule is the same whether iptables-save prints its protocol by name or by number', async (iptables, ns) => {
+    const rules = [
+      '-p 112 -j RETURN',
+      '-p gre -j RETURN',
+      '-p 47 -j RETURN',
+      '-p ipv6-icmp -j RETURN',
+      '-p 200 -j RETURN',
+      '-m mac --mac-source fa:16:3e:00:00:01 -j RETURN',
+      '-m mac --mac-source FA:16:3E:00:00:01 -j RETURN',
+    ]
+    const wanted: Wanted = { filter: { chains: { 'neutron-protocols': rules } } }
+    await bring(iptables, ns, 4, wanted, owns)
+    assert.deepEqual(await bring(iptables, ns, 4, wanted, owns), {})
+  })
+
+  inFresh('forgetting connections that are not there is no error', async (iptables, ns) => {
+    await iptables.cut(ns, { zone: 4097 })
+    await iptables.cut(ns, { destination: '172.24.4.50' })
+    await iptables.cut(ns, { source: 'fd00::1' })
+  })
 }

@@ -59,4 +59,14 @@ export async function bring(
 /** The chain or verdict that a rule jumps to. */
 export const targetOf = (rule: string): string | undefined => / ?(?:-j|-g) (\S+)/.exec(rule.replace(/"(?:[^"\\]|\\.)*"/g, '""'))?.[1]
 
-const same = (a: string[], b: string[]) => a.length === b.length && a.every((line, i) => line === b[i])
+const same = (a: string[], b: string[]) => a.length === b.length && a.every((line, i) => comparable(line) === comparable(b[i]!))
+
+// iptables-save prints a protocol by name if it knows one, and MAC addresses in either case, depending on its version
+const PROTOCOLS =
+  'icmp 1 igmp 2 ipencap 4 tcp 6 egp 8 udp 17 dccp 33 ipv6 41 ipv6-route 43 ipv6-frag 44 rsvp 46 gre 47 esp 50 ah 51 ipv6-icmp 58 ipv6-nonxt 59 ipv6-opts 60 ospf 89 pim 103 vrrp 112 pgm 113 sctp 132 udplite 136'
+const NUMBER_OF = new Map([...PROTOCOLS.matchAll(/(\S+) (\d+)/g)].map(([, name, number]) => [name!, number!]))
+/** One form for rules that mean the same. */
+export const comparable = (rule: string) =>
+  rule
+    .replace(/(^| )-p (\S+)/, (_, before, name) => `${before}-p ${NUMBER_OF.get(name) ?? name}`)
+    .replace(/--mac-source \S+/g, (text) => text.toLowerCase())

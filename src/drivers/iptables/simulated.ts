@@ -8,6 +8,8 @@ import { textOf } from './real.ts'
 export interface SimulatedIpTables extends IpTables {
   /** How many restores changed something so far. */
   changes(): number
+  /** Whose connections were forgotten so far, oldest first. */
+  cuts(): { namespace: Namespace; which: Parameters<IpTables['cut']>[1] }[]
 }
 
 const VERDICTS = new Set([
@@ -32,6 +34,7 @@ const VERDICTS = new Set([
 /** The twin of iptables. Rules are kept as they are written: whoever compares must write them as iptables-save does, on the real one too. */
 export function simulatedIpTables(options: { file?: string; namespaces?: () => Promise<string[]> } = {}): SimulatedIpTables {
   const memory = remembered<Record<string, Tables>>(options.file, {})
+  const cuts: ReturnType<SimulatedIpTables['cuts']> = []
   let changes = 0
   const place = async (namespace: Namespace, family: Family) => {
     const there = namespace === undefined || !options.namespaces ? undefined : await options.namespaces()
@@ -44,6 +47,11 @@ export function simulatedIpTables(options: { file?: string; namespaces?: () => P
   }
   return {
     changes: () => changes,
+    cuts: () => cuts,
+    async cut(namespace, which) {
+      await place(namespace, 4)
+      cuts.push({ namespace, which })
+    },
     async save(namespace, family) {
       return structuredClone(memory.state[await place(namespace, family)] ?? {})
     },

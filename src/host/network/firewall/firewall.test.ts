@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { simulatedIpTables } from '../../../drivers/iptables/simulated.ts'
+import type { DeviceDetails, SecurityRule } from '../../../network/rpc.ts'
+import { device } from '../testing.ts'
+import { HybridFirewall } from './firewall.ts'
+import { chainsOf } from './rules.ts'
+
+const rule = (over: Partial<SecurityRule>): SecurityRule => ({
+  direction: 'ingress',
+  etherType: 'IPv4',
+  protocol: null,
+  portMin: null,
+  portMax: null,
+  remotePrefix: null,
+  ...over,
+})
+
+async function chainsAfter(...ports: DeviceDetails[]) {
+  const iptables = simulatedIpTables()
+  await new HybridFirewall(iptables).apply(ports)
+  const tables = [await iptables.save(undefined, 4), await iptables.save(undefined, 6)] as const
+  return { four: tables[0].filter!, six: tables[1].filter!, raw: tables[0].raw! }
+}
+
+test('without rules nothing new comes in, and out goes only what has the port’s own MAC and addresses', async () => {
+  const port = device(1, { rules: [] })
+  const { four } = await chainsAfter(port)
+  const { ingress, egress, source } = chainsOf(port.portId)
+  assert.deepEqual(
+    four[ingress]?.rules.map((line) => line.replace(/ ?-m comment --comment "[^"]*"/, '').trim()),
+    [
+      '-m state --state RELATED,ESTABLISHED -j RETURN',
+      '-p udp -m udp --sport 67 --dport 68 -j RETURN',
+      '-m state --state INVALID -j DROP',
+      '-j neutron-openvswi-sg-fallback',
+    ],
+  )
+  assert.match(four[source]!.rules[0]!, /^-s 10\.1\.0\.11\/32 -m mac --mac-source fa:16:3e:00:03:01 .*-j RETURN$/)
+  assert.match(four[source]!.rules.at(-1)!, /-j DROP$/)
+  assert.ok(
+    four[egress]!.rules.some((line) => /--sport 67 --dport 68 .*-j DROP$/.test(line)),
+    'a guest is no DHCP server',
+  )
+  assert.ok(Object.keys(four).every((chain) => chain.length <= 28))
+})
+
+test('each kind of rule becomes one line', async () => {
+  const rules = [
+    rule({ protocol: 'tcp', portMin: 22, portMax: 22, remotePrefix: '192.0.2.77/24' }),
+    rule({ protocol: '17', portMin: 5000, portMax: 5010 }),
+    rule({ protocol: 'icmp' }),
+    rule({ protocol: 'icmp', portMin: 8, portMax: 0 }),
+    rule({ protocol: '112' }),
+    rule({ protocol: 'tcp' }),
+    rule({ remotePrefix: '10.1.0.12' }),
+    rule({ remotePrefix: '0.0.0.0/0', protocol: 'udp', portMin: 53, portMax: 53 }),
+    rule({ direction: 'egress' }),
+    rule({ direction: 'egress', etherType: 'IPv6' }),
+    rule({ etherType: 'IPv6', protocol: 'icmp', portMin: 128, portMax: null }),
+    rule({ etherType: 'IPv6', protocol: 'tcp', portMin: 22, portMax: 22, remotePrefix: 'fd00:1::/64' }),
+  ]
+  const port = device(1, { rules })
+  const { four, six } = await chainsAfter(port)
+  const { ingress, egress } = chainsOf(port.portId)
+  assert.deepEqual(four[ingress]?.rules.slice(2, -2), [
+    '-s 192.0.2.0/24 -p tcp -m tcp --dport 22 -j RETURN',
+    '-p udp -m udp --dport 5000:5010 -j RETURN',
+    '-p icmp -j RETURN',
+    '-p icmp -m icmp --icmp-type 8/0 -j RETURN',
+    '-p 112 -j RETURN',
+    '-p tcp -j RETURN',
+    '-s 10.1.0.12/32 -j RETURN',
+    '-p udp -m udp --dport 53 -j RETURN',
+  ])
+  assert.ok(four[egress]?.rules.includes('-j RETURN'))
+  assert.ok(six[egress]?.rules.includes('-j RETURN'))
+  assert.ok(six[ingress]?.rules.includes('-p ipv6-icmp -m icmp6 --icmpv6-type 128 -j RETURN'))
+  assert.ok(six[ingress]?.rules.includes('-s fd00:1::/64 -p tcp -m tcp --dport 22 -j RETURN'))
+})
+
+test('allowed address pairs may send too; a pair of everything leaves only the MAC', async () => {
+  const port = device(1, {
+    allowedAddressPairs: [
+      { address: '10.1.0.200', macAddress: 'fa:16:3e:00:03:01' },
+      { address: '10.9.0.0/16', macAddress: 'fa:16:3e:99:99:99' },
+      { address: '0.0.0.0/0', macAddress: 'fa:16:3e:00:03:01' },
+    ],
+  })
+  const { four, six } = await chainsAfter(port)
+  const lines = four[chainsOf(port.portId).source]!.rules.map((line) => line.replace(/ -m comment.*/, ''))
+  assert.deepEqual(lines.slice(0, -1), [
+    '-s 10.1.0.11/32 -m mac --mac-source fa:16:3e:00:03:01',
+    '-s 10.1.0.200/32 -m mac --mac-source fa:16:3e:00:03:01',
+    '-s 10.9.0.0/16 -m mac --mac-source fa:16:3e:99:99:99',
+    '-m mac --mac-source fa:16:3e:00:03:01',
+  ])
+  assert.ok(six[chainsOf(port.portId).source]!.rules[0]!.startsWith('-s fe80::f816:3eff:fe00:301/128 '))
+})
+
+test('a trusted port passes everything and has no chains of its own', async () => {
+  const port = device(1, { portSecurity: false })
+  const { four } = await chainsAfter(port)
+  assert.equal(four[chainsOf(port.portId).ingress], undefined)
+  assert.deepEqual(
+    four['neutron-openvswi-FORWARD']?.rules.map((line) => line.split(' ').at(-1)),
+    ['ACCEPT', 'ACCEPT'],
+  )
+})
+
+test('a second run changes nothing; zones stay with their ports across restarts and are not shared', async () => {
+  const iptables = simulatedIpTables()
+  const [a, b, c] = [device(1), device(2), device(3)]
+  assert.ok((await new HybridFirewall(iptables).apply([a, b])).length > 0)
+  const zoneOf = async (port: DeviceDetails) => {
+    const rules = (await iptables.save(undefined, 4)).raw!['neutron-openvswi-PREROUTING']!.rules
+    return Number(/zone (\d+)$/.exec(rules.find((line) => line.includes(port.portId.slice(0, 11)))!)?.[1])
+  }
+  const before = [await zoneOf(a), await zoneOf(b)]
+  assert.notEqual(before[0], before[1])
+  const count = iptables.changes()
+  assert.deepEqual(await new HybridFirewall(iptables).apply([a, b]), [])
+  assert.equal(iptables.changes(), count)
+  await new HybridFirewall(iptables).apply([b, c])
+  assert.equal(await zoneOf(b), before[1])
+  assert.notEqual(await zoneOf(c), before[1])
+  assert.deepEqual(iptables.cuts(), [{ namespace: undefined, which: { zone: before[0] } }])
+  await new HybridFirewall(iptables).apply([])
+  const left = Object.keys((await iptables.save(undefined, 4)).filter ?? {}).filter((chain) => /-[ios][0-9a-f]{8}-/.test(chain))
+  assert.deepEqual(left, [])
+})
+
+test('a rule that is taken away cuts the connections it let in; a rule that is added cuts none', async () => {
+  const iptables = simulatedIpTables()
+  const ssh = rule({ protocol: 'tcp', portMin: 22, portMax: 22 })
+  await new HybridFirewall(iptables).apply([device(1, { rules: [] })])
+  await new HybridFirewall(iptables).apply([device(1, { rules: [ssh] })])
+  assert.deepEqual(iptables.cuts(), [])
+  await new HybridFirewall(iptables).apply([device(1, { rules: [] })])
+  assert.equal(iptables.cuts().length, 1)
+})

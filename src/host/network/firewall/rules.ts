@@ -1,0 +1,210 @@
+import type { Family } from '../../../drivers/iptables/driver.ts'
+import type { Wanted } from '../../../drivers/iptables/plan.ts'
+import { cidr, macAddress } from '../../../drivers/netns/words.ts'
+import type { DeviceDetails, SecurityRule } from '../../../network/rpc.ts'
+import { linkLocal, networkOf } from '../addresses.ts'
+import { qvbOf, tapOf } from '../names.ts'
+
+/** The chains' owner, as long as iptables' 28 characters leave room for `-i` and ten characters of a port. */
+const OWNER = 'neutron-openvswi'
+const SECURITY = `${OWNER}-sg-chain`
+const FALLBACK = `${OWNER}-sg-fallback`
+
+export const ownsFirewallChain = (chain: string) => chain === 'neutron-filter-top' || chain.startsWith(`${OWNER}-`)
+
+/** What a packet to the port, from the port, and with the port's own addresses goes through. */
+export const chainsOf = (portId: string) => ({
+  ingress: `${OWNER}-i${portId.slice(0, 10)}`,
+  egress: `${OWNER}-o${portId.slice(0, 10)}`,
+  source: `${OWNER}-s${portId.slice(0, 10)}`,
+})
+
+export interface FilteredPort
+  extends Pick<DeviceDetails, 'portId' | 'macAddress' | 'fixedIps' | 'allowedAddressPairs' | 'portSecurity' | 'rules'> {
+  /** The connection-tracking zone that is this port's alone. */
+  zone: number
+}
+
+/** The whole firewall of this host for one family: what Neutron's iptables_hybrid driver sets up, in the words of iptables-save. */
+export function firewallOf(ports: FilteredPort[], family: Family): Wanted {
+  const filtered = ports.filter((port) => port.portSecurity)
+  const chains: Record<string, string[]> = {
+    'neutron-filter-top': [`-j ${OWNER}-local`],
+    [`${OWNER}-local`]: [],
+    [`${OWNER}-INPUT`]: filtered.map(
+      (port) =>
+        `${from(tapOf(port.portId))}${said('Direct incoming traffic from VM to the security group chain.')} -j ${chainsOf(port.portId).egress}`,
+    ),
+    [`${OWNER}-OUTPUT`]: [],
+    [`${OWNER}-FORWARD`]: ports.flatMap(({ portId, portSecurity }) => {
+      const [comment, target] = portSecurity
+        ? ['Direct traffic from the VM interface to the security group chain.', SECURITY]
+        : ['Accept all packets when port is trusted.', 'ACCEPT']
+      return [`${to(tapOf(portId))}${said(comment)} -j ${target}`, `${from(tapOf(portId))}${said(comment)} -j ${target}`]
+    }),
+    [SECURITY]: [
+      ...filtered.flatMap(({ portId }) => [
+        `${to(tapOf(portId))}${said('Jump to the VM specific chain.')} -j ${chainsOf(portId).ingress}`,
+        `${from(tapOf(portId))}${said('Jump to the VM specific chain.')} -j ${chainsOf(portId).egress}`,
+      ]),
+      '-j ACCEPT',
+    ],
+    [FALLBACK]: [`${said('Default drop rule for unmatched traffic.').trim()} -j DROP`],
+  }
+  for (const port of filtered) {
+    const { ingress, egress, source } = chainsOf(port.portId)
+    chains[ingress] = [
+      ...established(),
+      ...(family === 4 ? SERVED_4 : SERVED_6),
+      ...ofDirection(port.rules, 'ingress', family),
+      ...closing(),
+    ]
+    chains[source] = [
+      ...pairsOf(port, family).map(
+        ({ address, mac }) =>
+          `${address ? `-s ${address} ` : ''}-m mac --mac-source ${mac}${said('Allow traffic from defined IP/MAC pairs.')} -j RETURN`,
+      ),
+      `${said('Drop traffic without an IP/MAC allow rule.').trim()} -j DROP`,
+    ]
+    chains[egress] = [
+      ...(family === 4 ? asking4(source) : asking6(source)),
+      ...established(),
+      ...ofDirection(port.rules, 'egress', family),
+      ...closing(),
+    ]
+  }
+  return {
+    filter: {
+      chains,
+      hooks: {
+        INPUT: [`-j ${OWNER}-INPUT`],
+        FORWARD: ['-j neutron-filter-top', `-j ${OWNER}-FORWARD`],
+        OUTPUT: ['-j neutron-filter-top', `-j ${OWNER}-OUTPUT`],
+      },
+    },
+    raw: {
+      chains: { [`${OWNER}-PREROUTING`]: ports.flatMap((port) => zoneRules(port)) },
+      hooks: { PREROUTING: [`-j ${OWNER}-PREROUTING`] },
+    },
+  }
+}
+
+function zoneRules({ portId, zone }: FilteredPort): string[] {
+  const comment = said(`Set zone for ${portId.slice(0, 11)}`)
+  return [
+    `-m physdev --physdev-in ${qvbOf(portId)}${comment} -j CT --zone ${zone}`,
+    `-i ${qvbOf(portId)}${comment} -j CT --zone ${zone}`,
+    `-m physdev --physdev-in ${tapOf(portId)}${comment} -j CT --zone ${zone}`,
+  ]
+}
+
+/** The zone of each port (by the first characters of its id) in a saved raw table. */
+export function zonesIn(rules: string[]): Map<string, number> {
+  const found = rules.flatMap((rule) => {
+    const [, port, zone] = /--physdev-in tap([0-9a-f]{8}-[0-9a-f]{2}) .*--zone (\d+)$/.exec(rule) ?? []
+    return port && zone ? [[port, Number(zone)] as const] : []
+  })
+  return new Map(found)
+}
+
+/** Every address that the port may send from, with the MAC it must come from; without an address: any. */
+function pairsOf(port: FilteredPort, family: Family): { address?: string; mac: string }[] {
+  const pairs = [
+    ...port.fixedIps.map((fixed) => ({ address: fixed.address, mac: port.macAddress })),
+    ...port.allowedAddressPairs.map((pair) => ({ address: pair.address, mac: pair.macAddress || port.macAddress })),
+    ...(family === 6
+      ? [...new Set([port.macAddress, ...port.allowedAddressPairs.map((pair) => pair.macAddress || port.macAddress)])].map((mac) => ({
+          address: linkLocal(mac),
+          mac,
+        }))
+      : []),
+  ]
+  const lines = pairs.flatMap(({ address, mac }) => {
+    const range = cidr(address)
+    if (range.family !== family) return []
+    return [{ ...(range.prefix === 0 ? {} : { address: networkOf(address) }), mac: macAddress(mac) }]
+  })
+  return lines.filter((line, i) => lines.findIndex((other) => other.address === line.address && other.mac === line.mac) === i)
+}
+
+function ofDirection(rules: SecurityRule[], direction: SecurityRule['direction'], family: Family): string[] {
+  const lines = rules
+    .filter((rule) => rule.direction === direction && rule.etherType === `IPv${family}`)
+    .map((rule) => ruleLine(rule, family))
+  return [...new Set(lines)]
+}
+
+function ruleLine(rule: SecurityRule, family: Family): string {
+  const side = rule.direction === 'ingress' ? '-s' : '-d'
+  const remote = rule.remotePrefix && cidr(rule.remotePrefix).prefix > 0 ? `${side} ${networkOf(rule.remotePrefix)} ` : ''
+  return `${remote}${protocolMatch(rule, family)}-j RETURN`
+}
+
+const WITH_PORTS: Record<string, string> = {
+  tcp: 'tcp',
+  '6': 'tcp',
+  udp: 'udp',
+  '17': 'udp',
+  sctp: 'sctp',
+  '132': 'sctp',
+  dccp: 'dccp',
+  '33': 'dccp',
+  udplite: 'udplite',
+  '136': 'udplite',
+}
+
+function protocolMatch({ protocol, portMin, portMax }: SecurityRule, family: Family): string {
+  if (protocol === null || protocol === 'any' || protocol === '0') return ''
+  const ported = WITH_PORTS[protocol]
+  if (ported) {
+    if (portMin === null) return `-p ${ported} `
+    const high = portMax ?? portMin
+    const ports = high === portMin ? String(portMin) : `${portMin}:${high}`
+    // udplite has no match of its own
+    return ported === 'udplite' ? `-p udplite -m multiport --dports ${ports} ` : `-p ${ported} -m ${ported} --dport ${ports} `
+  }
+  if (['icmp', 'icmpv6', 'ipv6-icmp', '1', '58'].includes(protocol)) {
+    const type = portMin === null ? '' : `${portMin}${portMax === null ? '' : `/${portMax}`}`
+    if (family === 4) return type ? `-p icmp -m icmp --icmp-type ${type} ` : '-p icmp '
+    return type ? `-p ipv6-icmp -m icmp6 --icmpv6-type ${type} ` : '-p ipv6-icmp '
+  }
+  return `-p ${/^[a-z0-9-]{1,20}$/.test(protocol) ? protocol : '255'} `
+}
+
+const established = () => [
+  `-m state --state RELATED,ESTABLISHED${said('Direct packets associated with a known session to the RETURN chain.')} -j RETURN`,
+]
+const closing = () => [
+  `-m state --state INVALID${said('Drop packets that appear related to an existing connection (e.g. TCP ACK/FIN) but do not have an entry in conntrack.')} -j DROP`,
+  `${said('Send unmatched traffic to the fallback chain.').trim()} -j ${FALLBACK}`,
+]
+
+// DHCP answers have no connection yet that they belong to; other servers cannot give any, their ports are refused below
+const SERVED_4 = ['-p udp -m udp --sport 67 --dport 68 -j RETURN']
+const SERVED_6 = [
+  ...['130', '131', '132', '134', '135', '136'].map((type) => `-p ipv6-icmp -m icmp6 --icmpv6-type ${type} -j RETURN`),
+  '-s fe80::/64 -p udp -m udp --sport 547 --dport 546 -j RETURN',
+]
+
+const asking4 = (source: string) => [
+  `-s 0.0.0.0/32 -d 255.255.255.255/32 -p udp -m udp --sport 68 --dport 67${said('Allow DHCP client traffic.')} -j RETURN`,
+  `-j ${source}`,
+  `-p udp -m udp --sport 68 --dport 67${said('Allow DHCP client traffic.')} -j RETURN`,
+  `-p udp -m udp --sport 67 --dport 68${said('Prevent DHCP Spoofing by VM.')} -j DROP`,
+]
+
+const asking6 = (source: string) => [
+  ...['131', '135', '143'].map(
+    (type) => `-s ::/128 -d ff02::/16 -p ipv6-icmp -m icmp6 --icmpv6-type ${type}${said('Allow IPv6 ICMP traffic.')} -j RETURN`,
+  ),
+  `-s ::/128 -d ff02::2/128 -p ipv6-icmp -m icmp6 --icmpv6-type 133${said('Allow IPv6 ICMP traffic.')} -j RETURN`,
+  `-j ${source}`,
+  `-p ipv6-icmp -m icmp6 --icmpv6-type 134${said('Drop IPv6 Router Advts from VM Instance.')} -j DROP`,
+  `-p ipv6-icmp${said('Allow IPv6 ICMP traffic.')} -j RETURN`,
+  `-p udp -m udp --sport 546 --dport 547${said('Allow DHCP client traffic.')} -j RETURN`,
+  `-p udp -m udp --sport 547 --dport 546${said('Prevent DHCP Spoofing by VM.')} -j DROP`,
+]
+
+const from = (device: string) => `-m physdev --physdev-in ${device} --physdev-is-bridged`
+const to = (device: string) => `-m physdev --physdev-out ${device} --physdev-is-bridged`
+const said = (comment: string) => ` -m comment --comment "${comment}"`
