@@ -26,6 +26,7 @@ Usage: npm start -- [options]
   --port N               API port (5000)
   --host ADDRESS         listen address (127.0.0.1)
   --hypervisor KIND      libvirt (real guests, needs root) or simulated (everything but real guests, networks and disks)
+  --simulated-hosts N    with the simulated hypervisor: play N hosts, node1 to nodeN
   --external-cidr CIDR   the network of the floating IPs, a /24 (172.24.4.0/24)
   --config FILE          all settings, in YAML
   --log-level LEVEL      of DIR/yun.log (info)

@@ -15,6 +15,8 @@ export interface Settings {
   hypervisor: 'libvirt' | 'simulated'
   /** This compute host's name. */
   hostname: string
+  /** With the simulated hypervisor: how many hosts to play (node1, node2, ...); 0: one, with this machine's name. */
+  simulatedHosts: number
   region: string
   /** PEM files; with both the APIs speak HTTPS. */
   tls: { cert: string; key: string } | null
@@ -41,6 +43,7 @@ const DEFAULTS: Settings = {
   port: 5000,
   hypervisor: 'libvirt',
   hostname: '',
+  simulatedHosts: 0,
   region: 'RegionOne',
   tls: null,
   development: false,
@@ -67,6 +70,7 @@ export const FLAGS = {
   'log-level': { type: 'string' },
   development: { type: 'boolean' },
   'external-cidr': { type: 'string' },
+  'simulated-hosts': { type: 'string' },
   help: { type: 'boolean', short: 'h' },
 } as const
 
@@ -93,6 +97,7 @@ export function readSettings(argv: string[], hostname: string): UpOptions {
   if (values.hypervisor) settings.hypervisor = values.hypervisor as Settings['hypervisor']
   if (values['log-level']) settings.logLevel = String(values['log-level'])
   if (values.development) settings.development = true
+  if (values['simulated-hosts']) settings.simulatedHosts = Number(values['simulated-hosts'])
   if (values['external-cidr']) settings.external = externalOf(String(values['external-cidr']))
   settings.stateDir = resolve(settings.stateDir || defaultStateDir())
   validate(settings)
@@ -129,6 +134,8 @@ function validate(settings: Settings): void {
     throw badRequest(`port ${settings.port}: a number from 1 to 65535 is needed`, 'Usage')
   if (!['libvirt', 'simulated'].includes(settings.hypervisor))
     throw badRequest(`hypervisor "${settings.hypervisor}": libvirt or simulated`, 'Usage')
+  if (!Number.isInteger(settings.simulatedHosts) || settings.simulatedHosts < 0)
+    throw badRequest(`--simulated-hosts ${settings.simulatedHosts}: a whole number is needed`, 'Usage')
   if (settings.tls && (!settings.tls.cert || !settings.tls.key)) throw badRequest('tls: both cert and key are needed', 'Usage')
   if (settings.hypervisor === 'libvirt' && process.getuid?.() !== 0)
     throw badRequest('real guests, networks and disks need root: run it with sudo, or with --hypervisor simulated', 'NeedsRoot')
