@@ -6,7 +6,6 @@ const COMMANDS: Record<string, { help: string; load: () => Promise<{ run(argv: s
   status: { help: 'what runs, where, and how it is', load: () => import('./status.ts') },
   trace: { help: 'the fifty steps of one server, with evidence', load: () => import('./trace.ts') },
   doctor: { help: 'doctor leaks: everything on this machine that should not be there', load: () => import('./doctor.ts') },
-  bench: { help: 'measure this cloud', load: () => import('./bench.ts') },
 }
 
 const usage = () =>

@@ -1,0 +1,18 @@
+import { cpus, totalmem } from 'node:os'
+import { showBytes } from '../src/kernel/units/units.ts'
+import { api } from './api.ts'
+
+export type Report = (what: string, figure: string, beside: string) => void
+
+const BENCHES: Record<string, (report: Report) => Promise<void>> = { api }
+
+const report: Report = (what, figure, beside) => console.log(` ${what.padEnd(40)} ${figure.padEnd(24)} ${beside}`)
+
+const asked = process.argv.slice(2)
+const unknown = asked.filter((name) => !(name in BENCHES))
+if (unknown.length > 0) {
+  console.error(`no bench ${unknown.join(', ')}; there are: ${Object.keys(BENCHES).join(', ')}`)
+  process.exit(2)
+}
+console.log(`${cpus().length} x ${cpus()[0]?.model.trim()}, ${showBytes(totalmem())}\n`)
+for (const name of asked.length > 0 ? asked : Object.keys(BENCHES)) await BENCHES[name]!(report)
