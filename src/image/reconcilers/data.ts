@@ -12,14 +12,14 @@ export function dataReconciler(context: ImageContext, everyMs: number): Reconcil
 /** What was done, in words. */
 export async function reconcileData(context: ImageContext): Promise<string[]> {
   const changes: string[] = []
-  // Files first: one that appears after this belongs to a row that is read after it.
-  const files = await context.store.list()
   for (const row of await abandonedUploads(context.database.db, timestamp())) {
     await (row.status === 'importing' ? finishImport(context, row, row.upload_id ?? '') : abandon(context, row))
     changes.push(
       `image ${row.id} was ${row.status} and nobody was at work: ${row.status === 'importing' ? 'import done again' : 'queued again'}`,
     )
   }
+  // Files first: one that appears after this belongs to a row that is read after it.
+  const files = await context.store.list()
   const rows = await imageIds(context.database.db)
   const images = new Set(rows.map((row) => row.id))
   const uploads = new Set(rows.map((row) => row.upload_id))

@@ -121,7 +121,7 @@ export class ApiServer {
   }
 
   /** The one way of every request: rate limit, token, microversion, schema, policy, handler, view, response schema. */
-  private async serve(api: Api, routes: Route[], raw: FastifyRequest, reply: FastifyReply): Promise<void> {
+  private async serve(api: Api, routes: Route[], raw: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
     const requestId = begin(reply)
     const passage: Passage = {
       arrived: now(),
@@ -168,6 +168,7 @@ export class ApiServer {
           throw new Fault(500, 'ResponseSchema', `${route.method} ${api.prefix}${route.path} answers outside of its schema: ${wrong}`)
       }
       send(reply, status, answer.body, answer.headers)
+      if (isStream(answer.body)) return reply // a stream has not begun yet: without this, Fastify would end the answer empty
     } catch (error) {
       const fault =
         error instanceof Fault
@@ -326,11 +327,13 @@ function enforce(policy: Policy, rule: string, context: RequestContext, target: 
   return decision
 }
 
+const isStream = (body: unknown): body is Readable => typeof (body as Readable | null)?.pipe === 'function'
+
 function send(reply: FastifyReply, status: number, body: unknown, headers: Record<string, string>): void {
   for (const [name, value] of Object.entries(headers)) reply.header(name, value)
   reply.code(status)
   if (body === undefined || body === null) return void reply.send()
-  if (typeof body === 'object' && typeof (body as Readable).pipe === 'function') return void reply.send(body)
+  if (isStream(body)) return void reply.send(body)
   if (typeof body === 'string' || body instanceof Uint8Array) return void reply.send(body)
   if (!reply.hasHeader('content-type')) reply.header('content-type', 'application/json')
   reply.send(JSON.stringify(body))

@@ -60,7 +60,7 @@ const nobody: Check = () => false
 
 /** Parses one rule of the language: `rule:`, `role:`, `a:%(b)s`, `'lit':%(b)s`, `@`, `!`, and, or, not, parentheses. @throws Error with the reason */
 export function parse(text: string): Check {
-  const tokens = text.match(/\(|\)|'[^']*':\S+?(?=[\s)]|$)|%\([^)]*\)s|[^\s()%]+(?:%\([^)]*\)s)?/g) ?? []
+  const tokens = text.match(/\(|\)|'[^']*':(?:%\([^)]*\)s|[^\s()]+)|%\([^)]*\)s|[^\s()%]+(?:%\([^)]*\)s)?/g) ?? []
   if (tokens.length === 0) return everyone
   let at = 0
   const peek = () => tokens[at]?.toLowerCase()
