@@ -1,8 +1,8 @@
 import type { ApiRequest } from '../../kernel/http/route.ts'
 import type { ImageContext } from '../app/context.ts'
+import type { Image } from '../app/image.ts'
 import { seeImage, type Viewer } from '../app/image.ts'
-import type { Image } from '../db/images.ts'
-import type { MemberRow } from '../db/tables.ts'
+import type { MemberRow } from '../app/member.ts'
 
 const known = new WeakMap<ApiRequest, Promise<{ image: Image; member: MemberRow | null }>>()
 

@@ -1,6 +1,6 @@
+import type { Image } from '../app/image.ts'
+import type { MemberRow } from '../app/member.ts'
 import { STORE_ID } from '../app/store.ts'
-import type { Image } from '../db/images.ts'
-import type { MemberRow } from '../db/tables.ts'
 
 /** Glance prints times to the second. */
 const time = (iso: string) => `${iso.slice(0, 19)}Z`

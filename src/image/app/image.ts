@@ -6,6 +6,7 @@ import { findMember } from '../db/members.ts'
 import type { MemberRow, Visibility } from '../db/tables.ts'
 import type { ImageContext } from './context.ts'
 
+export type { Image }
 export const MAX_TAGS = 128
 export const MAX_PROPERTIES = 128
 

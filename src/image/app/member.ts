@@ -6,6 +6,7 @@ import type { MemberRow, MemberStatus } from '../db/tables.ts'
 import type { ImageContext } from './context.ts'
 import type { Viewer } from './image.ts'
 
+export type { MemberRow }
 export const MAX_MEMBERS = 128
 
 const noMember = (image: Image, id: string) => notFound(`${id} not found in the member list of the image ${image.id}.`, 'MemberNotFound')
