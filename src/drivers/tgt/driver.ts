@@ -1,0 +1,39 @@
+/** The iSCSI targets of one machine. Each has one disk as LUN 1 and one CHAP account, named as the IQN's last part. */
+export interface TargetDriver {
+  /** `address:port` where initiators connect. */
+  readonly portal: string
+  /** All that are there, whoever made them. @throws Fault 503 when the daemon does not answer */
+  list(): Promise<Target[]>
+  /**
+   * Sees to it that the target is there, whole, and lets in whoever knows the secret. A whole one is left as it is: its sessions go on.
+   * @throws Fault 503 when the daemon does not answer, 500 when it refuses (no such path)
+   */
+  ensure(target: NewTarget): Promise<{ lun: number; username: string }>
+  /** With its account; sessions are cut. An absent one is fine. */
+  remove(iqn: string): Promise<void>
+}
+
+export interface NewTarget {
+  iqn: string
+  /** A device or file. */
+  path: string
+  /** CHAP secret of 12 to 16 characters, as all initiators accept. */
+  secret: string
+  readOnly: boolean
+}
+
+export interface Target {
+  iqn: string
+  path: string | null
+  username: string | null
+  readOnly: boolean
+  /** Initiators may log in: the last thing that is done when a target is made. */
+  open: boolean
+  /** Initiators that are logged in, by name. */
+  initiators: string[]
+}
+
+export const LUN = 1
+
+/** `iqn.2010-10.org.openstack:volume-1` → `volume-1` */
+export const usernameOf = (iqn: string): string => iqn.slice(iqn.lastIndexOf(':') + 1)
