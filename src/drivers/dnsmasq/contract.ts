@@ -49,6 +49,7 @@ export function dnsmasqContract(make: () => Promise<DhcpLab>): void {
       { for: { subnetId: 'subnet-1' }, family: 4, option: 'dns-server', values: ['10.1.0.2'] },
     ],
     upstreamDns: [],
+    mtu: 1450,
   })
 
   inLab('starts once, reloads for a host, restarts for a range, stops', async (lab) => {

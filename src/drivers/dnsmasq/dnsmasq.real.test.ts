@@ -1,10 +1,16 @@
+import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { before } from 'node:test'
 import { exec } from '../../kernel/exec/exec.ts'
 import { realNetNs } from '../netns/real.ts'
 import { dnsmasqContract } from './contract.ts'
 import { realDnsmasq } from './real.ts'
+
+before(() => {
+  assert.ok(process.env.YUN_ISOLATED, 'run this through src/host/machine/isolated.ts')
+})
 
 let made = 0
 

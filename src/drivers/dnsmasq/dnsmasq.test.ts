@@ -52,6 +52,7 @@ test('the files and arguments are those that Neutron writes', () => {
       { for: { portId: 'p2' }, family: 4, option: 'bootfile-name', values: ['a file'] },
     ],
     upstreamDns: ['192.0.2.53'],
+    mtu: 1450,
   } as const
   assert.deepEqual(filesOf(structuredClone(service) as any), {
     host: 'fa:16:3e:00:03:0a,host-10-1-0-10.openstacklocal,10.1.0.10\nfa:16:3e:00:03:0a,host-10-1-0-10.openstacklocal,[fd00:1::10]\nfa:16:3e:00:03:0b,set:port-p2,web.openstacklocal,10.1.0.11\n',

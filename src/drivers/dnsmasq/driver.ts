@@ -12,6 +12,8 @@ export interface DhcpService {
   options: DhcpOption[]
   /** Name servers that it asks for names that are not the network's own. */
   upstreamDns: string[]
+  /** Told to every guest, asked for or not. */
+  mtu: number
 }
 
 export interface DhcpHost {

@@ -87,6 +87,7 @@ export function argumentsOf(service: DhcpService, directory: string, user: strin
       ranges.reduce((sum, range) => sum + range.hosts, 0),
       65_536,
     )}`,
+    `--dhcp-option-force=option:mtu,${service.mtu}`,
     '--conf-file=/dev/null',
     `--domain=${domainName(service.domain)}`,
     ...service.upstreamDns.map((server) => `--server=${ipAddress(server)}`),

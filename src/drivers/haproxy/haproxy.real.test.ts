@@ -3,11 +3,15 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { before, test } from 'node:test'
 import { exec } from '../../kernel/exec/exec.ts'
 import { realNetNs } from '../netns/real.ts'
 import { haproxyContract, type ProxyLab, proxyOf, ROUTER } from './contract.ts'
 import { openToProxies, realHaProxy } from './real.ts'
+
+before(() => {
+  assert.ok(process.env.YUN_ISOLATED, 'run this through src/host/machine/isolated.ts')
+})
 
 let made = 0
 

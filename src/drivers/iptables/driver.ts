@@ -15,6 +15,13 @@ export type Tables = Record<string, Record<string, Chain>>
 /** The lines of an iptables-restore input by table, without `*table` and `COMMIT`. */
 export type Restore = Record<string, string[]>
 
+/** A tracked IPv4 connection whose sender's address was replaced on the way out. */
+export interface Translation {
+  source: string
+  destination: string
+  translatedTo: string
+}
+
 export interface IpTables {
   save(namespace: Namespace, family: Family): Promise<Tables>
   /**
@@ -24,6 +31,7 @@ export interface IpTables {
   restore(namespace: Namespace, family: Family, tables: Restore, options?: { noflush?: boolean }): Promise<void>
   /** Forgets tracked connections, so that the next packet is judged by today's rules: all of a zone, or those to or from an address (before translation). */
   cut(namespace: Namespace, which: { zone: number } | { source: string } | { destination: string }): Promise<void>
+  translations(namespace: Namespace): Promise<Translation[]>
 }
 
 export const BUILT_IN: Record<string, string[]> = {

@@ -21,6 +21,15 @@ export function realIpTables(): IpTables {
         ...(namespace === undefined ? {} : { netns: namespaceName(namespace) }),
       }).catch(explained(namespace, input))
     },
+    async translations(namespace) {
+      const where = namespace === undefined ? {} : { netns: namespaceName(namespace) }
+      const { stdout } = await exec('conntrack', ['-L', '-f', 'ipv4', '--src-nat'], where).catch(explained(namespace, ''))
+      return stdout.split('\n').flatMap((line) => {
+        const [source, , , translatedTo] = [...line.matchAll(/\b(?:src|dst)=(\S+)/g)].map((match) => match[1]!)
+        const destination = /\bdst=(\S+)/.exec(line)?.[1]
+        return source && destination && translatedTo ? [{ source, destination, translatedTo }] : []
+      })
+    },
     async cut(namespace, which) {
       const where = namespace === undefined ? {} : { netns: namespaceName(namespace) }
       const [option, value] =

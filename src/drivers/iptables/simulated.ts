@@ -1,13 +1,15 @@
 import { Fault, notFound } from '../../kernel/errors/errors.ts'
 import type { Namespace } from '../netns/driver.ts'
 import { remembered } from '../remembered.ts'
-import { BUILT_IN, type Family, type IpTables, type Tables } from './driver.ts'
+import { BUILT_IN, type Family, type IpTables, type Tables, type Translation } from './driver.ts'
 import { targetOf } from './plan.ts'
 import { textOf } from './real.ts'
 
 export interface SimulatedIpTables extends IpTables {
   /** How many restores changed something so far. */
   changes(): number
+  /** A connection that goes out translated, as if a guest had made it. */
+  translated(namespace: Namespace, translation: Translation): void
   /** Whose connections were forgotten so far, oldest first. */
   cuts(): { namespace: Namespace; which: Parameters<IpTables['cut']>[1] }[]
 }
@@ -34,6 +36,7 @@ const VERDICTS = new Set([
 /** The twin of iptables. Rules are kept as they are written: whoever compares must write them as iptables-save does, on the real one too. */
 export function simulatedIpTables(options: { file?: string; namespaces?: () => Promise<string[]> } = {}): SimulatedIpTables {
   const memory = remembered<Record<string, Tables>>(options.file, {})
+  const connections: { namespace: Namespace; translation: Translation }[] = []
   const cuts: ReturnType<SimulatedIpTables['cuts']> = []
   let changes = 0
   const place = async (namespace: Namespace, family: Family) => {
@@ -48,6 +51,10 @@ export function simulatedIpTables(options: { file?: string; namespaces?: () => P
   return {
     changes: () => changes,
     cuts: () => cuts,
+    translated: (namespace, translation) => {
+      connections.push({ namespace, translation })
+    },
+    translations: async (namespace) => connections.filter((each) => each.namespace === namespace).map((each) => each.translation),
     async cut(namespace, which) {
       await place(namespace, 4)
       cuts.push({ namespace, which })

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { before, test } from 'node:test'
 import { realIpTables } from '../../../drivers/iptables/real.ts'
 import type { SecurityRule } from '../../../network/rpc.ts'
 import { device } from '../testing.ts'
 import { HybridFirewall } from './firewall.ts'
 import { ownsFirewallChain } from './rules.ts'
+
+before(() => {
+  assert.ok(process.env.YUN_ISOLATED, 'run this through src/host/machine/isolated.ts')
+})
 
 const rule = (over: Partial<SecurityRule>): SecurityRule => ({
   direction: 'ingress',

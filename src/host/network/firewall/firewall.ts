@@ -38,13 +38,6 @@ export class HybridFirewall {
     if (changes.length) for (const zone of cut) await this.iptables.cut(undefined, { zone })
     return changes
   }
-
-  /** The chains and the rules of others that lead to them, for the leak audit: by the first characters of a port's id where they are one port's. */
-  async actual(): Promise<{ chain: string; port: string | undefined }[]> {
-    const found = await Promise.all(FAMILIES.map((family) => this.iptables.save(undefined, family)))
-    const chains = found.flatMap((tables) => Object.values(tables).flatMap((table) => Object.keys(table).filter(ownsFirewallChain)))
-    return [...new Set(chains)].map((chain) => ({ chain, port: /-[ios]([0-9a-f]{8}-[0-9a-f])$/.exec(chain)?.[1] }))
-  }
 }
 
 const inWords = (lines: Restore) =>
