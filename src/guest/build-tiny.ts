@@ -47,7 +47,7 @@ export const BUILD_PROGRAMS: Record<string, string> = {
 const PACKAGES = ['busybox-static', 'dropbear-bin', 'e2fsprogs', 'coreutils']
 const KERNEL = 'linux-image-cloud-amd64'
 const RECIPE = join(import.meta.dirname, 'tiny')
-const MIN_RAM_MIB = 128
+const MIN_RAM_MIB = 96
 /** Free room in the root file system before it has grown. */
 const ROOT_SLACK_MIB = 12
 

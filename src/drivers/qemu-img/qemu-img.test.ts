@@ -1,0 +1,4 @@
+import { qemuImgContract } from './contract.ts'
+import { simulatedQemuImg } from './simulated.ts'
+
+qemuImgContract(simulatedQemuImg)
