@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { conflict, Fault, notFound } from '../../kernel/errors/errors.ts'
 import { ExecError, exec } from '../../kernel/exec/exec.ts'
@@ -13,6 +14,7 @@ export function realNetNs(): NetNs {
     },
 
     async ensureNamespace(name) {
+      if (existsSync(`/run/netns/${namespaceName(name)}`)) return false
       const made = await exec('ip', ['netns', 'add', namespaceName(name)], { ok: [0, 1] })
       if (made.code !== 0 && !/File exists/.test(made.stderr))
         throw new Fault(500, 'CommandFailed', `ip netns add ${name}: ${made.stderr.trim()}`)

@@ -384,7 +384,7 @@ test('this machine is given its place on the external network, and gives it up',
       [true, ['172.24.4.1/24']],
     )
     assert.deepEqual((await lab.machine.iptables.save(undefined, 4)).nat?.['neutron-outside-POSTROUTING']?.rules, [
-      '-s 172.24.4.0/24 ! -d 172.24.4.0/24 -j MASQUERADE',
+      '-s 172.24.4.0/24 ! -d 172.24.4.0/24 -m physdev ! --physdev-is-bridged -j MASQUERADE',
     ])
     lab.control.external = []
     await lab.host.settle()

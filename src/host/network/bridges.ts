@@ -139,6 +139,7 @@ export async function ensureOutside(
   return changes
 }
 
+/** Frames that cross a guest's qbr bridge come by here too: they are on their way in and keep their sender. */
 function outsideRules(external: ExternalNetwork[], mappings: Record<string, string>): Wanted {
   const four = external.filter(({ gatewayCidr }) => familyOf(gatewayCidr) === 4)
   if (!four.length) return {}
@@ -147,7 +148,8 @@ function outsideRules(external: ExternalNetwork[], mappings: Record<string, stri
     nat: {
       chains: {
         [`${OUTSIDE}-POSTROUTING`]: four.map(
-          ({ gatewayCidr }) => `-s ${networkOf(gatewayCidr)} ! -d ${networkOf(gatewayCidr)} -j MASQUERADE`,
+          ({ gatewayCidr }) =>
+            `-s ${networkOf(gatewayCidr)} ! -d ${networkOf(gatewayCidr)} -m physdev ! --physdev-is-bridged -j MASQUERADE`,
         ),
       },
       hooks: { POSTROUTING: [`-j ${OUTSIDE}-POSTROUTING`] },
