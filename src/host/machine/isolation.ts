@@ -296,7 +296,7 @@ async function furnish(isolation: Isolation, groups: Group[], { dir, name, hostn
   const table = join(dir, 'fstab')
   writeFileSync(table, `${lines.join('\n')}\n`)
   const joined = version1.map(({ hierarchy }) => hierarchy.mountpoint)
-  const run = inNamespaces(isolation)
+  const run = inNamespaces(isolation, groups.length > 0)
   await Promise.all([
     run('umount', ['--lazy', '/sys']).then(() => run('mount', ['--all', '--fstab', table])),
     run('ip', ['link', 'set', 'lo', 'up']),
@@ -306,10 +306,14 @@ async function furnish(isolation: Isolation, groups: Group[], { dir, name, hostn
   linkControllers(joined, isolation.path('/sys/fs/cgroup'))
 }
 
-/** The machine is not ready for {@link Isolation.enter} before its mounts are made: only the namespaces are entered. */
-function inNamespaces({ pid }: Isolation) {
+/**
+ * The machine is not ready for {@link Isolation.enter} before its mounts are made: only the namespaces are entered. The cgroup namespace is one of them: a hierarchy's
+ * mount begins at the root of the namespace that its mounter is in.
+ */
+function inNamespaces({ pid }: Isolation, cgroups: boolean) {
+  const namespaces = ['--mount', '--net', '--uts', '--pid', ...(cgroups ? ['--cgroup'] : [])]
   return (program: string, args: string[]) =>
-    exec('nsenter', ['--target', String(pid), '--mount', '--net', '--uts', '--pid', '--', findProgram(program) ?? program, ...args])
+    exec('nsenter', ['--target', String(pid), ...namespaces, '--', findProgram(program) ?? program, ...args])
 }
 
 const fstabField = (field: string): string => field.replaceAll('\\', '\\134').replaceAll(' ', '\\040').replaceAll('\t', '\\011')
