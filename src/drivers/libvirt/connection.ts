@@ -179,7 +179,10 @@ export class Connection {
     }
     const waiting = this.waiting.get(serial)
     if (!waiting) return
-    if (status === STATUS.error) return this.settle(serial, waiting, remoteError(message, waiting.what))
+    if (status === STATUS.error) {
+      this.settle(serial, waiting, remoteError(message, waiting.what))
+      return
+    }
     if (type === TYPE.stream && waiting.stream && status === STATUS.continue) {
       // An empty piece is the end; libvirtd keeps the stream until we say that we have seen it.
       if (message.remaining) waiting.stream.pieces.push(Buffer.from(message.rest()))
