@@ -1,3 +1,4 @@
+import { assertSafe } from '../drivers/qemu-img/inspect.ts'
 import { openDatabase } from '../kernel/db/database.ts'
 import type { Api } from '../kernel/http/server.ts'
 import type { Log } from '../kernel/log/log.ts'
@@ -22,8 +23,8 @@ export interface ImageOptions {
   log: Log
   /** Where image data lies: `<state>/images`. */
   directory: string
-  /** Looks at data before it may be used: assertSafe of drivers/qemu-img. */
-  inspect: Inspector
+  /** Looks at data before it may be used (default: the inspector of drivers/qemu-img). */
+  inspect?: Inspector
   /** Lines of the operator's policy file. */
   policyOverrides?: Record<string, string>
   /** Bytes of the largest image (default 1 TiB). */
@@ -51,7 +52,7 @@ export async function createImageService(options: ImageOptions): Promise<ImageSe
     database,
     store: new Store(options.directory),
     log: options.log,
-    inspect: options.inspect,
+    inspect: options.inspect ?? assertSafe,
     maxImageBytes: options.maxImageBytes ?? 1024 * GiB,
     leaseMs: options.leaseMs ?? 60_000,
     imports: new Set(),

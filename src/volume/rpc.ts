@@ -14,17 +14,33 @@ export interface BackendState {
   freeGiB: number
   allocatedGiB: number
   provisionedGiB: number
+  /** As in Cinder: how many times over a thin back end may be promised. */
   maxOverSubscription: number
   thin: boolean
   reservedPercentage: number
+  availabilityZone: string
+  /** Whether a snapshot of a volume in use shows one moment. */
+  onlineSnapshots: boolean
+  /** In words: why it is not LVM, where it is not. */
+  notice: string | null
   startedAt: string
 }
 
+/** What an initiator must know, but for the secret: that is control's. */
 export interface Export {
   iqn: string
   lun: number
+  /** `127.0.0.1:3260` */
   portal: string
-  auth: { username: string; password: string }
+  username: string
+}
+
+/** An iSCSI target that should be there. */
+export interface WantedExport {
+  volumeId: string
+  /** CHAP, 16 characters. */
+  secret: string
+  readOnly: boolean
 }
 
 /** Control asks a storage host; every message may arrive twice. */
@@ -47,7 +63,7 @@ export const storage = {
   removeSnapshot: message<{ snapshotId: string; volumeId: string }, void>('remove-snapshot'),
   revertToSnapshot: message<{ snapshotId: string; volumeId: string; sizeGiB: number }, void>('revert-to-snapshot'),
   /** 46: target with CHAP and the volume in it; the secret is made on control and kept there. */
-  exportVolume: message<{ volumeId: string; auth: { username: string; password: string }; readOnly: boolean }, Export>('export-volume'),
+  exportVolume: message<WantedExport, Export>('export-volume'),
   unexportVolume: message<{ volumeId: string }, void>('unexport-volume'),
   stats: message<Record<string, never>, BackendState>('stats'),
   audit: message<Record<string, never>, { kind: string; name: string; owner: string | null }[]>('audit'),
@@ -57,7 +73,5 @@ export const storage = {
 export const control = {
   backendReport: message<BackendState, void>('backend-report'),
   /** Which exports should be there: asked when a storage host starts, since tgt forgets its targets. */
-  desiredExports: message<{ backend: string }, { volumeId: string; auth: { username: string; password: string }; readOnly: boolean }[]>(
-    'desired-exports',
-  ),
+  desiredExports: message<{ backend: string }, WantedExport[]>('desired-exports'),
 }

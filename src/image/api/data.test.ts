@@ -68,6 +68,30 @@ describe('image data', () => {
     assert.equal((await house.put(id, 'harmless')).status, 204)
   })
 
+  test('by default the data itself is looked at: a qcow2 that is called raw, or that names a backing file, is refused', async () => {
+    const real = await imageHouse({ inspect: undefined })
+    const header = Buffer.alloc(512)
+    header.write('QFI\xfb', 'latin1')
+    header.writeUInt32BE(2, 4)
+    header.writeBigUInt64BE(100n, 8)
+    header.writeUInt32BE(11, 16)
+    header.writeUInt32BE(16, 20)
+    header.writeBigUInt64BE(1n << 30n, 24)
+    header.write('/etc/shadow', 100)
+    for (const [format, message] of [
+      ['raw', /its disk format is raw, its data are qcow2|not safe/],
+      ['qcow2', /not safe/],
+    ] as const) {
+      const id = await real.image({ disk_format: format })
+      const refused = await real.put(id, header)
+      assert.equal(refused.status, 400)
+      assert.match(refused.body.error.message, message)
+      assert.match(refused.body.error.message, new RegExp(id))
+      assert.equal((await real.request('GET', `/image/v2/images/${id}`)).body.status, 'queued')
+    }
+    await real.close()
+  })
+
   test('too much data is refused, told beforehand or not; what the sender still sends is read away', async () => {
     const id = await house.image()
     const declared = await house.put(id, Buffer.alloc(5 * 1024 * 1024))

@@ -8,7 +8,7 @@ import type { Store } from './store.ts'
  * @returns bytes that a guest would see
  * @throws Fault 400 or 415 when the data is not what it is claimed to be, or would reach outside of itself
  */
-export type Inspector = (path: string, claimedFormat: string) => Promise<{ virtualSizeBytes: number }>
+export type Inspector = (path: string, claimedFormat: string, imageId: string) => Promise<{ virtualSizeBytes: number }>
 
 export interface ImageContext {
   database: Database<ImageTables>

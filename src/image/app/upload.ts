@@ -111,7 +111,7 @@ async function take(context: ImageContext, image: Image, stream: Readable): Prom
 }
 
 async function activate(context: ImageContext, image: ImageRow, uploadId: string, written: Written, from: ImageStatus): Promise<void> {
-  const { virtualSizeBytes } = await context.inspect(context.store.partPath(uploadId), image.disk_format!)
+  const { virtualSizeBytes } = await context.inspect(context.store.partPath(uploadId), image.disk_format!, image.id)
   await context.store.commit(uploadId, image.id)
   const columns = { ...measured(written), status: 'active' as const, virtual_size: virtualSizeBytes, upload_id: null, lease_until: null }
   if (!(await moveImage(context.database.db, image.id, [from], columns, uploadId))) throw gone(image.id)
