@@ -4,11 +4,17 @@ import { findProgram } from './processes.ts'
 
 /** Whether the kernel has this module, built in or loaded; loads it when it can be. */
 export async function loadModule(module: string): Promise<boolean> {
-  if (hasModule(module)) return true
-  const modprobe = findProgram('modprobe')
-  if (!modprobe || process.geteuid?.() !== 0) return false
-  const { code } = await exec(modprobe, ['--quiet', module], { ok: [0, 1], timeoutMs: 10_000 })
-  return code === 0
+  return isLoaded(module) || (process.geteuid?.() === 0 && (await modprobe(['--quiet', module])))
 }
 
-const hasModule = (module: string): boolean => existsSync(`/sys/module/${module}`)
+/** Whether the kernel has this module or could load it; loads nothing. */
+export async function knowsModule(module: string): Promise<boolean> {
+  return isLoaded(module) || (await modprobe(['--quiet', '--dry-run', module]))
+}
+
+const isLoaded = (module: string): boolean => existsSync(`/sys/module/${module}`)
+
+async function modprobe(args: string[]): Promise<boolean> {
+  const program = findProgram('modprobe')
+  return program !== undefined && (await exec(program, args, { ok: [0, 1], timeoutMs: 10_000 })).code === 0
+}
