@@ -1,0 +1,168 @@
+import Type from 'typebox'
+import { badRequest } from '../../kernel/errors/errors.ts'
+import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
+import type { IdentityContext } from '../app/context.ts'
+import { listProjects } from '../app/project.ts'
+import { domainsOfUser, projectsOfUser } from '../app/reach.ts'
+import { catalog, issueToken, revokeToken, validateToken } from '../app/tokens.ts'
+import { accessView, collection, domainView, projectView, tokenView } from './views.ts'
+
+const Text = Type.String({ minLength: 1, maxLength: 255 })
+const Domain = Type.Object({ id: Type.Optional(Text), name: Type.Optional(Text) })
+const AuthBody = Type.Object({
+  auth: Type.Object({
+    identity: Type.Object({
+      methods: Type.Array(Type.String(), { minItems: 1 }),
+      password: Type.Optional(
+        Type.Object({
+          user: Type.Object({
+            id: Type.Optional(Text),
+            name: Type.Optional(Text),
+            domain: Type.Optional(Domain),
+            password: Type.String({ maxLength: 4096 }),
+          }),
+        }),
+      ),
+      token: Type.Optional(Type.Object({ id: Type.String({ minLength: 1 }) })),
+    }),
+    scope: Type.Optional(
+      Type.Union([
+        Type.Literal('unscoped'),
+        Type.Object({
+          project: Type.Optional(Type.Object({ id: Type.Optional(Text), name: Type.Optional(Text), domain: Type.Optional(Domain) })),
+          domain: Type.Optional(Domain),
+          system: Type.Optional(Type.Object({ all: Type.Boolean() })),
+          unscoped: Type.Optional(Type.Object({})),
+        }),
+      ]),
+    ),
+  }),
+})
+const V2Body = Type.Object({
+  auth: Type.Object({
+    passwordCredentials: Type.Optional(Type.Object({ username: Text, password: Type.String() })),
+    token: Type.Optional(Type.Object({ id: Type.String({ minLength: 1 }) })),
+    tenantName: Type.Optional(Type.String()),
+    tenantId: Type.Optional(Type.String()),
+  }),
+})
+
+const noCatalog = (request: ApiRequest) => 'nocatalog' in request.query
+function subject(request: ApiRequest): string {
+  const token = request.headers['x-subject-token']
+  if (!token) throw badRequest('X-Subject-Token header is required.')
+  return String(token)
+}
+
+export function authRoutes(context: IdentityContext): Route[] {
+  return [
+    {
+      method: 'POST',
+      path: '/auth/tokens',
+      doc: 'Issue a token for a password or another token',
+      policy: { open: 'whoever asks has no token yet' },
+      body: AuthBody,
+      status: 201,
+      async handler(request) {
+        const { token, validated } = await issueToken(context, request.body.auth)
+        const project = validated.scope.kind === 'project' ? validated.scope.project.id : null
+        return new Reply(tokenView(validated, noCatalog(request) ? null : await catalog(context, project)), {
+          status: 201,
+          headers: { 'X-Subject-Token': token, Vary: 'X-Auth-Token' },
+        })
+      },
+    },
+    {
+      method: 'GET',
+      path: '/auth/tokens',
+      doc: 'Validate a token',
+      policy: 'identity:validate_token',
+      async handler(request) {
+        const token = subject(request)
+        const validated = await validateToken(context, token)
+        const project = validated.scope.kind === 'project' ? validated.scope.project.id : null
+        return new Reply(tokenView(validated, noCatalog(request) ? null : await catalog(context, project)), {
+          headers: { 'X-Subject-Token': token, Vary: 'X-Auth-Token' },
+        })
+      },
+    },
+    {
+      method: 'DELETE',
+      path: '/auth/tokens',
+      doc: 'Revoke a token',
+      policy: 'identity:revoke_token',
+      status: 204,
+      handler: (request) => revokeToken(context, subject(request), request.context),
+    },
+    {
+      method: 'GET',
+      path: '/auth/catalog',
+      doc: "The catalog of the caller's token",
+      policy: 'identity:get_auth_catalog',
+      handler: async (request) => ({
+        catalog: await catalog(context, request.context.projectId),
+        links: { next: null, self: request.link('/auth/catalog'), previous: null },
+      }),
+    },
+    {
+      method: 'GET',
+      path: '/auth/projects',
+      doc: 'Projects to which the caller may scope a token',
+      policy: 'identity:get_auth_projects',
+      handler: async (request) =>
+        collection(request, 'projects', '/auth/projects', await projectsOfUser(context, request.context.userId!), projectView),
+    },
+    {
+      method: 'GET',
+      path: '/auth/domains',
+      doc: 'Domains to which the caller may scope a token',
+      policy: 'identity:get_auth_domains',
+      handler: async (request) =>
+        collection(request, 'domains', '/auth/domains', await domainsOfUser(context, request.context.userId!), domainView),
+    },
+  ]
+}
+
+/** What is left of v2.0, for clients of the article's time: a token for a tenant, and the tenants. */
+export function v2Routes(context: IdentityContext): Route[] {
+  return [
+    {
+      method: 'POST',
+      path: '/tokens',
+      doc: 'Issue a token for a user name and tenant (v2.0)',
+      policy: { open: 'whoever asks has no token yet' },
+      body: V2Body,
+      async handler(request) {
+        const { passwordCredentials, token: old, tenantName, tenantId } = request.body.auth
+        const identity = passwordCredentials
+          ? {
+              methods: ['password'],
+              password: { user: { name: passwordCredentials.username, password: passwordCredentials.password, domain: { id: 'default' } } },
+            }
+          : { methods: ['token'], token: old }
+        const project = tenantId ? { id: tenantId } : tenantName ? { name: tenantName, domain: { id: 'default' } } : undefined
+        const { token, validated } = await issueToken(context, { identity, scope: project ? { project } : undefined })
+        return accessView(
+          token,
+          validated,
+          project ? await catalog(context, validated.scope.kind === 'project' ? validated.scope.project.id : null) : [],
+        )
+      },
+    },
+    {
+      method: 'GET',
+      path: '/tenants',
+      doc: 'Tenants of the caller (v2.0)',
+      policy: 'identity:get_auth_projects',
+      async handler(request) {
+        const tenants = request.context.isAdmin
+          ? await listProjects(context, {}, false)
+          : await projectsOfUser(context, request.context.userId!)
+        return {
+          tenants: tenants.map((one) => ({ id: one.id, name: one.name, description: one.description, enabled: one.enabled === 1 })),
+          tenants_links: [],
+        }
+      },
+    },
+  ]
+}

@@ -1,0 +1,350 @@
+import Type, { type TSchema } from 'typebox'
+import { notFound } from '../../kernel/errors/errors.ts'
+import type { ApiRequest, Route } from '../../kernel/http/route.ts'
+import {
+  createEndpoint,
+  createRegion,
+  createService,
+  deleteEndpoint,
+  deleteRegion,
+  deleteService,
+  findEndpoint,
+  findRegion,
+  findService,
+  listEndpoints,
+  listRegions,
+  listServices,
+  updateEndpoint,
+  updateRegion,
+  updateService,
+} from '../app/catalog.ts'
+import type { IdentityContext } from '../app/context.ts'
+import { createProject, deleteProject, findProject, listProjects, updateProject } from '../app/project.ts'
+import { projectsOfUser } from '../app/reach.ts'
+import { createRole, deleteRole, findRole, listRoles, updateRole } from '../app/role.ts'
+import {
+  changeOwnPassword,
+  createGroup,
+  createUser,
+  deleteGroup,
+  deleteUser,
+  findGroup,
+  findUser,
+  isMember,
+  listGroups,
+  listUsers,
+  setMember,
+  updateGroup,
+  updateUser,
+} from '../app/user.ts'
+import { collection, domainView, endpointView, groupView, projectView, regionView, roleView, serviceView, userView } from './views.ts'
+
+const Name = Type.String({ minLength: 1, maxLength: 255, pattern: '\\S' })
+const Id = Type.String({ minLength: 1, maxLength: 64 })
+const MaybeId = Type.Union([Id, Type.Null()])
+const MaybeText = Type.Union([Type.String(), Type.Null()])
+const Flag = Type.Boolean()
+
+/** One kind of thing with the five usual operations. */
+interface Noun {
+  noun: string
+  path: string
+  /** What may be sent; `name` (or what `required` says) must be there to create. */
+  fields: Record<string, TSchema>
+  required: string[]
+  filters: Record<string, TSchema>
+  view: (request: ApiRequest, row: any) => unknown
+  create: (input: any) => Promise<any>
+  find: (id: string) => Promise<any>
+  list: (filters: any) => Promise<any[]>
+  update: (id: string, input: any) => Promise<any>
+  remove: (id: string) => Promise<void>
+}
+
+function routesOf(of: Noun): Route[] {
+  const all = Object.fromEntries(
+    Object.entries(of.fields).map(([name, schema]) => [name, of.required.includes(name) ? schema : Type.Optional(schema)]),
+  )
+  const some = Object.fromEntries(Object.entries(of.fields).map(([name, schema]) => [name, Type.Optional(schema)]))
+  const filters = Object.fromEntries(
+    Object.entries({ ...of.filters, limit: Type.Integer({ minimum: 0 }), marker: Type.String() }).map(([name, schema]) => [
+      name,
+      Type.Optional(schema),
+    ]),
+  )
+  const one = (request: ApiRequest, row: unknown) => ({ [of.noun]: of.view(request, row) })
+  const target = async (request: ApiRequest) => ({ [`target.${of.noun}.id`]: request.params.id })
+  return [
+    {
+      method: 'GET',
+      path: `/${of.path}`,
+      doc: `List ${of.path}`,
+      policy: `identity:list_${of.noun}s`,
+      query: Type.Object(filters),
+      handler: async (request) => collection(request, of.path, `/${of.path}`, await of.list(request.query), of.view),
+    },
+    {
+      method: 'POST',
+      path: `/${of.path}`,
+      doc: `Create a ${of.noun}`,
+      policy: `identity:create_${of.noun}`,
+      body: Type.Object({ [of.noun]: Type.Object(all) }),
+      status: 201,
+      handler: async (request) => one(request, await of.create(request.body[of.noun])),
+    },
+    {
+      method: 'GET',
+      path: `/${of.path}/:id`,
+      doc: `Show a ${of.noun}`,
+      policy: `identity:get_${of.noun}`,
+      target,
+      handler: async (request) => one(request, await of.find(request.params.id!)),
+    },
+    {
+      method: 'PATCH',
+      path: `/${of.path}/:id`,
+      doc: `Change a ${of.noun}`,
+      policy: `identity:update_${of.noun}`,
+      body: Type.Object({ [of.noun]: Type.Object(some) }),
+      handler: async (request) => one(request, await of.update(request.params.id!, request.body[of.noun])),
+    },
+    {
+      method: 'DELETE',
+      path: `/${of.path}/:id`,
+      doc: `Delete a ${of.noun}`,
+      policy: `identity:delete_${of.noun}`,
+      status: 204,
+      handler: (request) => of.remove(request.params.id!),
+    },
+  ]
+}
+
+export function directoryRoutes(context: IdentityContext): Route[] {
+  const project = {
+    name: Name,
+    description: MaybeText,
+    enabled: Flag,
+    domain_id: Id,
+    parent_id: MaybeId,
+    is_domain: Flag,
+    tags: Type.Array(Type.String()),
+    options: Type.Object({}),
+  }
+  const service = { type: Name, name: Type.String(), description: MaybeText, enabled: Flag }
+  return [
+    ...routesOf({
+      noun: 'project',
+      path: 'projects',
+      fields: project,
+      required: ['name'],
+      filters: { name: Type.String(), domain_id: Id, parent_id: Id, enabled: Flag, is_domain: Flag },
+      view: projectView,
+      create: (input) => createProject(context, clean(input), false),
+      find: (id) => findProject(context, id, false),
+      list: (filters) => listProjects(context, filters, false),
+      update: (id, input) => updateProject(context, id, clean(input), false),
+      remove: (id) => deleteProject(context, id, false),
+    }),
+    ...routesOf({
+      noun: 'domain',
+      path: 'domains',
+      fields: project,
+      required: ['name'],
+      filters: { name: Type.String(), enabled: Flag },
+      view: domainView,
+      create: (input) => createProject(context, clean(input), true),
+      find: (id) => findProject(context, id, true),
+      list: (filters) => listProjects(context, filters, true),
+      update: (id, input) => updateProject(context, id, clean(input), true),
+      remove: (id) => deleteProject(context, id, true),
+    }),
+    ...routesOf({
+      noun: 'user',
+      path: 'users',
+      fields: {
+        name: Name,
+        domain_id: Id,
+        default_project_id: MaybeId,
+        description: MaybeText,
+        email: MaybeText,
+        enabled: Flag,
+        password: Type.Union([Type.String({ maxLength: 4096 }), Type.Null()]),
+        options: Type.Object({}),
+      },
+      required: ['name'],
+      filters: { name: Type.String(), domain_id: Id, enabled: Flag },
+      view: userView,
+      create: (input) => createUser(context, input),
+      find: (id) => findUser(context, id),
+      list: (filters) => listUsers(context, filters),
+      update: (id, input) => updateUser(context, id, input),
+      remove: (id) => deleteUser(context, id),
+    }),
+    ...routesOf({
+      noun: 'group',
+      path: 'groups',
+      fields: { name: Name, domain_id: Id, description: Type.String() },
+      required: ['name'],
+      filters: { name: Type.String(), domain_id: Id },
+      view: groupView,
+      create: (input) => createGroup(context, input),
+      find: (id) => findGroup(context, id),
+      list: (filters) => listGroups(context, filters),
+      update: (id, input) => updateGroup(context, id, input),
+      remove: (id) => deleteGroup(context, id),
+    }),
+    ...routesOf({
+      noun: 'role',
+      path: 'roles',
+      fields: { name: Name, domain_id: MaybeId, description: MaybeText, options: Type.Object({}) },
+      required: ['name'],
+      filters: { name: Type.String(), domain_id: Type.String() },
+      view: roleView,
+      create: (input) => createRole(context, input),
+      find: (id) => findRole(context, id),
+      list: (filters) => listRoles(context, filters),
+      update: (id, input) => updateRole(context, id, input),
+      remove: (id) => deleteRole(context, id),
+    }),
+    ...routesOf({
+      noun: 'service',
+      path: 'services',
+      fields: service,
+      required: ['type'],
+      filters: { type: Type.String(), name: Type.String() },
+      view: serviceView,
+      create: (input) => createService(context, clean(input)),
+      find: (id) => findService(context, id),
+      list: (filters) => listServices(context, filters),
+      update: (id, input) => updateService(context, id, clean(input)),
+      remove: (id) => deleteService(context, id),
+    }),
+    ...routesOf({
+      noun: 'endpoint',
+      path: 'endpoints',
+      fields: {
+        service_id: Id,
+        interface: Type.Enum(['public', 'internal', 'admin']),
+        url: Type.String({ minLength: 1 }),
+        region_id: MaybeId,
+        region: MaybeId,
+        enabled: Flag,
+        name: Type.String(),
+      },
+      required: ['service_id', 'interface', 'url'],
+      filters: { service_id: Id, interface: Type.String(), region_id: Type.String() },
+      view: endpointView,
+      create: (input) => createEndpoint(context, input),
+      find: (id) => findEndpoint(context, id),
+      list: (filters) => listEndpoints(context, filters),
+      update: (id, input) => updateEndpoint(context, id, input),
+      remove: (id) => deleteEndpoint(context, id),
+    }),
+    ...routesOf({
+      noun: 'region',
+      path: 'regions',
+      fields: { id: Type.String({ maxLength: 64 }), description: Type.String(), parent_region_id: MaybeId },
+      required: [],
+      filters: { parent_region_id: Type.String() },
+      view: regionView,
+      create: (input) => createRegion(context, input),
+      find: (id) => findRegion(context, id),
+      list: () => listRegions(context),
+      update: (id, input) => updateRegion(context, id, input),
+      remove: (id) => deleteRegion(context, id),
+    }),
+    ...memberRoutes(context),
+  ]
+}
+
+/** Null descriptions are empty ones. */
+const clean = <T extends { description?: string | null }>(input: T) => ({ ...input, description: input.description ?? undefined }) as any
+
+function memberRoutes(context: IdentityContext): Route[] {
+  const ofUser = (request: ApiRequest) => ({ 'target.user.id': request.params.id })
+  return [
+    {
+      method: 'GET',
+      path: '/users/:id/projects',
+      doc: 'Projects on which a user has a role',
+      policy: 'identity:list_user_projects',
+      target: ofUser,
+      handler: async (request) =>
+        collection(
+          request,
+          'projects',
+          `/users/${request.params.id}/projects`,
+          await projectsOfUser(context, (await findUser(context, request.params.id!)).id),
+          projectView,
+        ),
+    },
+    {
+      method: 'GET',
+      path: '/users/:id/groups',
+      doc: 'Groups of a user',
+      policy: 'identity:list_groups_for_user',
+      target: ofUser,
+      handler: async (request) =>
+        collection(
+          request,
+          'groups',
+          `/users/${request.params.id}/groups`,
+          await listGroups(context, { user_id: (await findUser(context, request.params.id!)).id }),
+          groupView,
+        ),
+    },
+    {
+      method: 'POST',
+      path: '/users/:id/password',
+      doc: "Change one's own password",
+      policy: 'identity:change_password',
+      target: ofUser,
+      body: Type.Object({
+        user: Type.Object({ original_password: Type.String(), password: Type.String({ minLength: 1, maxLength: 4096 }) }),
+      }),
+      status: 204,
+      handler: (request) => changeOwnPassword(context, request.params.id!, request.body.user.original_password, request.body.user.password),
+    },
+    {
+      method: 'GET',
+      path: '/groups/:id/users',
+      doc: 'Users of a group',
+      policy: 'identity:list_users_in_group',
+      handler: async (request) =>
+        collection(
+          request,
+          'users',
+          `/groups/${request.params.id}/users`,
+          await listUsers(context, { group_id: (await findGroup(context, request.params.id!)).id }),
+          userView,
+        ),
+    },
+    {
+      method: 'PUT',
+      path: '/groups/:id/users/:user_id',
+      doc: 'Put a user into a group',
+      policy: 'identity:add_user_to_group',
+      status: 204,
+      handler: (request) => setMember(context, request.params.id!, request.params.user_id!, true),
+    },
+    {
+      method: 'DELETE',
+      path: '/groups/:id/users/:user_id',
+      doc: 'Take a user out of a group',
+      policy: 'identity:remove_user_from_group',
+      status: 204,
+      handler: (request) => setMember(context, request.params.id!, request.params.user_id!, false),
+    },
+    {
+      method: 'GET',
+      path: '/groups/:id/users/:user_id',
+      doc: 'Whether a user is in a group',
+      policy: 'identity:check_user_in_group',
+      status: 204,
+      async handler(request) {
+        if (!(await isMember(context, request.params.id!, request.params.user_id!)))
+          throw notFound(`User ${request.params.user_id} not found in group ${request.params.id}.`)
+      },
+    },
+  ]
+}

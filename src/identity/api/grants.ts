@@ -1,0 +1,104 @@
+import Type from 'typebox'
+import { notFound } from '../../kernel/errors/errors.ts'
+import type { ApiRequest, Route } from '../../kernel/http/route.ts'
+import type { IdentityContext } from '../app/context.ts'
+import { type Grant, grant, grantsOf, hasGrant, listAssignments, ungrant } from '../app/role.ts'
+import { collection, roleView } from './views.ts'
+
+const Text = Type.Optional(Type.String())
+
+export function grantRoutes(context: IdentityContext): Route[] {
+  return [
+    ...(['user', 'group'] as const).flatMap((actor) =>
+      (['project', 'domain', 'system'] as const).flatMap((target) => grantsOn(context, actor, target)),
+    ),
+    assignments(context),
+  ]
+}
+
+function grantsOn(context: IdentityContext, actor: 'user' | 'group', target: 'project' | 'domain' | 'system'): Route[] {
+  const base = target === 'system' ? `/system/${actor}s/:actor_id/roles` : `/${target}s/:target_id/${actor}s/:actor_id/roles`
+  const what = `on ${target === 'system' ? 'the system' : `a ${target}`}`
+  const of = (request: ApiRequest): Grant => ({
+    actor: { kind: actor, id: request.params.actor_id! },
+    target: { kind: target, id: target === 'system' ? 'system' : request.params.target_id! },
+    roleId: request.params.role_id!,
+  })
+  return [
+    {
+      method: 'GET',
+      path: base,
+      doc: `Roles of a ${actor} ${what}`,
+      policy: 'identity:list_grants',
+      handler: async (request) => collection(request, 'roles', base, await grantsOf(context, of(request)), roleView),
+    },
+    {
+      method: 'PUT',
+      path: `${base}/:role_id`,
+      doc: `Give a ${actor} a role ${what}`,
+      policy: 'identity:create_grant',
+      status: 204,
+      handler: (request) => grant(context, of(request)),
+    },
+    {
+      method: 'DELETE',
+      path: `${base}/:role_id`,
+      doc: `Take a role from a ${actor} ${what}`,
+      policy: 'identity:revoke_grant',
+      status: 204,
+      handler: (request) => ungrant(context, of(request)),
+    },
+    {
+      method: 'GET',
+      path: `${base}/:role_id`,
+      doc: `Whether a ${actor} has a role ${what}`,
+      policy: 'identity:check_grant',
+      status: 204,
+      async handler(request) {
+        if (!(await hasGrant(context, of(request))))
+          throw notFound(`Could not find role assignment with role: ${request.params.role_id}, user or group: ${request.params.actor_id}.`)
+      },
+    },
+  ]
+}
+
+function assignments(context: IdentityContext): Route {
+  const domainOf = (one: { domain_id: string | null } | undefined, names: (id: string) => string | null) =>
+    one?.domain_id ? { domain: { id: one.domain_id, name: names(one.domain_id) } } : {}
+  return {
+    method: 'GET',
+    path: '/role_assignments',
+    doc: 'List role assignments',
+    policy: 'identity:list_role_assignments',
+    query: Type.Object({
+      'user.id': Text,
+      'group.id': Text,
+      'role.id': Text,
+      'scope.project.id': Text,
+      'scope.domain.id': Text,
+      'scope.system': Text,
+      effective: Text,
+      include_names: Text,
+      include_subtree: Text,
+    }),
+    async handler(request) {
+      const named = 'include_names' in request.query && !['0', 'false', 'False'].includes(request.query.include_names)
+      const rows = await listAssignments(context, { ...request.query, effective: 'effective' in request.query })
+      const show = (row: (typeof rows)[number]) => ({
+        role: { id: row.role_id, ...(named ? { name: row.role?.name } : {}) },
+        [row.actor_kind]: { id: row.actor_id, ...(named ? { name: row.actor?.name, ...domainOf(row.actor, row.nameOf) } : {}) },
+        scope:
+          row.target_kind === 'system'
+            ? { system: { all: true } }
+            : {
+                [row.target_kind]: { id: row.target_id, ...(named ? { name: row.target?.name, ...domainOf(row.target, row.nameOf) } : {}) },
+                ...(row.inherited ? { 'OS-INHERIT:inherited_to': 'projects' } : {}),
+              },
+        links: {
+          assignment: request.link(`/${row.target_kind}s/${row.target_id}/${row.actor_kind}s/${row.actor_id}/roles/${row.role_id}`),
+        },
+      })
+      return { role_assignments: rows.map(show), links: { next: null, self: request.link('/role_assignments'), previous: null } }
+    },
+  }
+}

@@ -1,0 +1,115 @@
+import { randomUUID } from 'node:crypto'
+import { conflict, forbidden, notFound } from '../../kernel/errors/errors.ts'
+import type { IdentityTables } from '../db/tables.ts'
+import { changed, type IdentityContext } from './context.ts'
+import { revoke } from './tokens.ts'
+
+type Project = IdentityTables['projects']
+
+export const newId = () => randomUUID().replaceAll('-', '')
+
+export interface ProjectInput {
+  id?: string
+  name?: string
+  domain_id?: string
+  parent_id?: string
+  description?: string
+  enabled?: boolean
+}
+
+/** @throws Fault 409 when the name is taken in its domain */
+export async function createProject(context: IdentityContext, input: ProjectInput & { name: string }, isDomain: boolean): Promise<Project> {
+  const project: Project = {
+    id: input.id ?? newId(),
+    name: input.name,
+    domain_id: isDomain ? null : (input.domain_id ?? 'default'),
+    parent_id: isDomain ? null : (input.parent_id ?? input.domain_id ?? 'default'),
+    description: input.description ?? '',
+    enabled: Number(input.enabled ?? true),
+    is_domain: Number(isDomain),
+  }
+  if (!isDomain) await findProject(context, project.domain_id!, true)
+  await unique(context, project)
+  await context.database.db.insertInto('projects').values(project).execute()
+  changed(context)
+  return project
+}
+
+export async function findProject(context: IdentityContext, id: string, isDomain: boolean): Promise<Project> {
+  const found = await context.database.db
+    .selectFrom('projects')
+    .selectAll()
+    .where('id', '=', id)
+    .where('is_domain', '=', Number(isDomain))
+    .executeTakeFirst()
+  if (!found) throw notFound(`Could not find ${isDomain ? 'domain' : 'project'}: ${id}.`)
+  return found
+}
+
+export async function listProjects(
+  context: IdentityContext,
+  filters: { name?: string; domain_id?: string; parent_id?: string; enabled?: boolean; ids?: string[] },
+  isDomain: boolean,
+): Promise<Project[]> {
+  let query = context.database.db.selectFrom('projects').selectAll().where('is_domain', '=', Number(isDomain)).orderBy('name')
+  if (filters.name !== undefined) query = query.where('name', '=', filters.name)
+  if (filters.domain_id !== undefined) query = query.where('domain_id', '=', filters.domain_id)
+  if (filters.parent_id !== undefined) query = query.where('parent_id', '=', filters.parent_id)
+  if (filters.enabled !== undefined) query = query.where('enabled', '=', Number(filters.enabled))
+  if (filters.ids) query = query.where('id', 'in', filters.ids.length > 0 ? filters.ids : [''])
+  return await query.execute()
+}
+
+export async function updateProject(context: IdentityContext, id: string, input: ProjectInput, isDomain: boolean): Promise<Project> {
+  const before = await findProject(context, id, isDomain)
+  const after: Project = {
+    ...before,
+    name: input.name ?? before.name,
+    description: input.description ?? before.description,
+    enabled: input.enabled === undefined ? before.enabled : Number(input.enabled),
+  }
+  if (after.name !== before.name) await unique(context, after)
+  await context.database.db.updateTable('projects').set(after).where('id', '=', id).execute()
+  if (before.enabled && !after.enabled) await revoke(context, { projectId: id })
+  changed(context)
+  return after
+}
+
+export async function deleteProject(context: IdentityContext, id: string, isDomain: boolean): Promise<void> {
+  const project = await findProject(context, id, isDomain)
+  if (isDomain && project.enabled) throw forbidden('Cannot delete a domain that is enabled, please disable it first.')
+  await context.database.transaction(async (trx) => {
+    const ids = [id]
+    if (isDomain) {
+      ids.push(...(await trx.selectFrom('projects').select('id').where('domain_id', '=', id).execute()).map((row) => row.id))
+      const users = (await trx.selectFrom('users').select('id').where('domain_id', '=', id).execute()).map((row) => row.id)
+      const groups = (await trx.selectFrom('groups').select('id').where('domain_id', '=', id).execute()).map((row) => row.id)
+      if (users.length + groups.length > 0)
+        await trx
+          .deleteFrom('assignments')
+          .where('actor_id', 'in', [...users, ...groups])
+          .execute()
+      if (users.length > 0) await trx.deleteFrom('memberships').where('user_id', 'in', users).execute()
+      await trx.deleteFrom('users').where('domain_id', '=', id).execute()
+      await trx.deleteFrom('groups').where('domain_id', '=', id).execute()
+    }
+    await trx.deleteFrom('assignments').where('target_id', 'in', ids).execute()
+    await trx.deleteFrom('projects').where('id', 'in', ids).execute()
+  })
+  changed(context)
+}
+
+async function unique(context: IdentityContext, project: Project): Promise<void> {
+  const other = await context.database.db
+    .selectFrom('projects')
+    .select('id')
+    .where('name', '=', project.name)
+    .where('is_domain', '=', project.is_domain)
+    .where('domain_id', project.domain_id === null ? 'is' : '=', project.domain_id)
+    .where('id', '!=', project.id)
+    .executeTakeFirst()
+  if (other)
+    throw conflict(
+      `Conflict occurred attempting to store ${project.is_domain ? 'domain' : 'project'} - it is not permitted to have two with either the same name or same id in the same domain: name ${project.name}.`,
+    )
+}

@@ -1,0 +1,176 @@
+import { conflict, notFound } from '../../kernel/errors/errors.ts'
+import type { IdentityTables } from '../db/tables.ts'
+import { changed, type IdentityContext } from './context.ts'
+import { newId } from './project.ts'
+
+type Role = IdentityTables['roles']
+export type Assignment = IdentityTables['assignments']
+export interface Grant {
+  actor: { kind: 'user' | 'group'; id: string }
+  target: { kind: 'project' | 'domain' | 'system'; id: string }
+  roleId: string
+  inherited?: boolean
+}
+
+export async function createRole(
+  context: IdentityContext,
+  input: { name: string; description?: string | null; domain_id?: string | null },
+): Promise<Role> {
+  const role: Role = { id: newId(), name: input.name, domain_id: input.domain_id ?? null, description: input.description ?? null }
+  if (await context.database.db.selectFrom('roles').select('id').where('name', '=', role.name).executeTakeFirst())
+    throw conflict(`Conflict occurred attempting to store role - Duplicate entry found with name ${role.name}.`)
+  await context.database.db.insertInto('roles').values(role).execute()
+  return role
+}
+
+export async function findRole(context: IdentityContext, id: string): Promise<Role> {
+  const found = await context.database.db.selectFrom('roles').selectAll().where('id', '=', id).executeTakeFirst()
+  if (!found) throw notFound(`Could not find role: ${id}.`)
+  return found
+}
+
+export async function listRoles(context: IdentityContext, filters: { name?: string }): Promise<Role[]> {
+  const query = context.database.db.selectFrom('roles').selectAll().orderBy('name')
+  return await (filters.name === undefined ? query : query.where('name', '=', filters.name)).execute()
+}
+
+export async function updateRole(
+  context: IdentityContext,
+  id: string,
+  input: { name?: string; description?: string | null },
+): Promise<Role> {
+  const before = await findRole(context, id)
+  const after = { ...before, name: input.name ?? before.name, description: input.description ?? before.description }
+  await context.database.db.updateTable('roles').set(after).where('id', '=', id).execute()
+  changed(context)
+  return after
+}
+
+export async function deleteRole(context: IdentityContext, id: string): Promise<void> {
+  await findRole(context, id)
+  await context.database.transaction(async (trx) => {
+    await trx.deleteFrom('assignments').where('role_id', '=', id).execute()
+    await trx
+      .deleteFrom('implied_roles')
+      .where((where) => where.or([where('prior_id', '=', id), where('implied_id', '=', id)]))
+      .execute()
+    await trx.deleteFrom('roles').where('id', '=', id).execute()
+  })
+  changed(context)
+}
+
+export async function imply(context: IdentityContext, priorId: string, impliedId: string): Promise<void> {
+  const { db } = context.database
+  if (
+    !(await db
+      .selectFrom('implied_roles')
+      .select('prior_id')
+      .where('prior_id', '=', priorId)
+      .where('implied_id', '=', impliedId)
+      .executeTakeFirst())
+  )
+    await db.insertInto('implied_roles').values({ prior_id: priorId, implied_id: impliedId }).execute()
+  changed(context)
+}
+
+const rowOf = (grant: Grant): Assignment => ({
+  actor_kind: grant.actor.kind,
+  actor_id: grant.actor.id,
+  target_kind: grant.target.kind,
+  target_id: grant.target.id,
+  role_id: grant.roleId,
+  inherited: Number(grant.inherited ?? false),
+})
+
+export async function hasGrant(context: IdentityContext, grant: Grant): Promise<boolean> {
+  let query = context.database.db.selectFrom('assignments').select('role_id')
+  for (const [column, value] of Object.entries(rowOf(grant))) query = query.where(column as keyof Assignment, '=', value as never)
+  return (await query.executeTakeFirst()) !== undefined
+}
+
+export async function grant(context: IdentityContext, given: Grant): Promise<void> {
+  await findRole(context, given.roleId)
+  await exists(context, given)
+  if (!(await hasGrant(context, given))) await context.database.db.insertInto('assignments').values(rowOf(given)).execute()
+  changed(context)
+}
+
+export async function ungrant(context: IdentityContext, given: Grant): Promise<void> {
+  if (!(await hasGrant(context, given)))
+    throw notFound(
+      `Could not find role assignment with role: ${given.roleId}, user or group: ${given.actor.id}, project, domain, or system: ${given.target.id}.`,
+    )
+  let query = context.database.db.deleteFrom('assignments')
+  for (const [column, value] of Object.entries(rowOf(given))) query = query.where(column as keyof Assignment, '=', value as never)
+  await query.execute()
+  changed(context)
+}
+
+export async function grantsOf(context: IdentityContext, of: Pick<Grant, 'actor' | 'target' | 'inherited'>): Promise<Role[]> {
+  return await context.database.db
+    .selectFrom('assignments')
+    .innerJoin('roles', 'roles.id', 'assignments.role_id')
+    .selectAll('roles')
+    .where('actor_id', '=', of.actor.id)
+    .where('actor_kind', '=', of.actor.kind)
+    .where('target_id', '=', of.target.id)
+    .where('target_kind', '=', of.target.kind)
+    .where('inherited', '=', Number(of.inherited ?? false))
+    .execute()
+}
+
+async function exists(context: IdentityContext, { actor, target }: Grant): Promise<void> {
+  const { db } = context.database
+  const found =
+    actor.kind === 'user'
+      ? await db.selectFrom('users').select('id').where('id', '=', actor.id).executeTakeFirst()
+      : await db.selectFrom('groups').select('id').where('id', '=', actor.id).executeTakeFirst()
+  if (!found) throw notFound(`Could not find ${actor.kind}: ${actor.id}.`)
+  if (target.kind !== 'system' && !(await db.selectFrom('projects').select('id').where('id', '=', target.id).executeTakeFirst()))
+    throw notFound(`Could not find ${target.kind}: ${target.id}.`)
+}
+
+export interface AssignmentFilters {
+  'user.id'?: string
+  'group.id'?: string
+  'role.id'?: string
+  'scope.project.id'?: string
+  'scope.domain.id'?: string
+  'scope.system'?: string
+  effective?: boolean
+}
+
+/** With the names of all it mentions, in one query for each kind of thing. */
+export async function listAssignments(context: IdentityContext, filters: AssignmentFilters) {
+  const { db } = context.database
+  let query = db.selectFrom('assignments').selectAll()
+  if (filters['user.id'] && filters.effective)
+    query = query.where('actor_id', 'in', (sub) =>
+      sub
+        .selectFrom('memberships')
+        .select('group_id as id')
+        .where('user_id', '=', filters['user.id']!)
+        .union(sub.selectFrom('users').select('id').where('id', '=', filters['user.id']!)),
+    )
+  else if (filters['user.id']) query = query.where('actor_kind', '=', 'user').where('actor_id', '=', filters['user.id'])
+  if (filters['group.id']) query = query.where('actor_kind', '=', 'group').where('actor_id', '=', filters['group.id'])
+  if (filters['role.id']) query = query.where('role_id', '=', filters['role.id'])
+  if (filters['scope.project.id']) query = query.where('target_kind', '=', 'project').where('target_id', '=', filters['scope.project.id'])
+  if (filters['scope.domain.id']) query = query.where('target_kind', '=', 'domain').where('target_id', '=', filters['scope.domain.id'])
+  if (filters['scope.system']) query = query.where('target_kind', '=', 'system')
+  const [rows, users, groups, projects, roles] = await Promise.all([
+    query.execute(),
+    db.selectFrom('users').select(['id', 'name', 'domain_id']).execute(),
+    db.selectFrom('groups').select(['id', 'name', 'domain_id']).execute(),
+    db.selectFrom('projects').select(['id', 'name', 'domain_id']).execute(),
+    db.selectFrom('roles').select(['id', 'name', 'domain_id']).execute(),
+  ])
+  const named = new Map([...users, ...groups, ...projects, ...roles].map((one) => [one.id, one]))
+  return rows.map((row) => ({
+    ...row,
+    actor: named.get(row.actor_id),
+    target: named.get(row.target_id),
+    role: named.get(row.role_id),
+    nameOf: (id: string) => named.get(id)?.name ?? null,
+  }))
+}

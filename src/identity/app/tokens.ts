@@ -1,0 +1,289 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { timestamp } from '../../kernel/db/columns.ts'
+import { badRequest, Fault, forbidden, notFound } from '../../kernel/errors/errors.ts'
+import type { Credentials } from '../../kernel/http/context.ts'
+import { now, record } from '../../kernel/trace/trace.ts'
+import {
+  catalogRows,
+  domainBy,
+  impliedRoles,
+  type ProjectRow,
+  projectById,
+  projectByName,
+  revokedBy,
+  rolesOn,
+  type UserRow,
+  userById,
+  userByName,
+} from '../db/directory.ts'
+import { changed, type IdentityContext } from './context.ts'
+import { seal, unseal } from './fernet.ts'
+import { checkPassword } from './password.ts'
+
+export interface DomainRef {
+  id?: string
+  name?: string
+}
+
+/** POST /v3/auth/tokens, as the schema has checked it. */
+export interface AuthRequest {
+  identity: {
+    methods: string[]
+    password?: { user: { id?: string; name?: string; domain?: DomainRef; password: string } }
+    token?: { id: string }
+  }
+  scope?:
+    | 'unscoped'
+    | { project?: { id?: string; name?: string; domain?: DomainRef }; domain?: DomainRef; system?: { all: boolean }; unscoped?: object }
+}
+
+type Scope =
+  | { kind: 'project'; project: ProjectRow }
+  | { kind: 'domain'; domain: { id: string; name: string } }
+  | { kind: 'system' }
+  | { kind: 'unscoped' }
+
+export interface Validated {
+  user: UserRow
+  scope: Scope
+  roles: { id: string; name: string }[]
+  methods: string[]
+  auditIds: string[]
+  issuedAt: string
+  expiresAt: string
+}
+
+const SAY = 'The request you have made requires authentication.'
+const refused = () => new Fault(401, 'Unauthorized', SAY)
+
+/** @throws Fault 401 for wrong credentials, whichever part is wrong; 400 for a request that cannot be understood */
+export async function issueToken(context: IdentityContext, auth: AuthRequest): Promise<{ token: string; validated: Validated }> {
+  const startedAt = now()
+  const { user, methods, auditIds, expiresAt } = await authenticate(context, auth)
+  const scope = await scopeOf(context, auth.scope, user)
+  const roles = await effectiveRoles(context, user.id, scope)
+  if (scope.kind !== 'unscoped' && roles.length === 0) throw refused()
+  const validated: Validated = {
+    user,
+    scope,
+    roles,
+    methods,
+    auditIds: [randomBytes(16).toString('base64url'), ...auditIds.slice(-1)],
+    issuedAt: micro(Date.now()),
+    expiresAt,
+  }
+  const scopeId = scope.kind === 'project' ? scope.project.id : scope.kind === 'domain' ? scope.domain.id : null
+  const token = seal(
+    context.keys.primary,
+    Buffer.from(JSON.stringify([1, user.id, scope.kind, scopeId, methods, validated.auditIds, validated.issuedAt, expiresAt])),
+  )
+  context.validated.set(token, validated)
+  const where =
+    scope.kind === 'project'
+      ? `${user.name} on project ${scope.project.name}`
+      : `${user.name}, ${scope.kind === 'domain' ? `domain ${scope.domain.name}` : scope.kind}`
+  record({
+    subject: `token:${validated.auditIds[0]}`,
+    step: 1,
+    name: 'token',
+    service: 'identity',
+    startedAt,
+    ms: now() - startedAt,
+    outcome: 'done',
+    evidence: { text: `fernet, ${where}`, methods, roles: roles.map((role) => role.name), expires: expiresAt },
+  })
+  return { token, validated }
+}
+
+async function authenticate(
+  context: IdentityContext,
+  auth: AuthRequest,
+): Promise<{ user: UserRow; methods: string[]; auditIds: string[]; expiresAt: string }> {
+  const { db } = context.database
+  const { methods, password, token } = auth.identity
+  for (const method of methods)
+    if (!['password', 'token'].includes(method))
+      throw new Fault(401, 'Unauthorized', `Attempted to authenticate with an unsupported method.`)
+  let user: UserRow | undefined
+  let auditIds: string[] = []
+  let expiresAt = micro(Date.now() + context.tokenLifeMs)
+  const used = new Set<string>()
+  if (methods.includes('token')) {
+    if (!token)
+      throw badRequest(
+        'Expecting to find token in identity. The server could not comply with the request since it is either malformed or otherwise incorrect. The client is assumed to be in error.',
+      )
+    const before = await validateToken(context, token.id).catch(() => {
+      throw refused()
+    })
+    user = before.user
+    auditIds = before.auditIds
+    expiresAt = before.expiresAt
+    for (const method of before.methods) used.add(method)
+    used.add('token')
+  }
+  if (methods.includes('password')) {
+    if (!password?.user)
+      throw badRequest(
+        'Expecting to find password in identity. The server could not comply with the request since it is either malformed or otherwise incorrect. The client is assumed to be in error.',
+      )
+    const asked = password.user
+    const found = asked.id ? await userById(db, asked.id) : await userByName(db, asked.name ?? '', asked.domain ?? { id: 'default' })
+    const right = await checkPassword(asked.password, found?.password_hash ?? null)
+    if (!right || !found || (user && user.id !== found.id)) throw refused()
+    user = found
+    used.add('password')
+  }
+  if (!user?.enabled || !user.domain_enabled) throw refused()
+  return { user, methods: [...used], auditIds, expiresAt }
+}
+
+async function scopeOf(context: IdentityContext, asked: AuthRequest['scope'], user: UserRow): Promise<Scope> {
+  const { db } = context.database
+  if (asked === 'unscoped' || (asked && 'unscoped' in asked)) return { kind: 'unscoped' }
+  if (!asked) {
+    const project = user.default_project_id ? await projectById(db, user.default_project_id) : undefined
+    if (!project?.enabled || (await rolesOn(db, user.id, 'project', project.id, above(project))).length === 0) return { kind: 'unscoped' }
+    return { kind: 'project', project }
+  }
+  if (asked.system) return { kind: 'system' }
+  if (asked.domain) {
+    const domain = await domainBy(db, asked.domain)
+    if (!domain?.enabled) throw refused()
+    return { kind: 'domain', domain }
+  }
+  if (!asked.project) throw badRequest('Expecting to find a project, a domain or system in scope.')
+  const project = asked.project.id
+    ? await projectById(db, asked.project.id)
+    : await projectByName(db, asked.project.name ?? '', asked.project.domain ?? { id: 'default' })
+  if (!project?.enabled || (project.domain_id && !project.domain_enabled)) throw refused()
+  return { kind: 'project', project }
+}
+
+const above = (project: { domain_id: string | null; parent_id: string | null }) => [
+  ...new Set([project.domain_id, project.parent_id].filter((id) => id !== null)),
+]
+
+async function effectiveRoles(context: IdentityContext, userId: string, scope: Scope): Promise<{ id: string; name: string }[]> {
+  const { db } = context.database
+  if (scope.kind === 'unscoped') return []
+  const direct = await (scope.kind === 'project'
+    ? rolesOn(db, userId, 'project', scope.project.id, above(scope.project))
+    : scope.kind === 'domain'
+      ? rolesOn(db, userId, 'domain', scope.domain.id, [])
+      : rolesOn(db, userId, 'system', 'system', []))
+  const roles = new Map(direct.map((role) => [role.id, role]))
+  const implied = await impliedRoles(db)
+  for (let grew = true; grew; ) {
+    grew = false
+    for (const { prior_id, id, name } of implied)
+      if (roles.has(prior_id) && !roles.has(id)) {
+        roles.set(id, { id, name })
+        grew = true
+      }
+  }
+  return [...roles.values()]
+}
+
+/** @throws Fault 404 when the token is not ours, expired, revoked, or its user, project or domain is disabled */
+export async function validateToken(context: IdentityContext, token: string): Promise<Validated> {
+  const known = context.validated.get(token)
+  if (known && known.expiresAt > micro(Date.now())) return known
+  const gone = () => notFound('Could not find token.', 'TokenNotFound')
+  let parts: [number, string, Scope['kind'], string | null, string[], string[], string, string]
+  try {
+    const opened = unseal(context.keys.all, token)
+    if (!opened) throw gone()
+    parts = JSON.parse(opened.message.toString())
+  } catch {
+    throw gone()
+  }
+  const [, userId, kind, scopeId, methods, auditIds, issuedAt, expiresAt] = parts
+  if (expiresAt <= micro(Date.now())) throw gone()
+  const { db } = context.database
+  const [user, project, domain, revoked] = await Promise.all([
+    userById(db, userId),
+    kind === 'project' ? projectById(db, scopeId!) : undefined,
+    kind === 'domain' ? domainBy(db, { id: scopeId! }) : undefined,
+    revokedBy(db, { auditIds, userId, projectId: kind === 'project' ? scopeId : null, issuedAt }),
+  ])
+  if (revoked || !user?.enabled || !user.domain_enabled) throw gone()
+  if (kind === 'project' && (!project?.enabled || (project.domain_id && !project.domain_enabled))) throw gone()
+  if (kind === 'domain' && !domain?.enabled) throw gone()
+  const scope: Scope = kind === 'project' ? { kind, project: project! } : kind === 'domain' ? { kind, domain: domain! } : { kind }
+  const roles = await effectiveRoles(context, userId, scope)
+  if (kind !== 'unscoped' && roles.length === 0) throw gone()
+  const validated: Validated = { user, scope, roles, methods, auditIds, issuedAt, expiresAt }
+  if (context.validated.size > 10_000) context.validated.clear()
+  context.validated.set(token, validated)
+  return validated
+}
+
+/** Refuses from now on: one token by its audit id, or every token of a user or project issued so far. */
+export async function revoke(context: IdentityContext, what: { auditId?: string; userId?: string; projectId?: string }): Promise<void> {
+  await context.database.db
+    .insertInto('revocations')
+    .values({
+      id: randomUUID(),
+      audit_id: what.auditId ?? null,
+      user_id: what.userId ?? null,
+      project_id: what.projectId ?? null,
+      issued_before: micro(Date.now()),
+      expires_at: timestamp(Date.now() + context.tokenLifeMs),
+    })
+    .execute()
+  changed(context)
+}
+
+export async function revokeToken(context: IdentityContext, token: string, by: Credentials): Promise<void> {
+  const { user, auditIds } = await validateToken(context, token)
+  if (user.id !== by.userId && !by.isAdmin)
+    throw forbidden('You are not authorized to perform the requested action: identity:revoke_token.')
+  await revoke(context, { auditId: auditIds[0] })
+}
+
+export function credentialsOf(validated: Validated): Credentials {
+  const { user, scope, roles } = validated
+  const project = scope.kind === 'project' ? scope.project : null
+  const names = roles.map((role) => role.name)
+  return {
+    userId: user.id,
+    userName: user.name,
+    userDomainId: user.domain_id,
+    projectId: project?.id ?? null,
+    projectName: project?.name ?? null,
+    projectDomainId: project?.domain_id ?? null,
+    domainId: scope.kind === 'domain' ? scope.domain.id : null,
+    systemScope: scope.kind === 'system',
+    roles: names,
+    isAdmin: names.includes('admin'),
+    auditIds: validated.auditIds,
+    methods: validated.methods,
+    tokenKind: 'fernet',
+    issuedAt: validated.issuedAt,
+    expiresAt: validated.expiresAt,
+  }
+}
+
+/** The catalog as a token of this project shows it. */
+export async function catalog(context: IdentityContext, projectId: string | null) {
+  const rows = await catalogRows(context.database.db)
+  const services = Map.groupBy(rows, (row) => row.service_id)
+  return [...services].map(([id, endpoints]) => ({
+    id,
+    type: endpoints[0]!.type,
+    name: endpoints[0]!.name,
+    endpoints: endpoints
+      .filter((one) => projectId !== null || !/_id\)s/.test(one.url))
+      .map((one) => ({
+        id: one.id,
+        interface: one.interface,
+        region: one.region_id,
+        region_id: one.region_id,
+        url: one.url.replaceAll(/\$\((?:project|tenant)_id\)s/g, projectId ?? ''),
+      })),
+  }))
+}
+
+/** Keystone's form: microseconds and Z. */
+const micro = (at: number) => new Date(at).toISOString().replace('Z', '000Z')

@@ -1,0 +1,176 @@
+import { timestamp } from '../../kernel/db/columns.ts'
+import { conflict, Fault, notFound } from '../../kernel/errors/errors.ts'
+import type { IdentityTables } from '../db/tables.ts'
+import { changed, type IdentityContext } from './context.ts'
+import { checkPassword, hashPassword } from './password.ts'
+import { findProject, newId } from './project.ts'
+import { revoke } from './tokens.ts'
+
+type User = IdentityTables['users']
+type Group = IdentityTables['groups']
+
+export interface UserInput {
+  name?: string
+  domain_id?: string
+  default_project_id?: string | null
+  description?: string | null
+  email?: string | null
+  enabled?: boolean
+  password?: string | null
+}
+
+export async function createUser(context: IdentityContext, input: UserInput & { name: string }): Promise<User> {
+  const user: User = {
+    id: newId(),
+    name: input.name,
+    domain_id: input.domain_id ?? 'default',
+    default_project_id: input.default_project_id ?? null,
+    description: input.description ?? null,
+    email: input.email ?? null,
+    enabled: Number(input.enabled ?? true),
+    password_hash: input.password ? await hashPassword(input.password) : null,
+    password_changed_at: input.password ? timestamp() : null,
+  }
+  await findProject(context, user.domain_id, true)
+  await unique(context, 'users', user)
+  await context.database.db.insertInto('users').values(user).execute()
+  changed(context)
+  return user
+}
+
+export async function findUser(context: IdentityContext, id: string): Promise<User> {
+  const found = await context.database.db.selectFrom('users').selectAll().where('id', '=', id).executeTakeFirst()
+  if (!found) throw notFound(`Could not find user: ${id}.`)
+  return found
+}
+
+export async function listUsers(
+  context: IdentityContext,
+  filters: { name?: string; domain_id?: string; enabled?: boolean; group_id?: string },
+): Promise<User[]> {
+  let query = context.database.db.selectFrom('users').selectAll().orderBy('name')
+  if (filters.name !== undefined) query = query.where('name', '=', filters.name)
+  if (filters.domain_id !== undefined) query = query.where('domain_id', '=', filters.domain_id)
+  if (filters.enabled !== undefined) query = query.where('enabled', '=', Number(filters.enabled))
+  if (filters.group_id !== undefined)
+    query = query.where('id', 'in', (sub) => sub.selectFrom('memberships').select('user_id').where('group_id', '=', filters.group_id!))
+  return await query.execute()
+}
+
+export async function updateUser(context: IdentityContext, id: string, input: UserInput): Promise<User> {
+  const before = await findUser(context, id)
+  const { password, enabled, ...rest } = input
+  const after: User = {
+    ...before,
+    ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)),
+    enabled: enabled === undefined ? before.enabled : Number(enabled),
+  }
+  if (password) Object.assign(after, { password_hash: await hashPassword(password), password_changed_at: timestamp() })
+  if (after.name !== before.name) await unique(context, 'users', after)
+  await context.database.db.updateTable('users').set(after).where('id', '=', id).execute()
+  if (password || (before.enabled && !after.enabled)) await revoke(context, { userId: id })
+  changed(context)
+  return after
+}
+
+/** @throws Fault 401 when the old password is wrong */
+export async function changeOwnPassword(context: IdentityContext, id: string, original: string, password: string): Promise<void> {
+  const user = await findUser(context, id)
+  if (!(await checkPassword(original, user.password_hash)))
+    throw new Fault(401, 'Unauthorized', 'The request you have made requires authentication.')
+  await updateUser(context, id, { password })
+}
+
+export async function deleteUser(context: IdentityContext, id: string): Promise<void> {
+  await findUser(context, id)
+  await context.database.transaction(async (trx) => {
+    await trx.deleteFrom('assignments').where('actor_id', '=', id).execute()
+    await trx.deleteFrom('memberships').where('user_id', '=', id).execute()
+    await trx.deleteFrom('users').where('id', '=', id).execute()
+  })
+  changed(context)
+}
+
+export async function createGroup(
+  context: IdentityContext,
+  input: { name: string; domain_id?: string; description?: string },
+): Promise<Group> {
+  const group: Group = { id: newId(), name: input.name, domain_id: input.domain_id ?? 'default', description: input.description ?? '' }
+  await unique(context, 'groups', group)
+  await context.database.db.insertInto('groups').values(group).execute()
+  return group
+}
+
+export async function findGroup(context: IdentityContext, id: string): Promise<Group> {
+  const found = await context.database.db.selectFrom('groups').selectAll().where('id', '=', id).executeTakeFirst()
+  if (!found) throw notFound(`Could not find group: ${id}.`)
+  return found
+}
+
+export async function listGroups(
+  context: IdentityContext,
+  filters: { name?: string; domain_id?: string; user_id?: string },
+): Promise<Group[]> {
+  let query = context.database.db.selectFrom('groups').selectAll().orderBy('name')
+  if (filters.name !== undefined) query = query.where('name', '=', filters.name)
+  if (filters.domain_id !== undefined) query = query.where('domain_id', '=', filters.domain_id)
+  if (filters.user_id !== undefined)
+    query = query.where('id', 'in', (sub) => sub.selectFrom('memberships').select('group_id').where('user_id', '=', filters.user_id!))
+  return await query.execute()
+}
+
+export async function updateGroup(context: IdentityContext, id: string, input: { name?: string; description?: string }): Promise<Group> {
+  const before = await findGroup(context, id)
+  const after = { ...before, name: input.name ?? before.name, description: input.description ?? before.description }
+  if (after.name !== before.name) await unique(context, 'groups', after)
+  await context.database.db.updateTable('groups').set(after).where('id', '=', id).execute()
+  return after
+}
+
+export async function deleteGroup(context: IdentityContext, id: string): Promise<void> {
+  await findGroup(context, id)
+  await context.database.transaction(async (trx) => {
+    await trx.deleteFrom('assignments').where('actor_id', '=', id).execute()
+    await trx.deleteFrom('memberships').where('group_id', '=', id).execute()
+    await trx.deleteFrom('groups').where('id', '=', id).execute()
+  })
+  changed(context)
+}
+
+export async function isMember(context: IdentityContext, groupId: string, userId: string): Promise<boolean> {
+  return (
+    (await context.database.db
+      .selectFrom('memberships')
+      .select('user_id')
+      .where('group_id', '=', groupId)
+      .where('user_id', '=', userId)
+      .executeTakeFirst()) !== undefined
+  )
+}
+
+export async function setMember(context: IdentityContext, groupId: string, userId: string, member: boolean): Promise<void> {
+  await Promise.all([findGroup(context, groupId), findUser(context, userId)])
+  const there = await isMember(context, groupId, userId)
+  if (member && !there) await context.database.db.insertInto('memberships').values({ group_id: groupId, user_id: userId }).execute()
+  if (!member && !there) throw notFound(`User ${userId} not found in group ${groupId}.`)
+  if (!member) await context.database.db.deleteFrom('memberships').where('group_id', '=', groupId).where('user_id', '=', userId).execute()
+  changed(context)
+}
+
+async function unique(
+  context: IdentityContext,
+  table: 'users' | 'groups',
+  row: { id: string; name: string; domain_id: string },
+): Promise<void> {
+  const other = await context.database.db
+    .selectFrom(table)
+    .select('id')
+    .where('name', '=', row.name)
+    .where('domain_id', '=', row.domain_id)
+    .where('id', '!=', row.id)
+    .executeTakeFirst()
+  if (other)
+    throw conflict(
+      `Conflict occurred attempting to store ${table.slice(0, -1)} - Duplicate entry found with name ${row.name} at domain ID ${row.domain_id}.`,
+    )
+}

@@ -1,0 +1,125 @@
+import { type Kysely, sql } from 'kysely'
+import type { IdentityTables } from './tables.ts'
+
+type Db = Kysely<IdentityTables>
+
+/** Who somebody is and what may be asked of a project, in one query each: what every token validation needs. */
+export const userById = (db: Db, id: string) => withDomain(db).where('users.id', '=', id).executeTakeFirst()
+export const userByName = (db: Db, name: string, domain: { id?: string; name?: string }) => {
+  const query = withDomain(db).where('users.name', '=', name)
+  return (domain.id ? query.where('users.domain_id', '=', domain.id) : query.where('d.name', '=', domain.name ?? '')).executeTakeFirst()
+}
+export type UserRow = NonNullable<Awaited<ReturnType<typeof userById>>>
+
+const withDomain = (db: Db) =>
+  db
+    .selectFrom('users')
+    .innerJoin('projects as d', 'd.id', 'users.domain_id')
+    .selectAll('users')
+    .select(['d.name as domain_name', 'd.enabled as domain_enabled'])
+
+const projects = (db: Db) =>
+  db
+    .selectFrom('projects')
+    .leftJoin('projects as d', 'd.id', 'projects.domain_id')
+    .selectAll('projects')
+    .select(['d.name as domain_name', 'd.enabled as domain_enabled'])
+export const projectById = (db: Db, id: string) => projects(db).where('projects.id', '=', id).executeTakeFirst()
+export const projectByName = (db: Db, name: string, domain: { id?: string; name?: string }) => {
+  const query = projects(db).where('projects.name', '=', name).where('projects.is_domain', '=', 0)
+  return (domain.id ? query.where('projects.domain_id', '=', domain.id) : query.where('d.name', '=', domain.name ?? '')).executeTakeFirst()
+}
+export type ProjectRow = NonNullable<Awaited<ReturnType<typeof projectById>>>
+export const domainBy = (db: Db, domain: { id?: string; name?: string }) =>
+  db
+    .selectFrom('projects')
+    .selectAll()
+    .where('is_domain', '=', 1)
+    .where(domain.id ? 'id' : 'name', '=', domain.id ?? domain.name ?? '')
+    .executeTakeFirst()
+
+/** Roles that a user has on a target directly, by group, and by inheritance from the targets above it; without those implied. */
+export function rolesOn(db: Db, userId: string, kind: 'project' | 'domain' | 'system', id: string, above: string[]) {
+  const actors = db.selectFrom('memberships').select('group_id').where('user_id', '=', userId)
+  return db
+    .selectFrom('assignments')
+    .innerJoin('roles', 'roles.id', 'assignments.role_id')
+    .select(['roles.id', 'roles.name'])
+    .distinct()
+    .where((where) =>
+      where.or([
+        where.and([where('actor_kind', '=', 'user'), where('actor_id', '=', userId)]),
+        where.and([where('actor_kind', '=', 'group'), where('actor_id', 'in', actors)]),
+      ]),
+    )
+    .where((where) =>
+      where.or([
+        where.and([where('target_kind', '=', kind), where('target_id', '=', id), where('inherited', '=', 0)]),
+        ...(above.length > 0 ? [where.and([where('target_id', 'in', above), where('inherited', '=', 1)])] : []),
+      ]),
+    )
+    .execute()
+}
+
+/** Projects or domains on which the user has any role. */
+export async function targetsOf(db: Db, userId: string, kind: 'project' | 'domain'): Promise<string[]> {
+  const rows = await db
+    .selectFrom('assignments')
+    .select('target_id')
+    .distinct()
+    .where('target_kind', '=', kind)
+    .where((where) =>
+      where.or([
+        where.and([where('actor_kind', '=', 'user'), where('actor_id', '=', userId)]),
+        where.and([
+          where('actor_kind', '=', 'group'),
+          where('actor_id', 'in', db.selectFrom('memberships').select('group_id').where('user_id', '=', userId)),
+        ]),
+      ]),
+    )
+    .execute()
+  return rows.map((row) => row.target_id)
+}
+
+export const impliedRoles = (db: Db) =>
+  db
+    .selectFrom('implied_roles')
+    .innerJoin('roles', 'roles.id', 'implied_roles.implied_id')
+    .select(['prior_id', 'roles.id', 'roles.name'])
+    .execute()
+
+export const catalogRows = (db: Db) =>
+  db
+    .selectFrom('endpoints')
+    .innerJoin('services', 'services.id', 'endpoints.service_id')
+    .select([
+      'endpoints.id',
+      'endpoints.interface',
+      'endpoints.url',
+      'endpoints.region_id',
+      'services.id as service_id',
+      'services.type',
+      'services.name',
+    ])
+    .where('endpoints.enabled', '=', 1)
+    .where('services.enabled', '=', 1)
+    .orderBy('services.type')
+    .orderBy('endpoints.interface')
+    .execute()
+
+export const revokedBy = (db: Db, token: { auditIds: string[]; userId: string; projectId: string | null; issuedAt: string }) =>
+  db
+    .selectFrom('revocations')
+    .select(sql<number>`1`.as('one'))
+    .where((where) =>
+      where.or([
+        where('audit_id', 'in', token.auditIds),
+        where.and([
+          where('audit_id', 'is', null),
+          where('issued_before', '>=', token.issuedAt),
+          where.or([where('user_id', '=', token.userId), ...(token.projectId ? [where('project_id', '=', token.projectId)] : [])]),
+        ]),
+      ]),
+    )
+    .limit(1)
+    .executeTakeFirst()

@@ -1,0 +1,40 @@
+/** Domains are projects that act as domains, as in Keystone. Flags are 0 or 1. */
+export interface IdentityTables {
+  projects: {
+    id: string
+    name: string
+    domain_id: string | null
+    parent_id: string | null
+    description: string
+    enabled: number
+    is_domain: number
+  }
+  users: {
+    id: string
+    name: string
+    domain_id: string
+    default_project_id: string | null
+    description: string | null
+    email: string | null
+    enabled: number
+    password_hash: string | null
+    password_changed_at: string | null
+  }
+  groups: { id: string; name: string; domain_id: string; description: string }
+  memberships: { group_id: string; user_id: string }
+  roles: { id: string; name: string; domain_id: string | null; description: string | null }
+  implied_roles: { prior_id: string; implied_id: string }
+  assignments: { actor_kind: string; actor_id: string; target_kind: string; target_id: string; role_id: string; inherited: number }
+  regions: { id: string; parent_id: string | null; description: string }
+  services: { id: string; type: string; name: string; description: string; enabled: number }
+  endpoints: { id: string; service_id: string; region_id: string | null; interface: string; url: string; enabled: number }
+  /** A token is revoked when any row fits it: by audit id, or issued before `issued_before` for that user or project. */
+  revocations: {
+    id: string
+    audit_id: string | null
+    user_id: string | null
+    project_id: string | null
+    issued_before: string
+    expires_at: string
+  }
+}

@@ -1,0 +1,81 @@
+import type { Bus } from '../kernel/bus/bus.ts'
+import { openDatabase } from '../kernel/db/database.ts'
+import { Fault, unauthorized } from '../kernel/errors/errors.ts'
+import type { Authenticator } from '../kernel/http/context.ts'
+import type { Api } from '../kernel/http/server.ts'
+import type { Log } from '../kernel/log/log.ts'
+import { Policy } from '../kernel/policy/policy.ts'
+import { authRoutes, v2Routes } from './api/auth.ts'
+import { directoryRoutes } from './api/directory.ts'
+import { identityFault } from './api/faults.ts'
+import { grantRoutes } from './api/grants.ts'
+import { policies } from './api/policies.ts'
+import { rootRoutes, v2Root, v3Root } from './api/versions.ts'
+import { type BootstrapInput, bootstrap } from './app/bootstrap.ts'
+import type { IdentityContext } from './app/context.ts'
+import { KeyRing } from './app/fernet.ts'
+import { credentialsOf, validateToken } from './app/tokens.ts'
+import { migrations } from './db/migrations.ts'
+import type { IdentityTables } from './db/tables.ts'
+
+export interface IdentityOptions {
+  databaseUrl: string
+  log: Log
+  bus: Bus
+  region: string
+  /** Holds the Fernet keys. */
+  keyDirectory: string
+  policyOverrides?: Record<string, string>
+  /** ms that a token lives (default one day). */
+  tokenLifeMs?: number
+}
+
+export interface IdentityService {
+  api: Api[]
+  context: IdentityContext
+  bootstrap(input: BootstrapInput): Promise<void>
+  /** For this process: tokens are looked at here, not asked about over HTTP. */
+  authenticator: Authenticator
+  stop(): Promise<void>
+}
+
+export async function createIdentity(options: IdentityOptions): Promise<IdentityService> {
+  const database = await openDatabase<IdentityTables>(options.databaseUrl, migrations)
+  await database.migrate()
+  const context: IdentityContext = {
+    database,
+    keys: new KeyRing(options.keyDirectory),
+    bus: options.bus,
+    log: options.log,
+    region: options.region,
+    tokenLifeMs: options.tokenLifeMs ?? 86_400_000,
+    validated: new Map(),
+  }
+  const shared = { name: 'identity', policy: new Policy(policies, options.policyOverrides), fault: identityFault }
+  return {
+    api: [
+      { ...shared, prefix: '/identity', routes: rootRoutes },
+      { ...shared, prefix: '/identity/v3', routes: [v3Root, ...authRoutes(context), ...directoryRoutes(context), ...grantRoutes(context)] },
+      { ...shared, prefix: '/identity/v2.0', routes: [v2Root, ...v2Routes(context)] },
+    ],
+    context,
+    bootstrap: (input) => bootstrap(context, input),
+    authenticator: localAuthenticator(context),
+    stop: () => database.close(),
+  }
+}
+
+export function localAuthenticator(context: IdentityContext): Authenticator {
+  return {
+    async validate(token) {
+      const cached = context.validated.has(token)
+      try {
+        return { credentials: credentialsOf(await validateToken(context, token)), cached }
+      } catch (error) {
+        if (error instanceof Fault && error.status === 404) throw unauthorized()
+        throw error
+      }
+    },
+    peek: (token) => context.validated.get(token)?.user.id ?? null,
+  }
+}
