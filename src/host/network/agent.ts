@@ -73,8 +73,9 @@ export class NetworkHost {
     await Promise.all([this.l2.stop(), this.dhcp.stop(), this.l3.stop(), this.metadata.close()])
   }
 
-  /** Resolves when each part has made a whole run that began after this call. */
+  /** Resolves when each part has looked at everything, in a run that began after this call. */
   async settle(): Promise<void> {
+    for (const part of [this.l2, this.dhcp, this.l3]) part.doubt()
     await this.l2.reconciler.settle()
     await Promise.all([this.dhcp.reconciler.settle(), this.l3.reconciler.settle()])
     await this.l2.reconciler.settle()

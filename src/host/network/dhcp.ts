@@ -4,7 +4,8 @@ import { Reconciler } from '../../kernel/reconcile/reconciler.ts'
 import { control, type DhcpNetwork, events, NETWORK_CONTROL, type SubnetDetails } from '../../network/rpc.ts'
 import { familyOf } from './addresses.ts'
 import { INTEGRATION } from './bridges.ts'
-import { ensureInternalPort } from './internal-port.ts'
+import { FullLook } from './full-look.ts'
+import { ensureInternalPorts } from './internal-port.ts'
 import type { Context } from './machine.ts'
 import { dhcpNamespace, METADATA_ADDRESS, namespaceOwner, tapOf } from './names.ts'
 import { setDefaultRoutes } from './routes.ts'
@@ -18,11 +19,21 @@ export class DhcpAgent {
   private readonly ready = new Map<string, Set<string>>()
   /** When a guest began to ask, by network and MAC: ms since the epoch. */
   private readonly asking = new Map<string, number>()
+  /** What each network was when its place was made, but for its ports: while that stays, only the server's files are seen to. */
+  private readonly built = new Map<string, string>()
+  private readonly look: FullLook
+  private wanted = ''
   private served: { networkId: string; ports: number; notes: string[] }[] = []
 
   constructor(context: Context) {
     this.context = context
-    this.reconciler = new Reconciler({ name: 'dhcp', everyMs: context.settings.everyMs, log: context.log, run: () => this.run() })
+    this.look = new FullLook(context.settings.everyMs)
+    this.reconciler = new Reconciler({
+      name: 'dhcp',
+      everyMs: context.settings.everyMs,
+      log: context.log,
+      run: () => this.look.watching((full) => this.run(full)),
+    })
   }
 
   start(): void {
@@ -30,7 +41,9 @@ export class DhcpAgent {
     const wake = () => this.reconciler.wake()
     this.stops.push(
       machine.ovs.onInterface((event) => {
-        if (event.kind === 'resync' || event.port.type === 'internal') wake()
+        if (event.kind !== 'resync' && event.port.type !== 'internal') return
+        this.look.demand()
+        wake()
       }),
       machine.dnsmasq.follow((event) => this.hear(event)),
       bus.subscribe(events.portChanged, wake),
@@ -46,11 +59,16 @@ export class DhcpAgent {
     await this.context.machine.dnsmasq.close()
   }
 
+  /** The next run looks at everything. */
+  doubt(): void {
+    this.look.demand()
+  }
+
   status() {
     return { ...this.reconciler.status(), networks: this.served }
   }
 
-  private async run(): Promise<string[]> {
+  private async run(full: boolean): Promise<string[]> {
     const { bus, settings } = this.context
     const networks = (await bus.call(NETWORK_CONTROL, control.dhcpNetworks, { host: settings.host })).filter(isServed)
     const served: typeof this.served = []
@@ -58,7 +76,7 @@ export class DhcpAgent {
     const failures: Error[] = []
     for (const network of networks) {
       try {
-        const { changed, notes } = await this.serve(network)
+        const { changed, notes } = await this.serve(network, full)
         changes.push(...changed)
         served.push({ networkId: network.segment.networkId, ports: network.ports.length, notes })
       } catch (error) {
@@ -68,57 +86,26 @@ export class DhcpAgent {
       }
     }
     this.served = served
-    changes.push(...(await this.retire(new Set(networks.map((network) => network.segment.networkId)))))
+    const wanted = networks.map((network) => network.segment.networkId)
+    if (full || this.wanted !== wanted.join()) changes.push(...(await this.retire(new Set(wanted))))
+    this.wanted = wanted.join()
     if (failures.length) throw failures[0]
     return changes
   }
 
-  private async serve(network: DhcpNetwork): Promise<{ changed: string[]; notes: string[] }> {
+  private async serve(network: DhcpNetwork, full: boolean): Promise<{ changed: string[]; notes: string[] }> {
     const { machine, settings, bus } = this.context
-    const { segment, dhcpPort } = network
-    const { networkId } = segment
-    const namespace = dhcpNamespace(networkId)
-    const name = tapOf(dhcpPort!.id)
+    const { networkId } = network.segment
     const changed: string[] = []
-    if (await machine.netns.ensureNamespace(namespace)) changed.push(`namespace ${namespace}`)
-    for (const old of await this.oldPorts(namespace, name)) {
-      await machine.ovs.removePort(old)
-      changed.push(`port ${old} removed`)
-    }
-    const addresses = dhcpPort!.fixedIps.flatMap(({ subnetId, address }) => {
-      const subnet = network.subnets.find((each) => each.id === subnetId)
-      return subnet ? [`${address}/${subnet.cidr.split('/')[1]}`] : []
-    })
-    const metadata = network.isolated ? [`${METADATA_ADDRESS}/32`] : []
-    changed.push(
-      ...(await ensureInternalPort(machine, {
-        portId: dhcpPort!.id,
-        name,
-        mac: dhcpPort!.macAddress,
-        mtu: segment.mtu,
-        namespace,
-        addresses: [...addresses, ...metadata],
-      })),
-    )
-    const gateways = network.subnets.flatMap((subnet) => (subnet.gateway && subnet.enableDhcp ? [subnet.gateway] : []))
-    changed.push(...(await setDefaultRoutes(machine.netns, namespace, gateways)))
-
+    const place = JSON.stringify({ ...network, ports: [] })
+    const build = full || this.built.get(networkId) !== place
+    this.built.delete(networkId)
+    if (build) changed.push(...(await this.build(network)))
     const { service, notes } = serviceOf(network, settings)
     const outcome = await machine.dnsmasq.ensure(service)
     if (outcome !== 'unchanged') changed.push(`dnsmasq of ${networkId} ${outcome}`)
-    if (network.isolated) {
-      const proxied = await machine.haproxy.ensure({
-        kind: 'network',
-        id: networkId,
-        namespace,
-        listen: [{ address: METADATA_ADDRESS, port: 80 }],
-        socket: settings.metadataSocket,
-      })
-      if (proxied !== 'unchanged') changed.push(`metadata proxy of ${networkId} ${proxied}`)
-    } else if ((await machine.haproxy.list()).some((proxy) => proxy.id === networkId)) {
-      await machine.haproxy.stop(networkId)
-      changed.push(`metadata proxy of ${networkId} stopped`)
-    }
+    if (build) changed.push(...(await this.proxy(network)))
+    this.built.set(networkId, place)
 
     const before = this.ready.get(networkId)
     const now = new Set(network.ports.map((port) => port.id))
@@ -134,11 +121,45 @@ export class DhcpAgent {
     return { changed, notes }
   }
 
-  /** Devices of a port that the network's server had before. */
-  private async oldPorts(namespace: string, name: string): Promise<string[]> {
-    return (await this.context.machine.netns.links(namespace))
-      .map((link) => link.name)
-      .filter((each) => each.startsWith('tap') && each !== name)
+  /** The namespace with its device, addresses and routes. */
+  private async build({ segment, dhcpPort, subnets, isolated }: DhcpNetwork): Promise<string[]> {
+    const { machine } = this.context
+    const namespace = dhcpNamespace(segment.networkId)
+    const changed = (await machine.netns.ensureNamespace(namespace)) ? [`namespace ${namespace}`] : []
+    const addresses = dhcpPort!.fixedIps.flatMap(({ subnetId, address }) => {
+      const subnet = subnets.find((each) => each.id === subnetId)
+      return subnet ? [`${address}/${subnet.cidr.split('/')[1]}`] : []
+    })
+    const metadata = isolated ? [`${METADATA_ADDRESS}/32`] : []
+    const port = {
+      portId: dhcpPort!.id,
+      name: tapOf(dhcpPort!.id),
+      mac: dhcpPort!.macAddress,
+      mtu: segment.mtu,
+      addresses: [...addresses, ...metadata],
+    }
+    const plugged = await ensureInternalPorts(machine, namespace, [port], /^tap/)
+    const gateways = subnets.flatMap((subnet) => (subnet.gateway && subnet.enableDhcp ? [subnet.gateway] : []))
+    return [...changed, ...plugged.changes, ...(await setDefaultRoutes(machine.netns, namespace, gateways))]
+  }
+
+  /** Where no router is, the namespace answers for the metadata service. */
+  private async proxy({ segment: { networkId }, isolated }: DhcpNetwork): Promise<string[]> {
+    const { machine, settings } = this.context
+    if (isolated) {
+      const listen = [{ address: METADATA_ADDRESS, port: 80 }]
+      const outcome = await machine.haproxy.ensure({
+        kind: 'network',
+        id: networkId,
+        namespace: dhcpNamespace(networkId),
+        listen,
+        socket: settings.metadataSocket,
+      })
+      return outcome === 'unchanged' ? [] : [`metadata proxy of ${networkId} ${outcome}`]
+    }
+    if (!(await machine.haproxy.list()).some((proxy) => proxy.id === networkId)) return []
+    await machine.haproxy.stop(networkId)
+    return [`metadata proxy of ${networkId} stopped`]
   }
 
   /** Takes down what no network asks for any more. */
@@ -161,6 +182,7 @@ export class DhcpAgent {
         await netns.removeNamespace(namespace)
       }
       this.ready.delete(networkId)
+      this.built.delete(networkId)
     }
     return [...gone].map((networkId) => `network ${networkId} is no longer served`)
   }

@@ -1,9 +1,11 @@
 import type { Port } from '../../drivers/ovs/driver.ts'
+import { Fault } from '../../kernel/errors/errors.ts'
 import { Reconciler } from '../../kernel/reconcile/reconciler.ts'
 import { control, type DeviceDetails, events, NETWORK_CONTROL } from '../../network/rpc.ts'
 import { type Bridges, ensureBridges, INTEGRATION, TUNNEL } from './bridges.ts'
 import { HybridFirewall } from './firewall/firewall.ts'
 import { COOKIE, DEAD_VLAN, integrationFlows, isGuarded, type LocalNetwork, providerFlows, tunnelFlows } from './flows.ts'
+import { FullLook } from './full-look.ts'
 import type { Context } from './machine.ts'
 import { qvbOf, qvoOf } from './names.ts'
 
@@ -24,8 +26,6 @@ interface Live {
 /** Ports are asked for in parts of this size. */
 const AT_ONCE = 200
 const LAST_LOCAL_VLAN = 4094
-/** Where a port remembers which network its tag stands for. */
-const NETWORK_ID = 'net-uuid'
 
 /** The switch's side: gives each device on br-int the VLAN of its network, the flows and the firewall, and tells control when it is up. */
 export class L2Agent {
@@ -35,7 +35,11 @@ export class L2Agent {
   private readonly stops: (() => void)[] = []
   /** What control was told, by port id. */
   private readonly reported = new Map<string, string>()
-  private readonly shaped = new Map<string, string>()
+  /** The device and limits that each port was prepared for. */
+  private readonly prepared = new Map<string, string>()
+  /** The flows that each bridge was given. */
+  private readonly given = new Map<string, string>()
+  private readonly look: FullLook
   private networks: LocalNetwork[] = []
   private wired: WiredDevice[] = []
   private unknown: string[] = []
@@ -43,8 +47,14 @@ export class L2Agent {
 
   constructor(context: Context) {
     this.context = context
+    this.look = new FullLook(context.settings.everyMs)
     this.firewall = new HybridFirewall(context.machine.iptables)
-    this.reconciler = new Reconciler({ name: 'l2', everyMs: context.settings.everyMs, log: context.log, run: () => this.run() })
+    this.reconciler = new Reconciler({
+      name: 'l2',
+      everyMs: context.settings.everyMs,
+      log: context.log,
+      run: () => this.look.watching((full) => this.run(full)),
+    })
   }
 
   start(): void {
@@ -52,6 +62,7 @@ export class L2Agent {
     const wake = () => this.reconciler.wake()
     this.stops.push(
       machine.ovs.onInterface((event) => {
+        if (event.kind === 'resync') this.look.demand()
         if (event.kind === 'resync' || event.port.bridge === INTEGRATION || event.port.bridge === TUNNEL) wake()
       }),
       bus.subscribe(events.portChanged, wake),
@@ -66,6 +77,11 @@ export class L2Agent {
     await this.reconciler.stop()
   }
 
+  /** The next run looks at everything. */
+  doubt(): void {
+    this.look.demand()
+  }
+
   status() {
     return {
       ...this.reconciler.status(),
@@ -76,7 +92,7 @@ export class L2Agent {
     }
   }
 
-  private async run(): Promise<string[]> {
+  private async run(full: boolean): Promise<string[]> {
     const { machine, bus, settings } = this.context
     const bridges = await ensureBridges(this.context, await this.endpoints())
     const ports = (await machine.ovs.ports(INTEGRATION)).filter((port) => port.externalIds['iface-id'])
@@ -111,19 +127,25 @@ export class L2Agent {
         bridges,
         live.filter((each) => isGuarded(each.details)),
         dead,
+        full,
       )),
     )
-    for (const port of dead) changes.push(...(await this.tag(port, DEAD_VLAN)))
-    for (const { port, details: known } of live)
-      changes.push(...(await this.tag(port, vlanOf.get(known.segment.networkId)!, known.segment.networkId)))
+    const gone = new Set<string>()
+    const tags = await Promise.all([
+      ...dead.map((port) => this.tag(port, DEAD_VLAN, gone)),
+      ...live.map(({ port, details: { segment } }) => this.tag(port, vlanOf.get(segment.networkId)!, gone)),
+    ])
+    changes.push(...tags.flat())
 
     this.unknown = dead.map((port) => port.name)
-    this.wired = live.map(({ port, details: { portId, segment }, ofport }) => ({
-      portId,
-      localVlan: vlanOf.get(segment.networkId)!,
-      device: port.name,
-      ofport,
-    }))
+    this.wired = live
+      .filter(({ port }) => !gone.has(port.name))
+      .map(({ port, details: { portId, segment }, ofport }) => ({
+        portId,
+        localVlan: vlanOf.get(segment.networkId)!,
+        device: port.name,
+        ofport,
+      }))
     const up = this.wired.filter((device) => this.reported.get(device.portId) !== JSON.stringify(device))
     const present = new Set(this.wired.map((device) => device.portId))
     const down = [...this.reported.keys()].filter((portId) => !present.has(portId))
@@ -132,7 +154,7 @@ export class L2Agent {
     if (down.length) await bus.call(NETWORK_CONTROL, control.devicesDown, { host: settings.host, portIds: down })
     for (const portId of down) {
       this.reported.delete(portId)
-      this.shaped.delete(portId)
+      this.prepared.delete(portId)
     }
     return changes
   }
@@ -166,58 +188,74 @@ export class L2Agent {
   /** What is done once for a device that was not wired yet: checksums and limits. */
   private async prepare(port: Port, { portId, bandwidth }: DeviceDetails): Promise<string[]> {
     const { ovs, netns } = this.context.machine
-    if (port.name !== qvoOf(portId)) return []
-    const limits = JSON.stringify(bandwidth)
-    const before = this.shaped.get(portId)
-    if (before === limits) return []
+    const [qvo, qvb] = [qvoOf(portId), qvbOf(portId)]
+    if (port.name !== qvo) return []
+    // another number of the port is another device of the same name
+    const now = JSON.stringify([port.ofport, bandwidth])
+    const before = this.prepared.get(portId)
+    if (before === now) return []
     const changes: string[] = []
-    if (before === undefined)
-      for (const device of [port.name, qvbOf(portId)])
-        if (await netns.checksumOffload(undefined, device)) {
-          // a userspace switch passes on what the kernel left for hardware to fill in: every TCP connection would hang
-          await netns.setChecksumOffload(undefined, device, false)
-          changes.push(`checksum offload of ${device} off`)
-        }
+    const untouched = before === undefined && (port.tag === undefined || port.tag === DEAD_VLAN)
+    await Promise.all(
+      [qvo, qvb].map(async (device) => {
+        if (!untouched && !(await netns.checksumOffload(undefined, device))) return
+        // a userspace switch passes on what the kernel left for hardware to fill in: every TCP connection would hang
+        await netns.setChecksumOffload(undefined, device, false)
+        changes.push(`checksum offload of ${device} off`)
+      }),
+    )
     const { ingressKbps, egressKbps } = bandwidth
-    if (((await ovs.limit(port.name))?.rate ?? null) !== ingressKbps) {
-      await ovs.setLimit(port.name, ingressKbps === null ? undefined : { rate: ingressKbps })
-      changes.push(`${port.name}: ${ingressKbps === null ? 'no limit' : `${ingressKbps} kbit/s`} to the guest`)
+    if (((await ovs.limit(qvo))?.rate ?? null) !== ingressKbps) {
+      await ovs.setLimit(qvo, ingressKbps === null ? undefined : { rate: ingressKbps })
+      changes.push(`${qvo}: ${inWords(ingressKbps)} to the guest`)
     }
-    if (((await netns.shape(undefined, qvbOf(portId)))?.rate ?? null) !== egressKbps) {
-      await netns.setShape(undefined, qvbOf(portId), egressKbps === null ? undefined : { kind: 'htb', rate: egressKbps })
-      changes.push(`${qvbOf(portId)}: ${egressKbps === null ? 'no limit' : `${egressKbps} kbit/s`} from the guest`)
+    if (((untouched ? undefined : await netns.shape(undefined, qvb))?.rate ?? null) !== egressKbps) {
+      await netns.setShape(undefined, qvb, egressKbps === null ? undefined : { kind: 'htb', rate: egressKbps })
+      changes.push(`${qvb}: ${inWords(egressKbps)} from the guest`)
     }
-    this.shaped.set(portId, limits)
+    this.prepared.set(portId, now)
     return changes
   }
 
-  private async setFlows(bridges: Bridges, guarded: Live[], dead: Port[]): Promise<string[]> {
+  private async setFlows(bridges: Bridges, guarded: Live[], dead: Port[], full: boolean): Promise<string[]> {
     const { flows } = this.context.machine.ovs
     const { networks } = this
-    const all: [string, string[]][] = [
-      // from the far bridges inwards: what has nowhere to go yet is dropped, not sent astray
-      ...bridges.providers.map((link): [string, string[]] => [link.bridge, providerFlows(link, networks)]),
-      [TUNNEL, tunnelFlows({ patch: bridges.patch, networks, tunnels: bridges.tunnels })],
-      [INTEGRATION, integrationFlows({ networks, providers: bridges.providers, guarded, dead: dead.flatMap((port) => port.ofport ?? []) })],
-    ]
     const changes: string[] = []
-    for (const [bridge, wanted] of all) {
+    const set = async (bridge: string, wanted: string[]) => {
+      const text = wanted.join('\n')
+      if (!full && this.given.get(bridge) === text) return
+      this.given.delete(bridge)
       const { added, removed } = await flows.replaceFlows(bridge, COOKIE, wanted)
+      this.given.set(bridge, text)
       if (added || removed) changes.push(`${bridge}: ${added} flows set, ${removed} removed`)
     }
+    // from the far bridges inwards: what has nowhere to go yet is dropped, not sent astray
+    await Promise.all([
+      ...bridges.providers.map((link) => set(link.bridge, providerFlows(link, networks))),
+      set(TUNNEL, tunnelFlows({ patch: bridges.patch, networks, tunnels: bridges.tunnels })),
+    ])
+    await set(
+      INTEGRATION,
+      integrationFlows({ networks, providers: bridges.providers, guarded, dead: dead.flatMap((port) => port.ofport ?? []) }),
+    )
     return changes
   }
 
-  private async tag(port: Port, vlan: number, networkId?: string): Promise<string[]> {
-    if (port.tag === vlan && (networkId === undefined || port.externalIds[NETWORK_ID] === networkId)) return []
-    await this.context.machine.ovs.ensurePort(INTEGRATION, port.name, {
-      type: port.type as 'system' | 'internal',
-      tag: vlan,
-      ...(networkId === undefined ? {} : { externalIds: { [NETWORK_ID]: networkId } }),
-    })
-    return [`${port.name}: tag ${vlan}`]
+  /** Only the tag of a port that is there: one that was unplugged in the meantime must not come back. */
+  private async tag(port: Port, vlan: number, gone: Set<string>): Promise<string[]> {
+    if (port.tag === vlan) return []
+    try {
+      await this.context.machine.ovs.setTag(port.name, vlan)
+      return [`${port.name}: tag ${vlan}`]
+    } catch (error) {
+      if (!(error instanceof Fault) || error.code !== 'NoSuchPort') throw error
+      gone.add(port.name)
+      return []
+    }
   }
 }
+
+const inWords = (kbps: number | null) => (kbps === null ? 'no limit' : `${kbps} kbit/s`)
 
 /** Each network's VLAN on this host: the one its ports have in the switch's database, so that a restart changes none; a new network gets the lowest free one. */
 function numbered(live: Live[]): LocalNetwork[] {
@@ -226,14 +264,7 @@ function numbered(live: Live[]): LocalNetwork[] {
   for (const { port, details } of live) {
     const { tag } = port
     const { segment } = details
-    if (
-      tag === undefined ||
-      tag === DEAD_VLAN ||
-      taken.has(tag) ||
-      networks.has(segment.networkId) ||
-      port.externalIds[NETWORK_ID] !== segment.networkId
-    )
-      continue
+    if (tag === undefined || tag === DEAD_VLAN || taken.has(tag) || networks.has(segment.networkId)) continue
     networks.set(segment.networkId, { vlan: tag, segment })
     taken.add(tag)
   }

@@ -1,9 +1,10 @@
 import { bring } from '../../drivers/iptables/plan.ts'
 import { Reconciler } from '../../kernel/reconcile/reconciler.ts'
-import { control, type ExternalNetwork, events, NETWORK_CONTROL, type RouterDetails, type RouterPort } from '../../network/rpc.ts'
+import { control, events, NETWORK_CONTROL, type RouterDetails, type RouterPort } from '../../network/rpc.ts'
 import { familyOf } from './addresses.ts'
 import { ensureOutside, INTEGRATION } from './bridges.ts'
-import { ensureInternalPort } from './internal-port.ts'
+import { FullLook } from './full-look.ts'
+import { ensureInternalPorts } from './internal-port.ts'
 import { floatingRulesOf, ownsRouterChain, rulesOf } from './l3-rules.ts'
 import type { Context } from './machine.ts'
 import { METADATA_PORT, namespaceOwner, qgOf, qrOf, routerNamespace } from './names.ts'
@@ -34,12 +35,23 @@ export class L3Agent {
   private readonly stops: (() => void)[] = []
   /** What control was told of each router. */
   private readonly reported = new Map<string, string>()
+  /** What each router was when it was built: while that stays, it is left alone. */
+  private readonly built = new Map<string, string>()
+  private readonly look: FullLook
+  private wanted = ''
+  private outside = ''
   private routers: RouterState[] = []
 
   constructor(context: Context) {
     this.context = context
+    this.look = new FullLook(context.settings.everyMs)
     this.watch = new OutsideWatch(context)
-    this.reconciler = new Reconciler({ name: 'l3', everyMs: context.settings.everyMs, log: context.log, run: () => this.run() })
+    this.reconciler = new Reconciler({
+      name: 'l3',
+      everyMs: context.settings.everyMs,
+      log: context.log,
+      run: () => this.look.watching((full) => this.run(full)),
+    })
   }
 
   start(): void {
@@ -47,7 +59,9 @@ export class L3Agent {
     const wake = () => this.reconciler.wake()
     this.stops.push(
       machine.ovs.onInterface((event) => {
-        if (event.kind === 'resync' || event.port.type === 'internal') wake()
+        if (event.kind !== 'resync' && event.port.type !== 'internal') return
+        this.look.demand()
+        wake()
       }),
       bus.subscribe(events.routerChanged, wake),
       bus.subscribe(events.networkChanged, wake),
@@ -62,11 +76,16 @@ export class L3Agent {
     await this.reconciler.stop()
   }
 
+  /** The next run looks at everything. */
+  doubt(): void {
+    this.look.demand()
+  }
+
   status() {
     return { ...this.reconciler.status(), routers: this.routers }
   }
 
-  private async run(): Promise<string[]> {
+  private async run(full: boolean): Promise<string[]> {
     const { bus, settings } = this.context
     const { routers, external } = await bus.call(NETWORK_CONTROL, control.routers, { host: settings.host })
     const wanted = routers.filter((router) => router.adminUp)
@@ -84,7 +103,11 @@ export class L3Agent {
       }
       states.push(state)
       try {
+        const text = JSON.stringify(router)
+        if (!full && this.built.get(router.id) === text) continue
+        this.built.delete(router.id)
         changes.push(...(await this.route(router)))
+        this.built.set(router.id, text)
       } catch (error) {
         // one router that cannot be built must not keep the others waiting
         state.notes.push((error as Error).message)
@@ -94,10 +117,11 @@ export class L3Agent {
     }
     this.routers = states
     this.watch.follow(wanted)
-    changes.push(
-      ...(await this.retire(new Set(wanted.map((router) => router.id)))),
-      ...(await ensureOutside(this.context, external as ExternalNetwork[])),
-    )
+    const ids = wanted.map((router) => router.id)
+    if (full || this.wanted !== ids.join()) changes.push(...(await this.retire(new Set(ids))))
+    this.wanted = ids.join()
+    if (full || this.outside !== JSON.stringify(external)) changes.push(...(await ensureOutside(this.context, external)))
+    this.outside = JSON.stringify(external)
     if (failures.length) throw failures[0]
     return changes
   }
@@ -108,28 +132,12 @@ export class L3Agent {
     const namespace = routerNamespace(router.id)
     const changes: string[] = []
     if (await netns.ensureNamespace(namespace)) changes.push(`namespace ${namespace}`)
-    const set = await netns.sysctl(namespace, Object.keys(SYSCTLS))
-    const wrong = Object.entries(SYSCTLS).filter(([name, value]) => set[name] !== undefined && set[name] !== value)
-    if (wrong.length) {
-      await netns.setSysctl(namespace, Object.fromEntries(wrong))
-      changes.push(`${namespace}: forwarding on`)
-    }
+    changes.push(...(await this.forward(namespace)))
 
     // translation stands before the gateway does: nothing leaves with an address that has no way back
     if (Object.keys(await bring(iptables, namespace, 4, rulesOf(router), ownsRouterChain)).length)
       changes.push(`${namespace}: address translation`)
-    const floating = router.floatingIps.map((each) => `${each.floatingAddress}/32`)
-    const ports = [
-      ...router.interfaces.map((port) => ({ port, name: qrOf(port.id), more: [] as string[] })),
-      ...(router.gateway ? [{ port: router.gateway, name: qgOf(router.gateway.id), more: floating }] : []),
-    ]
-    const names = new Set(ports.map(({ name }) => name))
-    for (const { name } of await netns.links(namespace))
-      if (/^q[rg]-/.test(name) && !names.has(name)) {
-        await machine.ovs.removePort(name)
-        changes.push(`port ${name} removed`)
-      }
-    for (const { port, name, more } of ports) changes.push(...(await this.attach(namespace, port, name, more)))
+    changes.push(...(await this.attach(router, namespace)))
     changes.push(...(await setRoutes(netns, namespace, routesOf(router))))
 
     const proxied = await haproxy.ensure({
@@ -144,26 +152,43 @@ export class L3Agent {
     return changes
   }
 
-  /** Brings a port up with its addresses and tells the neighbours of those that are new on it; connections to a floating address that left are cut. */
-  private async attach(namespace: string, port: RouterPort, name: string, more: string[]): Promise<string[]> {
+  private async forward(namespace: string): Promise<string[]> {
+    const { netns } = this.context.machine
+    const set = await netns.sysctl(namespace, Object.keys(SYSCTLS))
+    const wrong = Object.entries(SYSCTLS).filter(([name, value]) => set[name] !== undefined && set[name] !== value)
+    if (!wrong.length) return []
+    await netns.setSysctl(namespace, Object.fromEntries(wrong))
+    return [`${namespace}: forwarding on`]
+  }
+
+  /** Brings the ports up with their addresses and tells the neighbours of those that are new on them; connections to a floating address that left are cut. */
+  private async attach(router: RouterDetails, namespace: string): Promise<string[]> {
     const { machine } = this.context
-    const before = new Set((await machine.netns.links(namespace)).find((link) => link.name === name)?.addresses.map((each) => each.address))
-    const addresses = [...port.addresses.map((each) => `${each.address}/${each.prefixLength}`), ...more]
-    const changes = await ensureInternalPort(machine, {
-      portId: port.id,
+    const portOf = ({ id, macAddress, segment, addresses }: RouterPort, name: string, more: string[]) => ({
+      portId: id,
       name,
-      mac: port.macAddress,
-      mtu: port.segment.mtu,
-      namespace,
-      addresses,
+      mac: macAddress,
+      mtu: segment.mtu,
+      addresses: [...addresses.map((each) => `${each.address}/${each.prefixLength}`), ...more],
     })
-    const now = new Set(addresses.map((text) => text.split('/')[0]!))
-    for (const address of before)
-      if (!now.has(address) && familyOf(address) === 4) await machine.iptables.cut(namespace, { destination: address })
-    const fresh = [...now].filter(
-      (address) => familyOf(address) === 4 && (!before.has(address) || changes.some((change) => change.includes(' into '))),
-    )
-    for (const address of fresh) this.announce(namespace, name, address)
+    const ports = router.interfaces.map((port) => portOf(port, qrOf(port.id), []))
+    if (router.gateway)
+      ports.push(
+        portOf(
+          router.gateway,
+          qgOf(router.gateway.id),
+          router.floatingIps.map((each) => `${each.floatingAddress}/32`),
+        ),
+      )
+    const { changes, before, fresh } = await ensureInternalPorts(machine, namespace, ports, /^q[rg]-/)
+    for (const { name, addresses } of ports) {
+      const held = new Set(before.find((link) => link.name === name)?.addresses.map((each) => each.address))
+      const now = new Set(addresses.map((text) => text.split('/')[0]!))
+      for (const address of held)
+        if (!now.has(address) && familyOf(address) === 4) await machine.iptables.cut(namespace, { destination: address })
+      for (const address of now)
+        if (familyOf(address) === 4 && (fresh.has(name) || !held.has(address))) this.announce(namespace, name, address)
+    }
     return changes
   }
 
@@ -203,6 +228,7 @@ export class L3Agent {
         if (port.type === 'internal' && devices.has(port.name)) await ovs.removePort(port.name)
       await netns.removeNamespace(namespace)
       this.reported.delete(routerId)
+      this.built.delete(routerId)
     }
     return gone.map((routerId) => `router ${routerId} is no longer here`)
   }

@@ -82,6 +82,9 @@ export function exec(program: string, args: string[], options: ExecOptions = {})
     const timer = setTimeout(() => {
       timedOut = true
       child.kill('SIGKILL')
+      // a process that it left behind may hold these open for ever
+      child.stdout.destroy()
+      child.stderr.destroy()
     }, options.timeoutMs ?? 60_000)
     child.stdout.on('data', (chunk) => out.push(chunk))
     child.stderr.on('data', (chunk) => err.push(chunk))

@@ -26,14 +26,15 @@ export class HybridFirewall {
     const filtered = ports.map((port): FilteredPort => ({ ...port, zone: zoneOf(port.portId, zones) }))
     const changes: string[] = []
     const cut = new Set([...before].filter(([port]) => !ports.some(({ portId }) => portId.startsWith(port))).map(([, zone]) => zone))
-    for (const { family, tables } of saved) {
+    const families = saved.map(async ({ family, tables }) => {
       const wanted = firewallOf(filtered, family)
       const lines = difference(tables, wanted, ownsFirewallChain)
-      if (!Object.keys(lines).length) continue
+      if (!Object.keys(lines).length) return
       await this.iptables.restore(undefined, family, lines, { noflush: true })
       changes.push(`firewall IPv${family}: ${inWords(lines)}`)
       for (const port of filtered) if (lostRules(port, tables, wanted)) cut.add(port.zone)
-    }
+    })
+    await Promise.all(families)
     // what was let in under a rule that is gone must not go on, and connections of a port that is gone must not greet the next one in its zone
     if (changes.length) for (const zone of cut) await this.iptables.cut(undefined, { zone })
     return changes
