@@ -1,0 +1,184 @@
+import type { Stock } from '../db/inventories.ts'
+import { stocksOf, stocksWith } from '../db/inventories.ts'
+import { providersOfTreesWith, traitsOfMany, whoHasTraits, whoIsIn } from '../db/providers.ts'
+import type { Amounts } from './allocation.ts'
+import type { PlacementContext } from './context.ts'
+import { capacity, shortage } from './inventory.ts'
+import type { Provider } from './provider.ts'
+import type { Wish } from './query.ts'
+import { checkClasses } from './resource-class.ts'
+import { checkTraits } from './trait.ts'
+
+export interface CandidateQuery {
+  wishes: Wish[]
+  limit?: number
+  /** Groups with suffixes each get a provider of their own. */
+  isolate: boolean
+  /** Of the roots of the trees. */
+  rootRequired: string[]
+  rootForbidden: string[]
+  /** Children give too (microversion 1.29). */
+  nested: boolean
+}
+
+export interface Candidate {
+  allocations: Amounts
+  /** Group → the providers that it is had of. */
+  mappings: Record<string, string[]>
+}
+
+export interface Summary {
+  provider: Provider
+  resources: Record<string, { capacity: number; used: number }>
+  traits: string[]
+}
+
+interface World {
+  stocks: Map<string, Map<string, Stock>>
+  traits: Map<string, Set<string>>
+  aggregates: Map<string, Set<string>>
+}
+
+type Choice = { wish: Wish; picks: [resourceClass: string, provider: Provider][] }
+
+const NONE: ReadonlySet<string> = new Set()
+
+/** Where what is asked can be had, in as many queries whether there are ten providers or ten thousand. @throws Fault 400 for unknown names */
+export async function candidates(context: PlacementContext, query: CandidateQuery) {
+  const { db } = context.database
+  const { wishes } = query
+  const classes = [...new Set(wishes.flatMap((wish) => Object.keys(wish.resources)))]
+  const traits = [
+    ...new Set([...wishes.flatMap((wish) => [...wish.required.flat(), ...wish.forbidden]), ...query.rootRequired, ...query.rootForbidden]),
+  ]
+  const aggregates = [...new Set(wishes.flatMap((wish) => [...wish.memberOf.flat(), ...wish.notMemberOf]))]
+  await checkClasses(db, classes)
+  await checkTraits(db, traits)
+  const providers = await providersOfTreesWith(db, classes)
+  const world: World = {
+    stocks: byProvider(await stocksWith(db, classes)),
+    traits: await whoHasTraits(db, traits),
+    aggregates: await whoIsIn(db, aggregates),
+  }
+  const found: Candidate[] = []
+  const used = new Set<string>()
+  search: for (const tree of Map.groupBy(providers, (one) => one.root_uuid).values()) {
+    if (!rootFits(tree, query, world)) continue
+    for (const choices of combinations(tree, wishes, query, world)) {
+      if (query.limit !== undefined && found.length >= query.limit) break search
+      const candidate = combine(choices, world)
+      if (!candidate) continue
+      found.push(candidate)
+      used.add(tree[0]!.root_uuid)
+    }
+  }
+  const seen = providers.filter((one) => used.has(one.root_uuid) && (query.nested || one.parent_uuid === null))
+  return { candidates: found, summaries: await summaries(context, seen) }
+}
+
+function byProvider(stocks: Stock[]): Map<string, Map<string, Stock>> {
+  const map = new Map<string, Map<string, Stock>>()
+  for (const stock of stocks) {
+    const known = map.get(stock.provider_uuid)
+    if (known) known.set(stock.resource_class, stock)
+    else map.set(stock.provider_uuid, new Map([[stock.resource_class, stock]]))
+  }
+  return map
+}
+
+function rootFits(tree: Provider[], query: CandidateQuery, world: World): boolean {
+  const have = world.traits.get(tree[0]!.root_uuid) ?? NONE
+  return query.rootRequired.every((trait) => have.has(trait)) && !query.rootForbidden.some((trait) => have.has(trait))
+}
+
+/** Every way to fulfil all wishes in one tree. */
+function* combinations(tree: Provider[], wishes: Wish[], query: CandidateQuery, world: World): Generator<Choice[]> {
+  const [wish, ...rest] = wishes
+  if (!wish) return yield []
+  for (const choice of choicesOf(tree, wish, query, world))
+    for (const others of combinations(tree, rest, query, world)) {
+      if (query.isolate && wish.suffix !== '' && others.some((other) => other.wish.suffix !== '' && samePlace(other, choice))) continue
+      yield [choice, ...others]
+    }
+}
+
+const samePlace = (a: Choice, b: Choice) => a.picks[0]![1].uuid === b.picks[0]![1].uuid
+
+function* choicesOf(tree: Provider[], wish: Wish, query: CandidateQuery, world: World): Generator<Choice> {
+  if (wish.inTree !== null && !tree.some((one) => one.uuid === wish.inTree)) return
+  const members = tree.filter((one) => (query.nested || one.parent_uuid === null) && inAggregates(one, wish, world))
+  const wanted = Object.entries(wish.resources)
+  const gives = (one: Provider, name: string, amount: number) => {
+    const stock = world.stocks.get(one.uuid)?.get(name)
+    return stock !== undefined && shortage(stock, amount) === null
+  }
+  if (wish.suffix !== '') {
+    for (const one of members)
+      if (wanted.every(([name, amount]) => gives(one, name, amount)) && traitsFit([one], wish, world))
+        yield { wish, picks: wanted.map(([name]) => [name, one]) }
+    return
+  }
+  const options = wanted.map(([name, amount]) => members.filter((one) => gives(one, name, amount)))
+  for (const picked of product(options)) {
+    if (!traitsFit([...new Set(picked)], wish, world)) continue
+    yield { wish, picks: wanted.map(([name], i) => [name, picked[i]!]) }
+  }
+}
+
+function* product<T>(options: T[][]): Generator<T[]> {
+  const [first, ...rest] = options
+  if (!first) return yield []
+  if (options.some((one) => one.length === 0)) return
+  for (const one of first) for (const others of product(rest)) yield [one, ...others]
+}
+
+/** Those that give something have the required traits together, and none has a forbidden one. */
+function traitsFit(givers: Provider[], wish: Wish, world: World): boolean {
+  const have = givers.map((one) => world.traits.get(one.uuid) ?? NONE)
+  return (
+    wish.required.every((names) => names.some((name) => have.some((set) => set.has(name)))) &&
+    !wish.forbidden.some((name) => have.some((set) => set.has(name)))
+  )
+}
+
+/** An aggregate of the root counts for its tree when the wish has no suffix. */
+function inAggregates(one: Provider, wish: Wish, world: World): boolean {
+  const own = world.aggregates.get(one.uuid) ?? NONE
+  const ofRoot = wish.suffix === '' ? (world.aggregates.get(one.root_uuid) ?? NONE) : NONE
+  const isIn = (aggregate: string) => own.has(aggregate) || ofRoot.has(aggregate)
+  return wish.memberOf.every((any) => any.some(isIn)) && !wish.notMemberOf.some(isIn)
+}
+
+/** Null when what several groups want of one provider is too much together. */
+function combine(choices: Choice[], world: World): Candidate | null {
+  const allocations: Amounts = {}
+  const mappings: Candidate['mappings'] = {}
+  for (const { wish, picks } of choices) {
+    for (const [name, { uuid }] of picks) {
+      allocations[uuid] ??= {}
+      allocations[uuid]![name] = (allocations[uuid]![name] ?? 0) + wish.resources[name]!
+    }
+    mappings[wish.suffix] = [...new Set(picks.map(([, { uuid }]) => uuid))]
+  }
+  if (choices.length > 1)
+    for (const [uuid, amounts] of Object.entries(allocations))
+      for (const [name, amount] of Object.entries(amounts)) if (shortage(world.stocks.get(uuid)!.get(name)!, amount)) return null
+  return { allocations, mappings }
+}
+
+async function summaries({ database: { db } }: PlacementContext, providers: Provider[]): Promise<Summary[]> {
+  if (providers.length === 0) return []
+  const ids = providers.map((one) => one.uuid)
+  const stocks = byProvider(await stocksOf(db, ids))
+  const traits = await traitsOfMany(db, ids)
+  return providers.map((provider) => ({
+    provider,
+    resources: Object.fromEntries(
+      [...(stocks.get(provider.uuid)?.values() ?? [])].map((stock) => [
+        stock.resource_class,
+        { capacity: capacity(stock), used: stock.used },
+      ]),
+    ),
+    traits: [...(traits.get(provider.uuid) ?? NONE)],
+  }))
+}

@@ -1,0 +1,103 @@
+import { timestamp } from '../../kernel/db/columns.ts'
+import type { Handle } from './providers.ts'
+import type { AllocationRow, ConsumerRow } from './tables.ts'
+
+export const findConsumer = (db: Handle, uuid: string): Promise<ConsumerRow | undefined> =>
+  db.selectFrom('consumers').selectAll().where('uuid', '=', uuid).executeTakeFirst()
+
+export const findConsumers = (db: Handle, uuids: string[]): Promise<ConsumerRow[]> =>
+  db.selectFrom('consumers').selectAll().where('uuid', 'in', uuids).execute()
+
+export const insertConsumers = (trx: Handle, rows: ConsumerRow[]) => trx.insertInto('consumers').values(rows).execute()
+
+/** Compare-and-swap by the consumer's generation. */
+export async function moveConsumer(trx: Handle, before: ConsumerRow, columns: Partial<ConsumerRow>): Promise<boolean> {
+  const moved = await trx
+    .updateTable('consumers')
+    .set({ ...columns, generation: before.generation + 1, updated_at: timestamp() })
+    .where('uuid', '=', before.uuid)
+    .where('generation', '=', before.generation)
+    .executeTakeFirst()
+  return moved.numUpdatedRows > 0n
+}
+
+export async function removeConsumers(trx: Handle, uuids: string[]): Promise<void> {
+  await trx.deleteFrom('consumers').where('uuid', 'in', uuids).execute()
+}
+
+export async function removeAllocations(trx: Handle, consumers: string[]): Promise<void> {
+  await trx.deleteFrom('allocations').where('consumer_uuid', 'in', consumers).execute()
+}
+
+export async function insertAllocations(trx: Handle, rows: AllocationRow[]): Promise<void> {
+  if (rows.length > 0) await trx.insertInto('allocations').values(rows).execute()
+}
+
+/** What a consumer holds, with the generations of those it holds it of. */
+export const allocationsOf = (db: Handle, consumer: string): Promise<(AllocationRow & { generation: number })[]> =>
+  db
+    .selectFrom('allocations')
+    .innerJoin('providers', 'providers.uuid', 'allocations.provider_uuid')
+    .selectAll('allocations')
+    .select('providers.generation')
+    .where('consumer_uuid', '=', consumer)
+    .orderBy('provider_uuid')
+    .orderBy('resource_class')
+    .execute()
+
+export const heldOf = (db: Handle, provider: string): Promise<(AllocationRow & { consumer_generation: number })[]> =>
+  db
+    .selectFrom('allocations')
+    .innerJoin('consumers', 'consumers.uuid', 'allocations.consumer_uuid')
+    .selectAll('allocations')
+    .select('consumers.generation as consumer_generation')
+    .where('provider_uuid', '=', provider)
+    .orderBy('consumer_uuid')
+    .orderBy('resource_class')
+    .execute()
+
+/** What is held of a provider, by class. */
+export async function usedOf(db: Handle, provider: string): Promise<Map<string, number>> {
+  const rows = await db
+    .selectFrom('allocations')
+    .select(['resource_class', (eb) => eb.fn.sum<number>('used').as('used')])
+    .where('provider_uuid', '=', provider)
+    .groupBy('resource_class')
+    .execute()
+  return new Map(rows.map((row) => [row.resource_class, Number(row.used)]))
+}
+
+export interface UsageFilter {
+  projectId: string
+  userId?: string
+  consumerType?: string | null
+}
+
+/** What a project holds, by consumer type and class, and how many consumers of that type it has. */
+export async function usagesOf(db: Handle, filter: UsageFilter) {
+  let sums = db
+    .selectFrom('allocations')
+    .innerJoin('consumers', 'consumers.uuid', 'allocations.consumer_uuid')
+    .select(['consumer_type', 'resource_class', (eb) => eb.fn.sum<number>('used').as('used')])
+    .where('project_id', '=', filter.projectId)
+    .groupBy(['consumer_type', 'resource_class'])
+  let counts = db
+    .selectFrom('consumers')
+    .select(['consumer_type', (eb) => eb.fn.countAll<number>().as('consumers')])
+    .where('project_id', '=', filter.projectId)
+    .groupBy('consumer_type')
+  if (filter.userId !== undefined) {
+    sums = sums.where('user_id', '=', filter.userId)
+    counts = counts.where('user_id', '=', filter.userId)
+  }
+  if (filter.consumerType !== undefined) {
+    const is = filter.consumerType === null ? 'is' : '='
+    sums = sums.where('consumer_type', is, filter.consumerType)
+    counts = counts.where('consumer_type', is, filter.consumerType)
+  }
+  const [used, consumers] = [await sums.execute(), await counts.execute()]
+  return {
+    used: used.map((row) => ({ type: row.consumer_type, resourceClass: row.resource_class, used: Number(row.used) })),
+    consumers: new Map(consumers.map((row) => [row.consumer_type, Number(row.consumers)])),
+  }
+}
