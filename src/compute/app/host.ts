@@ -1,0 +1,100 @@
+import { randomUUID } from 'node:crypto'
+import { timestamp, toJson } from '../../kernel/db/columns.ts'
+import { notFound } from '../../kernel/errors/errors.ts'
+import { nextNumber } from '../db/handle.ts'
+import type { HostRow } from '../db/tables.ts'
+import type { HostState } from '../rpc.ts'
+import { type Aggregate, listAggregates, zoneOfHost } from './aggregate.ts'
+import type { ComputeContext } from './context.ts'
+import { isUp, stateOf } from './scheduler/host-states.ts'
+
+export interface Host extends HostRow {
+  state: HostState
+  up: boolean
+  zone: string
+  aggregates: Aggregate[]
+}
+
+const booked = new WeakMap<ComputeContext, Map<string, string>>()
+
+/** A host's report: its row, and in placement its provider and what it has. */
+export async function hostReported(context: ComputeContext, report: HostState): Promise<void> {
+  const row = await keep(context, report)
+  const inventories = inventoriesOf(context, report)
+  const known = booked.get(context) ?? new Map<string, string>()
+  booked.set(context, known)
+  if (known.get(report.host) === toJson(inventories)) return
+  await context.placement.ensureProvider(row.provider_id, report.hypervisorHostname)
+  await context.placement.setInventories(row.provider_id, inventories)
+  known.set(report.host, toJson(inventories))
+}
+
+async function keep(context: ComputeContext, report: HostState): Promise<{ provider_id: string }> {
+  const seen = { state_json: toJson(report), seen_at: timestamp() }
+  return await context.database.transaction(async (trx) => {
+    const known = await trx.selectFrom('hosts').select('provider_id').where('host', '=', report.host).executeTakeFirst()
+    if (known) {
+      await trx.updateTable('hosts').set(seen).where('host', '=', report.host).execute()
+      return known
+    }
+    const row: HostRow = {
+      host: report.host,
+      number: await nextNumber(trx, 'hosts'),
+      service_id: randomUUID(),
+      provider_id: randomUUID(),
+      disabled: 0,
+      disabled_reason: null,
+      forced_down: 0,
+      created_at: timestamp(),
+      ...seen,
+    }
+    await trx.insertInto('hosts').values(row).execute()
+    return row
+  })
+}
+
+function inventoriesOf(context: ComputeContext, report: HostState) {
+  const { ratios } = context.settings
+  const inventory = (total: number, ratio: number, reserved = 0) => ({
+    total,
+    reserved,
+    min_unit: 1,
+    max_unit: total,
+    step_size: 1,
+    allocation_ratio: ratio,
+  })
+  return {
+    VCPU: inventory(report.vcpus, ratios.cpu),
+    MEMORY_MB: inventory(report.memoryMiB, ratios.ram),
+    DISK_GB: inventory(report.diskGiB, ratios.disk),
+  }
+}
+
+export async function listHosts(context: ComputeContext): Promise<Host[]> {
+  const { db } = context.database
+  const [rows, aggregates] = await Promise.all([db.selectFrom('hosts').selectAll().orderBy('number').execute(), listAggregates(db)])
+  return rows.map((row) => ({
+    ...row,
+    state: stateOf(row),
+    up: isUp(context, row),
+    zone: zoneOfHost(aggregates, row.host, context.settings.defaultZone),
+    aggregates: aggregates.filter((one) => one.hosts.includes(row.host)),
+  }))
+}
+
+/** Settings of an operator: enabled, forced down. @throws Fault 404 */
+export async function updateHost(
+  context: ComputeContext,
+  host: string,
+  columns: Partial<Pick<HostRow, 'disabled' | 'disabled_reason' | 'forced_down'>>,
+): Promise<void> {
+  const done = await context.database.db.updateTable('hosts').set(columns).where('host', '=', host).executeTakeFirst()
+  if (done.numUpdatedRows === 0n) throw notFound(`Service with host ${host} binary nova-compute could not be found.`, 'HostBinaryNotFound')
+}
+
+/** Forgets a host that has no servers. */
+export async function removeHostRow(context: ComputeContext, host: Host): Promise<void> {
+  await context.placement.removeProvider(host.provider_id)
+  await context.database.db.deleteFrom('hosts').where('host', '=', host.host).execute()
+  booked.get(context)?.delete(host.host)
+}

@@ -1,0 +1,80 @@
+import type { ImageDocument } from '../../image/client.ts'
+import { badRequest, Fault } from '../../kernel/errors/errors.ts'
+import type { RequestContext } from '../../kernel/http/context.ts'
+import { GiB } from '../../kernel/units/units.ts'
+import type { FlavorSpec, ImageSpec } from '../rpc.ts'
+import type { ComputeContext } from './context.ts'
+
+const OWN = new Set([
+  'id',
+  'name',
+  'owner',
+  'status',
+  'visibility',
+  'protected',
+  'os_hidden',
+  'disk_format',
+  'container_format',
+  'min_ram',
+  'min_disk',
+  'size',
+  'virtual_size',
+  'checksum',
+  'os_hash_algo',
+  'os_hash_value',
+  'tags',
+  'created_at',
+  'updated_at',
+  'self',
+  'file',
+  'schema',
+  'stores',
+  'locations',
+  'direct_url',
+])
+
+/** The image as hosts need it. @throws Fault 400 when there is none that the user may see, or it has no data */
+export async function imageSpec(context: ComputeContext, request: RequestContext, id: string): Promise<ImageSpec> {
+  let image: ImageDocument
+  try {
+    image = await context.images.image(id, { token: request.token, requestId: request.requestId })
+  } catch (error) {
+    if (error instanceof Fault && error.status === 404)
+      throw badRequest(`Can not find requested image: Image ${id} could not be found.`, 'ImageNotFound')
+    throw error
+  }
+  if (image.status !== 'active') throw badRequest(`Image ${id} is not active: it is ${image.status}.`, 'ImageNotActive')
+  return specOfImage(image)
+}
+
+export const specOfImage = (image: ImageDocument): ImageSpec => ({
+  id: image.id,
+  name: image.name ?? '',
+  diskFormat: image.disk_format ?? 'raw',
+  containerFormat: image.container_format ?? 'bare',
+  sizeBytes: image.size ?? 0,
+  checksum: image.checksum,
+  hashAlgorithm: image.os_hash_algo,
+  hashValue: image.os_hash_value,
+  minRamMiB: image.min_ram,
+  minDiskGiB: image.min_disk,
+  properties: Object.fromEntries(
+    Object.entries(image).flatMap(([name, value]) => (OWN.has(name) || typeof value !== 'string' ? [] : [[name, value]])),
+  ),
+})
+
+/** @throws Fault 400 when the flavor is too small for the image */
+export function checkFits(image: ImageSpec, flavor: FlavorSpec): void {
+  if (image.minRamMiB > flavor.ramMiB) throw badRequest("Flavor's memory is too small for requested image.", 'FlavorMemoryTooSmall')
+  if (flavor.rootGiB === 0) return
+  if (image.minDiskGiB > flavor.rootGiB)
+    throw badRequest(
+      `Flavor's disk is smaller than the minimum size specified in image metadata. Flavor disk is ${flavor.rootGiB * GiB} bytes, minimum size is ${image.minDiskGiB * GiB} bytes.`,
+      'FlavorDiskSmallerThanMinDisk',
+    )
+  if (image.sizeBytes > flavor.rootGiB * GiB)
+    throw badRequest(
+      `Flavor's disk is too small for requested image. Flavor disk is ${flavor.rootGiB * GiB} bytes, image is ${image.sizeBytes} bytes.`,
+      'FlavorDiskSmallerThanImage',
+    )
+}

@@ -1,0 +1,50 @@
+/** What a user asks for with POST /servers, out of the JSON and with its defaults, before anything of it has been looked up. */
+export interface NewServer {
+  name: string
+  description: string | null
+  hostname: string | null
+  imageRef: string | null
+  flavorRef: string
+  /** `auto`: the project's one network; null: the same, as older clients say it. */
+  networks: WantedNetwork[] | 'auto' | 'none' | null
+  /** Names or ids. */
+  securityGroups: string[]
+  keyName: string | null
+  /** base64 */
+  userData: string | null
+  metadata: Record<string, string>
+  tags: string[]
+  files: { path: string; contents: string }[]
+  configDrive: boolean
+  /** `zone`, `zone:host`, `zone:host:node` or `zone::node`. */
+  zone: string | null
+  /** 2.74: without a zone. */
+  host: string | null
+  node: string | null
+  hints: Record<string, unknown>
+  minCount: number
+  maxCount: number
+  blockDevices: WantedBlockDevice[]
+  accessIPv4: string | null
+  accessIPv6: string | null
+  adminPass: string | null
+  trustedCertificates: string[] | null
+}
+
+export interface WantedNetwork {
+  uuid: string | null
+  port: string | null
+  fixedIp: string | null
+  tag: string | null
+}
+
+export interface WantedBlockDevice {
+  sourceType: 'volume' | 'image' | 'snapshot' | 'blank'
+  destinationType: 'volume' | 'local'
+  uuid: string | null
+  bootIndex: number | null
+  sizeGiB: number | null
+  deviceName: string | null
+  deleteOnTermination: boolean
+  tag: string | null
+}

@@ -1,0 +1,112 @@
+import type { Transaction } from 'kysely'
+import { Fault } from '../../kernel/errors/errors.ts'
+import type { Handle } from '../db/handle.ts'
+import type { ComputeTables } from '../db/tables.ts'
+import type { ComputeContext } from './context.ts'
+
+/** Nova's defaults, which are the article's. -1: no limit. */
+export const DEFAULT_LIMITS = {
+  instances: 10,
+  cores: 20,
+  ram: 51200,
+  floating_ips: 10,
+  fixed_ips: -1,
+  metadata_items: 128,
+  injected_files: 5,
+  injected_file_content_bytes: 10240,
+  injected_file_path_bytes: 255,
+  key_pairs: 100,
+  security_groups: 10,
+  security_group_rules: 20,
+  server_groups: 10,
+  server_group_members: 10,
+} as const
+
+export type Resource = keyof typeof DEFAULT_LIMITS
+export type Limits = Record<Resource, number>
+export const RESOURCES = Object.keys(DEFAULT_LIMITS) as Resource[]
+
+const CLASS = 'class:default'
+export const ownerOf = (projectId: string, userId?: string | null) => (userId ? `${projectId}/${userId}` : projectId)
+
+/** A user's own limits over the project's over the default class's over those above. */
+export async function limitsOf(db: Handle, projectId: string, userId?: string | null): Promise<Limits> {
+  const owners = [CLASS, ownerOf(projectId), ...(userId ? [ownerOf(projectId, userId)] : [])]
+  const rows = await db.selectFrom('quotas').selectAll().where('owner', 'in', owners).execute()
+  const limits: Limits = { ...DEFAULT_LIMITS }
+  for (const owner of owners) for (const row of rows) if (row.owner === owner) limits[row.resource as Resource] = Number(row.hard_limit)
+  return limits
+}
+
+export const defaultLimits = (context: ComputeContext): Promise<Limits> => limitsOf(context.database.db, '')
+
+export async function setLimits(context: ComputeContext, owner: string, limits: Partial<Limits>): Promise<void> {
+  await context.database.transaction(async (trx) => {
+    for (const [resource, hard_limit] of Object.entries(limits)) {
+      await trx.deleteFrom('quotas').where('owner', '=', owner).where('resource', '=', resource).execute()
+      await trx.insertInto('quotas').values({ owner, resource, hard_limit }).execute()
+    }
+  })
+}
+
+export const setDefaultLimits = (context: ComputeContext, limits: Partial<Limits>) => setLimits(context, CLASS, limits)
+
+export async function forgetLimits(context: ComputeContext, owner: string): Promise<void> {
+  await context.database.db.deleteFrom('quotas').where('owner', '=', owner).execute()
+}
+
+export interface Usage {
+  instances: number
+  cores: number
+  ram: number
+}
+
+export async function usageOf(db: Handle, projectId: string, userId?: string | null): Promise<Usage> {
+  let query = db
+    .selectFrom('instances')
+    .select((eb) => [eb.fn.countAll<number>().as('instances'), eb.fn.sum<number>('vcpus').as('cores'), eb.fn.sum<number>('ram').as('ram')])
+    .where('project_id', '=', projectId)
+    .where('deleted', '=', 0)
+  if (userId) query = query.where('user_id', '=', userId)
+  const row = await query.executeTakeFirstOrThrow()
+  return { instances: Number(row.instances), cores: Number(row.cores ?? 0), ram: Number(row.ram ?? 0) }
+}
+
+/**
+ * Step 6. Takes the project's lock row until the transaction ends, counts what there is and compares with the limits: two requests cannot both take the last place.
+ * The rows that the caller inserts in the same transaction are the reservation.
+ * @throws Fault 403 TooManyInstances naming what would be exceeded
+ */
+export async function reserve(
+  trx: Transaction<ComputeTables>,
+  projectId: string,
+  wanted: Usage,
+): Promise<{ limits: Limits; used: Usage; text: string }> {
+  await lockProject(trx, projectId)
+  const [limits, used] = [await limitsOf(trx, projectId), await usageOf(trx, projectId)]
+  const over = (['instances', 'cores', 'ram'] as const).filter(
+    (one) => limits[one] >= 0 && wanted[one] > 0 && used[one] + wanted[one] > limits[one],
+  )
+  if (over.length > 0) {
+    const list = (of: Record<string, number>) => over.map((one) => of[one]).join(', ')
+    throw new Fault(
+      403,
+      'TooManyInstances',
+      `Quota exceeded for ${over.join(', ')}: Requested ${list({ ...wanted })}, but already used ${list({ ...used })} of ${list(limits)} ${over.join(', ')}`,
+      { details: { over, wanted, used } },
+    )
+  }
+  const text = (['instances', 'cores', 'ram'] as const)
+    .map((one) => `${one} ${used[one]}+${wanted[one]} of ${limits[one] < 0 ? 'any' : limits[one]}`)
+    .join(', ')
+  return { limits, used, text }
+}
+
+export async function lockProject(trx: Transaction<ComputeTables>, projectId: string): Promise<void> {
+  const locked = await trx
+    .updateTable('quota_locks')
+    .set((eb) => ({ generation: eb('generation', '+', 1) }))
+    .where('project_id', '=', projectId)
+    .executeTakeFirst()
+  if (locked.numUpdatedRows === 0n) await trx.insertInto('quota_locks').values({ project_id: projectId, generation: 1 }).execute()
+}

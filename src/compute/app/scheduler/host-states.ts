@@ -1,0 +1,130 @@
+import { fromJson } from '../../../kernel/db/columns.ts'
+import type { HostRow } from '../../db/tables.ts'
+import type { HostState } from '../../rpc.ts'
+import { type Aggregate, listAggregates, zoneOfHost } from '../aggregate.ts'
+import type { ComputeContext } from '../context.ts'
+import type { RequestSpec } from './request-spec.ts'
+
+/** A host as filters and weighers see it. */
+export interface Candidate {
+  host: string
+  node: string
+  providerId: string
+  state: HostState
+  enabled: boolean
+  disabledReason: string | null
+  up: boolean
+  /** s since it was heard of. */
+  silentS: number
+  zone: string
+  aggregates: Aggregate[]
+  /** By placement's books, overcommit included; null: placement has no room on it, and `lacks` says of what. */
+  fits: boolean
+  free: { vcpus: number; memoryMiB: number; diskGiB: number }
+  servers: number
+  /** Servers being built, resized, snapshotted: I/O heavy. */
+  ioOps: number
+  /** Servers of the request's group here. */
+  groupMembers: number
+  /** Ids of servers that hints name and that live here. */
+  hinted: string[]
+}
+
+export const isUp = (context: ComputeContext, row: Pick<HostRow, 'forced_down' | 'seen_at'>): boolean =>
+  !row.forced_down && Date.now() - Date.parse(row.seen_at) < context.settings.serviceDownMs
+
+const HEAVY = [
+  'scheduling',
+  'networking',
+  'block_device_mapping',
+  'spawning',
+  'resize_migrating',
+  'rebuild_spawning',
+  'image_uploading',
+  'image_snapshot',
+]
+const parsed = new WeakMap<HostRow, HostState>()
+const latest = new Map<string, HostRow>()
+
+/** Reports are parsed once, however often they are looked at. */
+export function stateOf(row: HostRow): HostState {
+  const known = latest.get(row.host)
+  const same = known && known.state_json === row.state_json ? known : row
+  if (same === row) latest.set(row.host, row)
+  const state = parsed.get(same) ?? fromJson<HostState>(row.state_json)
+  parsed.set(same, state)
+  return state
+}
+
+/** Step 12: the hosts' own reports, the aggregates, what lives where, and placement's room, in a handful of queries whatever their number. */
+export async function gatherHosts(context: ComputeContext, spec: RequestSpec): Promise<Candidate[]> {
+  const { db } = context.database
+  const [rows, aggregates, loads, group, hinted, { summaries, requests }] = await Promise.all([
+    db.selectFrom('hosts').selectAll().orderBy('number').execute(),
+    listAggregates(db),
+    db
+      .selectFrom('instances')
+      .select((eb) => [
+        'host',
+        eb.fn.countAll<number>().as('servers'),
+        eb.fn.sum<number>(eb.case().when('task_state', 'in', HEAVY).then(1).else(0).end()).as('heavy'),
+      ])
+      .where('deleted', '=', 0)
+      .where('host', 'is not', null)
+      .groupBy('host')
+      .execute(),
+    spec.group ? serversAt(context, 'group_id', [spec.group.id]) : [],
+    serversAt(context, 'id', hintedIds(spec)),
+    context.placement.candidates({ resources: spec.resources }),
+  ])
+  const load = new Map(loads.map((one) => [one.host, one]))
+  const fitting = new Set(requests.flatMap((one) => Object.keys(one.allocations)))
+  return rows.map((row) => {
+    const state = stateOf(row)
+    const { ratios } = context.settings
+    const books = summaries[row.provider_id]?.resources
+    const left = (name: string, total: number, used: number) =>
+      books?.[name] ? books[name].capacity - books[name].used : Math.floor(total) - used
+    return {
+      host: row.host,
+      node: state.hypervisorHostname,
+      providerId: row.provider_id,
+      state,
+      enabled: !row.disabled,
+      disabledReason: row.disabled_reason,
+      up: isUp(context, row),
+      silentS: Math.round((Date.now() - Date.parse(row.seen_at)) / 1000),
+      zone: zoneOfHost(aggregates, row.host, context.settings.defaultZone),
+      aggregates: aggregates.filter((one) => one.hosts.includes(row.host)),
+      fits: fitting.has(row.provider_id),
+      free: {
+        vcpus: left('VCPU', state.vcpus * ratios.cpu, state.vcpusUsed),
+        memoryMiB: left('MEMORY_MB', state.memoryMiB * ratios.ram, state.memoryMiBUsed),
+        diskGiB: left('DISK_GB', state.diskGiB * ratios.disk, state.diskGiBUsed),
+      },
+      servers: Number(load.get(row.host)?.servers ?? 0),
+      ioOps: Number(load.get(row.host)?.heavy ?? 0),
+      groupMembers: group.filter((one) => one.host === row.host && one.id !== spec.serverId).length,
+      hinted: hinted.filter((one) => one.host === row.host).map((one) => one.id),
+    }
+  })
+}
+
+async function serversAt(
+  context: ComputeContext,
+  column: 'id' | 'group_id',
+  values: string[],
+): Promise<{ id: string; host: string | null }[]> {
+  if (values.length === 0) return []
+  return await context.database.db
+    .selectFrom('instances')
+    .select(['id', 'host'])
+    .where('deleted', '=', 0)
+    .where('host', 'is not', null)
+    .where(column, 'in', values)
+    .execute()
+}
+
+const hintedIds = (spec: RequestSpec): string[] => [...hintList(spec.hints.same_host), ...hintList(spec.hints.different_host)]
+
+export const hintList = (hint: unknown): string[] => (hint === undefined || hint === null ? [] : [hint].flat().map(String))

@@ -1,0 +1,180 @@
+import { badRequest } from '../../kernel/errors/errors.ts'
+import { blockDevicesOf, findInstance, type InstanceFilter, listInstances } from '../db/instances.ts'
+import type { BlockDeviceRow, InstanceRow } from '../db/tables.ts'
+import type { ComputeContext } from './context.ts'
+import { POWER, statesOf } from './server-state.ts'
+
+export const MAX_LIMIT = 1000
+
+const SORT_KEYS: Record<string, keyof InstanceRow> = {
+  created_at: 'created_at',
+  updated_at: 'updated_at',
+  uuid: 'id',
+  display_name: 'name',
+  name: 'name',
+  host: 'host',
+  image_ref: 'image_id',
+  vm_state: 'vm_state',
+  task_state: 'task_state',
+  power_state: 'power_state',
+  launched_at: 'launched_at',
+  terminated_at: 'terminated_at',
+  project_id: 'project_id',
+  user_id: 'user_id',
+  key_name: 'key_name',
+  hostname: 'hostname',
+  launch_index: 'launch_index',
+  availability_zone: 'zone',
+  locked: 'locked',
+  display_description: 'description',
+  config_drive: 'config_drive',
+  progress: 'progress',
+  access_ip_v4: 'access_ipv4',
+  access_ip_v6: 'access_ipv6',
+}
+
+/** Equal to: query name → column. Those of operators are ignored for others, as in Nova. */
+const EQUAL: Record<string, keyof InstanceRow> = {
+  image: 'image_id',
+  uuid: 'id',
+  reservation_id: 'reservation_id',
+  key_name: 'key_name',
+  availability_zone: 'zone',
+  access_ip_v4: 'access_ipv4',
+  access_ip_v6: 'access_ipv6',
+  launch_index: 'launch_index',
+  description: 'description',
+}
+const OPERATORS_ONLY: Record<string, keyof InstanceRow> = {
+  host: 'host',
+  node: 'node',
+  task_state: 'task_state',
+  vm_state: 'vm_state',
+  user_id: 'user_id',
+  project_id: 'project_id',
+  tenant_id: 'project_id',
+}
+
+export interface Viewer {
+  projectId: string | null
+  isAdmin: boolean
+}
+
+type Query = Record<string, string | string[] | undefined>
+
+/** One page, and whether more follow. @throws Fault 400 naming the parameter */
+export async function pageOfServers(
+  context: ComputeContext,
+  viewer: Viewer,
+  query: Query,
+): Promise<{ servers: InstanceRow[]; more: boolean }> {
+  const filter = await filterOf(context, viewer, query)
+  if (filter === null) return { servers: [], more: false }
+  const rows = await listInstances(context.database.db, { ...filter, limit: filter.limit + 1 })
+  return { servers: rows.slice(0, filter.limit), more: rows.length > filter.limit && filter.limit > 0 }
+}
+
+async function filterOf(context: ComputeContext, viewer: Viewer, query: Query): Promise<InstanceFilter | null> {
+  const everyProject = viewer.isAdmin && truth('all_tenants', one(query.all_tenants))
+  const named = one(query.project_id) ?? one(query.tenant_id)
+  const filter: InstanceFilter = {
+    projectId: everyProject ? null : viewer.projectId,
+    deleted: viewer.isAdmin && truth('deleted', one(query.deleted)),
+    columns: [],
+    like: [],
+    matches: [],
+    sort: sortOf(query),
+    limit: limitOf(one(query.limit)),
+  }
+  if (everyProject && named) filter.projectId = named
+  for (const [name, value] of Object.entries(query)) {
+    const text = one(value)
+    if (text === undefined) continue
+    if (EQUAL[name]) filter.columns.push({ column: EQUAL[name], is: '=', value: text })
+    else if (viewer.isAdmin && OPERATORS_ONLY[name] && !/^(project|tenant)_id$/.test(name))
+      filter.columns.push({ column: OPERATORS_ONLY[name], is: '=', value: text })
+    else if (name === 'name' || name === 'hostname') filter.matches.push({ column: name, pattern: patternOf(name, text) })
+    else if (name === 'flavor') filter.like.push({ column: 'flavor_json', value: `"id":${JSON.stringify(text)}` })
+    else if (name === 'locked') filter.columns.push({ column: 'locked', is: '=', value: truth(name, text) ? 1 : 0 })
+    else if (name === 'config_drive') filter.columns.push({ column: 'config_drive', is: '=', value: truth(name, text) ? 1 : 0 })
+    else if (name === 'power_state')
+      filter.columns.push({ column: 'power_state', is: '=', value: POWER[text as keyof typeof POWER] ?? Number(text) })
+    else if (name === 'ip' || name === 'ip6') filter.like.push({ column: 'network_info_json', value: text.replace(/[\^$\\%]/g, '') })
+    else if (name === 'tags' || name === 'tags-any')
+      filter.like.push(...text.split(',').map((tag) => ({ column: 'tags_json' as const, value: JSON.stringify(tag) })))
+    else if (name === 'changes-since' || name === 'changes-before') {
+      filter.columns.push({ column: 'updated_at', is: name === 'changes-since' ? '>=' : '<=', value: timeOf(name, text) })
+    }
+  }
+  const statuses = [query.status ?? []].flat()
+  if (statuses.length > 0) {
+    const states = statuses.flatMap((status) => statesOf(status)?.vmStates ?? [])
+    if (states.length === 0) return null
+    filter.columns.push({ column: 'vm_state', is: 'in', value: [...new Set(states)] })
+    if (states.includes('deleted')) filter.deleted = viewer.isAdmin
+  }
+  const marker = one(query.marker)
+  if (marker !== undefined) {
+    filter.after = await findInstance(context.database.db, marker)
+    if (!filter.after) throw badRequest(`marker [${marker}] not found`)
+  }
+  return filter
+}
+
+const one = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value.at(-1) : value)
+
+function truth(name: string, text: string | undefined): boolean {
+  if (text === undefined) return false
+  if (/^(1|t|true|yes|on|y|)$/i.test(text)) return true
+  if (/^(0|f|false|no|off|n)$/i.test(text)) return false
+  throw badRequest(`Invalid value '${text}' for '${name}': a boolean is needed`)
+}
+
+function limitOf(text: string | undefined): number {
+  if (text === undefined) return MAX_LIMIT
+  if (!/^\d+$/.test(text)) throw badRequest(`Invalid input for query parameters limit. Value: ${text}. It must be a non-negative integer`)
+  return Math.min(Number(text), MAX_LIMIT)
+}
+
+function sortOf(query: Query): InstanceFilter['sort'] {
+  const keys = [query.sort_key ?? []].flat()
+  const directions = [query.sort_dir ?? []].flat()
+  const sort = keys.map((key, i) => {
+    const column = SORT_KEYS[key]
+    if (!column)
+      throw badRequest(
+        `Invalid input for query parameters sort_key. Value: ${key}. '${key}' is not one of ${Object.keys(SORT_KEYS).join(', ')}`,
+      )
+    const direction = directions[i] ?? directions[0] ?? 'desc'
+    if (direction !== 'asc' && direction !== 'desc')
+      throw badRequest(`Invalid input for query parameters sort_dir. Value: ${direction}. asc or desc is needed`)
+    return { key: column, direction: direction as 'asc' | 'desc' }
+  })
+  const first = directions[0] === 'asc' ? 'asc' : 'desc'
+  const has = (column: keyof InstanceRow) => sort.some(({ key }) => key === column)
+  if (!has('created_at')) sort.push({ key: 'created_at', direction: first })
+  if (!has('id')) sort.push({ key: 'id', direction: first })
+  return sort
+}
+
+function patternOf(name: string, text: string): RegExp {
+  try {
+    return new RegExp(text)
+  } catch {
+    throw badRequest(`Invalid filter '${name}': ${text} is no regular expression`)
+  }
+}
+
+function timeOf(name: string, text: string): string {
+  const at = Date.parse(/[Z+]|-\d\d:\d\d$/.test(text) ? text : `${text}Z`)
+  if (Number.isNaN(at)) throw badRequest(`Invalid input for query parameters ${name}. Value: ${text}. It is not a date-time`)
+  return new Date(at).toISOString()
+}
+
+export async function devicesByServer(context: ComputeContext, servers: InstanceRow[]): Promise<Map<string, BlockDeviceRow[]>> {
+  const devices = await blockDevicesOf(
+    context.database.db,
+    servers.map((row) => row.id),
+  )
+  return Map.groupBy(devices, (device) => device.server_id)
+}

@@ -1,0 +1,116 @@
+import { conflict, notFound } from '../../kernel/errors/errors.ts'
+import type { Handle } from '../db/handle.ts'
+import { findInstance, moveInstance } from '../db/instances.ts'
+import type { InstanceRow, VmState } from '../db/tables.ts'
+import type { PowerState } from '../rpc.ts'
+
+/** Nothing else writes vm_state, task_state and power_state: hosts report, control writes, here. */
+
+export const POWER: Record<PowerState, number> = { nostate: 0, running: 1, paused: 3, shutdown: 4, crashed: 6, suspended: 7 }
+
+/** From which vm_states a server may come into another one. `error` may follow any. */
+const TRANSITIONS: Record<VmState, VmState[]> = {
+  building: ['active', 'stopped', 'error', 'deleted'],
+  active: ['active', 'stopped', 'paused', 'suspended', 'rescued', 'resized', 'error', 'deleted', 'soft-delete'],
+  stopped: ['stopped', 'active', 'rescued', 'resized', 'error', 'deleted', 'soft-delete'],
+  paused: ['paused', 'active', 'stopped', 'error', 'deleted', 'soft-delete'],
+  suspended: ['suspended', 'active', 'stopped', 'error', 'deleted', 'soft-delete'],
+  rescued: ['rescued', 'active', 'stopped', 'error', 'deleted', 'soft-delete'],
+  resized: ['resized', 'active', 'stopped', 'error', 'deleted', 'soft-delete'],
+  error: ['error', 'active', 'stopped', 'building', 'deleted', 'soft-delete'],
+  'soft-delete': ['active', 'stopped', 'error', 'deleted'],
+  deleted: [],
+}
+
+export interface StateChange {
+  vmState?: VmState
+  taskState?: string | null
+  powerState?: PowerState
+}
+
+const columnsOf = (change: StateChange): Partial<InstanceRow> => ({
+  ...(change.vmState !== undefined ? { vm_state: change.vmState } : {}),
+  ...(change.taskState !== undefined ? { task_state: change.taskState } : {}),
+  ...(change.powerState !== undefined ? { power_state: POWER[change.powerState] } : {}),
+})
+
+const sources = (to: VmState): VmState[] =>
+  (Object.keys(TRANSITIONS) as VmState[]).filter((from) => from === to || to === 'error' || TRANSITIONS[from].includes(to))
+
+/**
+ * A user's operation takes the server: its states must be those that the operation may begin in, and no other operation may have it.
+ * @throws Fault 404 when it is gone, 409 naming the state that is in the way
+ */
+export async function begin(
+  db: Handle,
+  server: InstanceRow,
+  operation: { name: string; vmStates?: VmState[]; taskStates?: (string | null)[]; taskState: string },
+  more: Partial<InstanceRow> = {},
+): Promise<void> {
+  const moved = await moveInstance(
+    db,
+    server.id,
+    { vmStates: operation.vmStates, taskStates: operation.taskStates ?? [null] },
+    { ...more, task_state: operation.taskState },
+  )
+  if (moved) return
+  const now = await findInstance(db, server.id)
+  if (!now || now.deleted) throw notFound(`Instance ${server.id} could not be found.`, 'InstanceNotFound')
+  const inTheWay =
+    operation.vmStates && !operation.vmStates.includes(now.vm_state) ? `vm_state ${now.vm_state}` : `task_state ${now.task_state}`
+  throw conflict(`Cannot '${operation.name}' instance ${server.id} while it is in ${inTheWay}`, 'InstanceInvalidState')
+}
+
+/** A saga's own changes, in the order in which its steps come. A deleted server stays deleted. */
+export async function move(db: Handle, id: string, change: StateChange, more: Partial<InstanceRow> = {}): Promise<void> {
+  const vmStates = change.vmState ? sources(change.vmState) : undefined
+  await moveInstance(db, id, { vmStates }, { ...more, ...columnsOf(change) })
+}
+
+/** A host says how a guest is. Only a server at rest follows: what an operation is about to do is the operation's to write. */
+export async function follow(db: Handle, id: string, powerState: PowerState): Promise<void> {
+  const power = { power_state: POWER[powerState] }
+  const atRest = { taskStates: [null] }
+  if (powerState === 'running') await moveInstance(db, id, { ...atRest, vmStates: ['stopped'] }, { ...power, vm_state: 'active' })
+  if (powerState === 'shutdown' || powerState === 'crashed')
+    await moveInstance(db, id, { ...atRest, vmStates: ['active', 'paused', 'suspended'] }, { ...power, vm_state: 'stopped' })
+  if (powerState === 'paused') await moveInstance(db, id, { ...atRest, vmStates: ['active'] }, { ...power, vm_state: 'paused' })
+  await moveInstance(db, id, atRest, power)
+}
+
+const REBUILDING = { rebuilding: 'REBUILD', rebuild_block_device_mapping: 'REBUILD', rebuild_spawning: 'REBUILD' }
+const RESIZING = { resize_prep: 'RESIZE', resize_migrating: 'RESIZE', resize_migrated: 'RESIZE', resize_finish: 'RESIZE' }
+
+const STATUS: Record<VmState, { default: string; [task: string]: string }> = {
+  active: {
+    default: 'ACTIVE',
+    reboot_started: 'REBOOT',
+    rebooting: 'REBOOT',
+    reboot_started_hard: 'HARD_REBOOT',
+    rebooting_hard: 'HARD_REBOOT',
+    updating_password: 'PASSWORD',
+    migrating: 'MIGRATING',
+    ...REBUILDING,
+    ...RESIZING,
+  },
+  building: { default: 'BUILD' },
+  stopped: { default: 'SHUTOFF', ...REBUILDING, ...RESIZING },
+  paused: { default: 'PAUSED', migrating: 'MIGRATING' },
+  suspended: { default: 'SUSPENDED' },
+  rescued: { default: 'RESCUE' },
+  resized: { default: 'VERIFY_RESIZE', resize_reverting: 'REVERT_RESIZE' },
+  error: { default: 'ERROR', ...REBUILDING },
+  deleted: { default: 'DELETED' },
+  'soft-delete': { default: 'SOFT_DELETED' },
+}
+
+/** The one word that users see, from vm_state and task_state. */
+export const statusOf = (row: Pick<InstanceRow, 'vm_state' | 'task_state'>): string =>
+  STATUS[row.vm_state][row.task_state ?? 'default'] ?? STATUS[row.vm_state].default
+
+/** The vm_states and task_states that a status filter asks for; null for a word that is no status. */
+export function statesOf(status: string): { vmStates: VmState[] } | null {
+  const wanted = status.toUpperCase()
+  const vmStates = (Object.keys(STATUS) as VmState[]).filter((vm) => Object.values(STATUS[vm]).includes(wanted))
+  return vmStates.length > 0 ? { vmStates } : null
+}

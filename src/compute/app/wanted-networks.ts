@@ -1,0 +1,102 @@
+import { randomUUID } from 'node:crypto'
+import { badRequest, conflict, Fault } from '../../kernel/errors/errors.ts'
+import type { RequestContext } from '../../kernel/http/context.ts'
+import type { ComputeContext } from './context.ts'
+import type { ServerRequest } from './instance-spec.ts'
+import type { NewServer } from './new-server.ts'
+
+type Ports = ServerRequest['networks']
+
+/** The ports that each of `count` servers will have; ids of those to be made are drawn here. @throws Fault 400 or 409 naming network or port */
+export async function portsFor(context: ComputeContext, request: RequestContext, wanted: NewServer, count: number): Promise<Ports[]> {
+  if (wanted.networks === 'none') return repeat(count, () => [])
+  if (wanted.networks === null || wanted.networks === 'auto' || wanted.networks.length === 0) {
+    const network = await theOneNetwork(context, request, wanted.networks === 'auto')
+    return repeat(count, () => (network ? [made(network, null, null)] : []))
+  }
+  if (count > 1 && wanted.networks.some((one) => one.port))
+    throw badRequest(
+      'Unable to launch multiple instances with a single configured port ID. Please launch your instance one by one with different ports.',
+      'MultiplePortsNotApplicable',
+    )
+  if (count > 1 && wanted.networks.some((one) => one.fixedIp))
+    throw badRequest('Invalid fixed IP: it cannot be given to several servers.', 'InvalidFixedIpAndMaxCountRequest')
+  const checked: Ports = []
+  for (const one of wanted.networks)
+    checked.push(one.port ? await givenPort(context, request, one.port, one.tag) : await onNetwork(context, request, one))
+  return repeat(count, () => checked.map((one) => (one.given ? one : { ...one, portId: randomUUID() })))
+}
+
+const repeat = <T>(count: number, one: () => T): T[] => Array.from({ length: count }, one)
+const made = (networkId: string, fixedIp: string | null, tag: string | null) => ({
+  portId: randomUUID(),
+  networkId,
+  fixedIp,
+  given: false,
+  tag,
+})
+
+/** The project's network, or the shared one, if there is just one. */
+async function theOneNetwork(context: ComputeContext, request: RequestContext, must: boolean): Promise<string | null> {
+  const all = await context.networks.networks({}, as(request))
+  const own = all.filter((one: any) => one.project_id === request.projectId && !one['router:external'])
+  const candidates = own.length > 0 ? own : all.filter((one: any) => one.shared && !one['router:external'])
+  if (candidates.length > 1) throw conflict('Multiple possible networks found, use a Network ID to be more specific.', 'NetworkAmbiguous')
+  if (candidates.length === 0 && must)
+    throw badRequest(
+      'Unable to automatically allocate a network for project: it has none. Create one, or ask for "none".',
+      'UnableToAutoAllocateNetwork',
+    )
+  return candidates[0]?.id ?? null
+}
+
+async function givenPort(context: ComputeContext, request: RequestContext, id: string, tag: string | null): Promise<Ports[number]> {
+  const port = await found(context.networks.port(id, as(request)), `Port ${id} could not be found.`, 'PortNotFound')
+  if (port.device_id) throw conflict(`Port ${id} is still in use.`, 'PortInUse')
+  if (port.fixed_ips.length === 0) throw badRequest(`Port ${id} requires a FixedIP in order to be used.`, 'PortRequiresFixedIP')
+  return { portId: id, networkId: port.network_id, fixedIp: null, given: true, tag }
+}
+
+async function onNetwork(
+  context: ComputeContext,
+  request: RequestContext,
+  wanted: { uuid: string | null; fixedIp: string | null; tag: string | null },
+): Promise<Ports[number]> {
+  if (!wanted.uuid) throw badRequest('Bad networks format: a network needs its uuid or a port.')
+  const network = await found(
+    context.networks.network(wanted.uuid, as(request)),
+    `Network ${wanted.uuid} could not be found.`,
+    'NetworkNotFound',
+  )
+  if (network['router:external'] && !network.shared && !request.isAdmin)
+    throw new Fault(403, 'ExternalNetworkAttachForbidden', `It is not allowed to create an interface on external network ${wanted.uuid}`)
+  if ((network.subnets ?? []).length === 0)
+    throw badRequest(`Network ${wanted.uuid} requires a subnet in order to boot instances on.`, 'NetworkRequiresSubnet')
+  return made(wanted.uuid, wanted.fixedIp, wanted.tag)
+}
+
+async function found<T>(answer: Promise<T>, message: string, code: string): Promise<T> {
+  try {
+    return await answer
+  } catch (error) {
+    if (error instanceof Fault && error.status === 404) throw badRequest(message, code)
+    throw error
+  }
+}
+
+export const as = (request: RequestContext) => ({ token: request.token, requestId: request.requestId })
+
+/** Names become ids. @throws Fault 400 for a group that the project does not have */
+export async function securityGroupIds(context: ComputeContext, request: RequestContext, wanted: string[]): Promise<string[]> {
+  const names = [...new Set(wanted)]
+  if (names.length === 0 || (names.length === 1 && names[0] === 'default')) return []
+  const groups = await context.networks.securityGroups({ project_id: request.projectId! }, as(request))
+  return names.map((name) => {
+    const matches = groups.filter((one: any) => one.id === name || one.name === name)
+    if (matches.length === 0)
+      throw badRequest(`Security group ${name} not found for project ${request.projectId}.`, 'SecurityGroupNotFound')
+    if (matches.length > 1)
+      throw conflict(`Multiple security_group matches found for name '${name}', use an ID to be more specific.`, 'NoUniqueMatch')
+    return matches[0].id as string
+  })
+}

@@ -1,0 +1,64 @@
+import { badRequest, Fault } from '../../kernel/errors/errors.ts'
+import type { RequestContext } from '../../kernel/http/context.ts'
+import type { BlockDeviceRow } from '../db/tables.ts'
+import type { ComputeContext } from './context.ts'
+import type { NewServer, WantedBlockDevice } from './new-server.ts'
+import { nextDevice } from './volume-connection.ts'
+
+type Device = Omit<BlockDeviceRow, 'id' | 'server_id' | 'created_at'>
+
+/** The volumes that a server is created with, each with its device name. @throws Fault 400 saying which mapping is wrong */
+export async function blockDevicesFor(context: ComputeContext, request: RequestContext, wanted: NewServer): Promise<Device[]> {
+  const mapped = wanted.blockDevices.filter((one) => one.destinationType === 'volume')
+  const boots = wanted.blockDevices.filter((one) => one.bootIndex === 0)
+  if (boots.length > 1)
+    throw badRequest(
+      'Block Device Mapping is Invalid: Boot sequence for the instance and image/block device mapping combination is not valid.',
+      'InvalidBDMBootSequence',
+    )
+  if (!wanted.imageRef && boots.length === 0)
+    throw badRequest(
+      'Block Device Mapping is Invalid: Boot sequence for the instance and image/block device mapping combination is not valid.',
+      'InvalidBDMBootSequence',
+    )
+  const taken = wanted.imageRef && !boots.some((one) => one.destinationType === 'volume') ? ['/dev/vda'] : []
+  const devices: Device[] = []
+  for (const one of mapped.sort((a, b) => order(a) - order(b))) {
+    const device = nextDevice(taken)
+    if (!device) throw badRequest('Block Device Mapping is Invalid: a server has 26 disks at most.', 'InvalidBDM')
+    taken.push(device)
+    devices.push({
+      volume_id: one.sourceType === 'volume' ? one.uuid : null,
+      device,
+      boot_index: one.bootIndex,
+      delete_on_termination: one.deleteOnTermination ? 1 : 0,
+      tag: one.tag,
+      source_type: one.sourceType,
+      source_id: one.sourceType === 'volume' ? null : one.uuid,
+      size: await sizeOf(context, request, one),
+    })
+  }
+  return devices
+}
+
+const order = (one: WantedBlockDevice) => (one.bootIndex === null || one.bootIndex < 0 ? 1000 : one.bootIndex)
+
+async function sizeOf(context: ComputeContext, request: RequestContext, one: WantedBlockDevice): Promise<number> {
+  const as = { token: request.token, requestId: request.requestId }
+  try {
+    if (one.sourceType === 'volume') {
+      const volume = await context.volumes.volume(one.uuid!, as)
+      if (volume.status !== 'available' && !volume.multiattach)
+        throw badRequest(`Block Device Mapping is Invalid: volume ${one.uuid} is ${volume.status}, not available.`, 'InvalidBDMVolume')
+      return volume.size
+    }
+    if (one.sourceType === 'snapshot') return one.sizeGiB ?? (await context.volumes.snapshot(one.uuid!, as)).size
+  } catch (error) {
+    if (error instanceof Fault && error.status === 404)
+      throw badRequest(`Block Device Mapping is Invalid: failed to get ${one.sourceType} ${one.uuid}.`, 'InvalidBDMVolume')
+    throw error
+  }
+  if (!one.sizeGiB)
+    throw badRequest(`Block Device Mapping is Invalid: a volume from ${one.sourceType} needs its volume_size.`, 'InvalidBDM')
+  return one.sizeGiB
+}

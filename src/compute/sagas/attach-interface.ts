@@ -1,0 +1,107 @@
+import { fromJson, toJson } from '../../kernel/db/columns.ts'
+import { Fault, notFound } from '../../kernel/errors/errors.ts'
+import { at, saga, step } from '../../kernel/saga/saga.ts'
+import { failAction } from '../app/action.ts'
+import { requestOf, type ServerRequest, vifsOf } from '../app/instance-spec.ts'
+import { host, type Vif } from '../rpc.ts'
+import { says } from './evidence.ts'
+import { allocateNetwork, networkInfo } from './networking.ts'
+import { ask, change, type ServerRun, serverOf, tell } from './on-host.ts'
+
+type Attach = ServerRun<{ wanted: ServerRequest['networks'][number] }, { 'network-info': { vifs: Vif[] } }>
+
+const LIVE = ['active', 'paused']
+
+/** One more port: made or taken, plugged as at creation, hot-plugged into the guest. */
+export const attachInterface = saga<Attach>(
+  'attach-interface',
+  [
+    step(null, 'wish', at.control, addWish, dropWish),
+    step(18, 'allocate-network', at.control, allocateNetwork, releasePort, says.ports),
+    step(21, 'network-info', at.control, networkInfo, null, says.networkInfo), // refreshed when the wish is dropped
+    step(null, 'plug', at.host, plug, unplug),
+    step(null, 'attach', at.host, attach, null), // the last step that does anything
+  ],
+  { failed: (run, error) => failAction(run.world.database.db, run.input.serverId, run.requestId, error.message) },
+)
+
+export const detachInterface = saga<ServerRun<{ portId: string }>>(
+  'detach-interface',
+  [
+    step(null, 'detach', at.host, detach, null), // a detachment only goes forward
+    step(null, 'release', at.control, release, null),
+  ],
+  { failed: (run, error) => failAction(run.world.database.db, run.input.serverId, run.requestId, error.message) },
+)
+
+async function addWish(run: Attach): Promise<void> {
+  const request = requestOf(await serverOf(run))
+  const networks = [...request.networks.filter((one) => one.portId !== run.input.wanted.portId), run.input.wanted]
+  await change(run, { request_json: toJson({ ...request, networks }) })
+}
+
+async function dropWish(run: Attach): Promise<void> {
+  const row = await serverOf(run)
+  const request = requestOf(row)
+  const { portId } = run.input.wanted
+  await change(run, {
+    request_json: toJson({ ...request, networks: request.networks.filter((one) => one.portId !== portId) }),
+    network_info_json: toJson(vifsOf(row).filter((vif) => vif.portId !== portId)),
+  })
+}
+
+function releasePort(run: Attach): Promise<void> {
+  return free(run, run.input.wanted.portId, run.input.wanted.given)
+}
+
+async function free(run: ServerRun, portId: string, given: boolean): Promise<void> {
+  if (!given) return await run.world.networks.deletePort(portId)
+  try {
+    await run.world.networks.updatePort(portId, { device_id: '', device_owner: '', 'binding:host_id': '' })
+  } catch (error) {
+    if (!(error instanceof Fault && error.status === 404)) throw error
+  }
+}
+
+async function vifOf(run: ServerRun, portId: string): Promise<Vif | undefined> {
+  return vifsOf(await serverOf(run)).find((vif) => vif.portId === portId)
+}
+
+async function plug(run: Attach): Promise<void> {
+  const row = await serverOf(run)
+  const vif = await vifOf(run, run.input.wanted.portId)
+  if (!vif) throw notFound(`Port ${run.input.wanted.portId} is not the server's.`, 'PortNotFound')
+  for (const message of [host.createBridge, host.createVeth, host.joinBridge, host.joinIntegration])
+    await tell(run, row.host!, message as typeof host.createBridge, { uuid: row.id, vif })
+}
+
+async function unplug(run: Attach): Promise<void> {
+  const row = await serverOf(run)
+  const vif = await vifOf(run, run.input.wanted.portId)
+  if (vif) await tell(run, row.host!, host.unplug, { vifs: [vif] })
+}
+
+async function attach(run: Attach): Promise<void> {
+  const row = await serverOf(run)
+  const vif = (await vifOf(run, run.input.wanted.portId))!
+  await ask(run, row.host!, host.attachInterface, { uuid: row.id, vif, live: LIVE.includes(row.vm_state) })
+}
+
+async function detach(run: ServerRun<{ portId: string }>): Promise<void> {
+  const row = await serverOf(run)
+  const vif = await vifOf(run, run.input.portId)
+  if (!vif) return
+  await tell(run, row.host!, host.detachInterface, { uuid: row.id, vif, live: LIVE.includes(row.vm_state) })
+  await tell(run, row.host!, host.unplug, { vifs: [vif] })
+}
+
+async function release(run: ServerRun<{ portId: string }>): Promise<void> {
+  const row = await serverOf(run)
+  const request = requestOf(row)
+  const { portId } = run.input
+  await free(run, portId, request.networks.find((one) => one.portId === portId)?.given ?? false)
+  await change(run, {
+    request_json: toJson({ ...request, networks: request.networks.filter((one) => one.portId !== portId) }),
+    network_info_json: toJson(fromJson<Vif[]>(row.network_info_json).filter((vif) => vif.portId !== portId)),
+  })
+}

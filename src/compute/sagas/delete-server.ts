@@ -1,0 +1,63 @@
+import { timestamp } from '../../kernel/db/columns.ts'
+import { at, saga, step } from '../../kernel/saga/saga.ts'
+import { vifsOf } from '../app/instance-spec.ts'
+import { move } from '../app/server-state.ts'
+import { formerConnection } from '../app/volume-connection.ts'
+import { blockDevicesOf, findInstance } from '../db/instances.ts'
+import { host } from '../rpc.ts'
+import { releasePorts } from './networking.ts'
+import { type ServerRun, serverOf, tell, undoOnItsHost, uuid } from './on-host.ts'
+import { intoError } from './operation.ts'
+
+/** From the guest outwards. No step has an undo: a deletion only goes forward, and what a server never had is passed over. When one fails the server can be deleted again. */
+export const deleteServer = saga<ServerRun>(
+  'delete-server',
+  [
+    step(null, 'destroy', at.host, undoOnItsHost(host.destroy, uuid), null),
+    step(null, 'disconnect-volumes', at.host, disconnectVolumes, null),
+    step(null, 'undefine', at.host, undoOnItsHost(host.undefine, uuid), null),
+    step(
+      null,
+      'unplug',
+      at.host,
+      undoOnItsHost(host.unplug, (_run, row) => ({ vifs: vifsOf(row) })),
+      null,
+    ),
+    step(null, 'remove-config-drive', at.host, undoOnItsHost(host.removeConfigDrive, uuid), null),
+    step(null, 'remove-disk', at.host, undoOnItsHost(host.removeDisk, uuid), null),
+    step(null, 'remove-directory', at.host, undoOnItsHost(host.removeDirectory, uuid), null),
+    step(null, 'unclaim', at.host, undoOnItsHost(host.unclaim, uuid), null),
+    step(null, 'release-volumes', at.control, releaseVolumes, null),
+    step(null, 'release-ports', at.control, async (run) => releasePorts(run, await serverOf(run)), null),
+    step(null, 'release-allocation', at.control, (run) => run.world.placement.release(run.input.serverId), null),
+    step(null, 'deleted', at.control, deleted, null),
+  ],
+  { failed: intoError },
+)
+
+async function disconnectVolumes(run: ServerRun): Promise<void> {
+  const row = await findInstance(run.world.database.db, run.input.serverId)
+  if (!row?.host) return
+  for (const device of await blockDevicesOf(run.world.database.db, [row.id]))
+    if (device.volume_id) await tell(run, row.host, host.detachVolume, { uuid: row.id, connection: formerConnection(device), live: false })
+}
+
+async function releaseVolumes(run: ServerRun): Promise<void> {
+  const { database, volumes } = run.world
+  for (const device of await blockDevicesOf(database.db, [run.input.serverId])) {
+    if (device.volume_id) await volumes.deleteAttachment(device.id)
+    if (device.volume_id && device.delete_on_termination) await volumes.deleteVolume(device.volume_id)
+    await database.db.deleteFrom('block_devices').where('id', '=', device.id).execute()
+  }
+}
+
+async function deleted(run: ServerRun): Promise<void> {
+  const { db } = run.world.database
+  await db.deleteFrom('console_tokens').where('server_id', '=', run.input.serverId).execute()
+  await move(
+    db,
+    run.input.serverId,
+    { vmState: 'deleted', taskState: null, powerState: 'nostate' },
+    { deleted: 1, terminated_at: timestamp(), key_json: null, user_data: null },
+  )
+}

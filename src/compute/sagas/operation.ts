@@ -1,0 +1,53 @@
+import { timestamp, toJson } from '../../kernel/db/columns.ts'
+import type { Fault } from '../../kernel/errors/errors.ts'
+import { failAction } from '../app/action.ts'
+import { specOf, vifsOf } from '../app/instance-spec.ts'
+import { move, type StateChange } from '../app/server-state.ts'
+import { connectionsOf } from '../app/volume-connection.ts'
+import type { InstanceRow } from '../db/tables.ts'
+import { host } from '../rpc.ts'
+import { type ServerRun, serverOf, tell } from './on-host.ts'
+
+/** The end of an operation that worked. */
+export const settle =
+  (change: StateChange, more: Partial<InstanceRow> = {}) =>
+  (run: ServerRun) =>
+    move(run.world.database.db, run.input.serverId, { taskState: null, ...change }, more)
+
+/** The end of one that did not, after everything is taken back: the server is what it was, the action tells why. */
+export async function giveBack(run: ServerRun, error: Error): Promise<void> {
+  if ((error as Fault).code === 'Interrupted') return // it is being deleted
+  await failAction(run.world.database.db, run.input.serverId, run.requestId, error.message)
+  await move(run.world.database.db, run.input.serverId, { taskState: null })
+}
+
+/** Where nothing could be taken back: the server needs its user's attention. */
+export async function intoError(run: ServerRun, error: Error): Promise<void> {
+  const { code, status = 500, message, details = {} } = error as Fault
+  if (code === 'Interrupted') return
+  const fault = { code: status, message, details, created: timestamp() }
+  await failAction(run.world.database.db, run.input.serverId, run.requestId, message)
+  await move(run.world.database.db, run.input.serverId, { vmState: 'error', taskState: null }, { fault_json: toJson(fault) })
+}
+
+/** Defines the domain as the row says it should be; for undos that changed the row back. */
+export async function redefine(run: ServerRun): Promise<void> {
+  const row = await serverOf(run)
+  const volumes = await connectionsOf(run.world, row)
+  const { xml } = await tell(run, row.host!, host.makeXml, { instance: specOf(row), vifs: vifsOf(row), volumes })
+  await tell(run, row.host!, host.define, { uuid: row.id, xml })
+}
+
+/** Whether its guest ran when the operation began. */
+export async function wasRunning(run: ServerRun): Promise<{ running: boolean }> {
+  const row = await serverOf(run)
+  const { powerState } = await tell(run, row.host!, host.powerState, { uuid: row.id })
+  return { running: powerState === 'running' || powerState === 'paused' }
+}
+
+/** Undo of a power-off. */
+export async function startAgain(run: ServerRun): Promise<void> {
+  if (!run.outputs['was-running']?.running) return
+  const row = await serverOf(run)
+  await tell(run, row.host!, host.start, { uuid: row.id })
+}

@@ -1,0 +1,58 @@
+import { toJson } from '../../kernel/db/columns.ts'
+import { at, saga, step } from '../../kernel/saga/saga.ts'
+import { requestOf } from '../app/instance-spec.ts'
+import { host, type ImageSpec } from '../rpc.ts'
+import * as build from './build.ts'
+import { says } from './evidence.ts'
+import { change, LONG, onItsHost, type ServerRun, serverOf, undoOnItsHost, uuid } from './on-host.ts'
+import { giveBack, redefine, startAgain, wasRunning } from './operation.ts'
+
+type Rebuild = ServerRun<
+  { image: ImageSpec; adminPass?: string },
+  { 'keep-disk': unknown; image: { before: ImageSpec | null }; [step: string]: any }
+>
+
+const kept = (run: ServerRun) => ({ ...uuid(run), name: 'rebuild' })
+
+/** A new disk from an image; ports, addresses and volumes stay. The old disk is kept until the new guest runs. */
+export const rebuildServer = saga<Rebuild>(
+  'rebuild-server',
+  [
+    step(null, 'was-running', at.host, wasRunning, null), // only reads
+    step(null, 'power-off', at.host, onItsHost(host.destroy, uuid), startAgain),
+    step(
+      null,
+      'keep-disk',
+      at.host,
+      onItsHost(host.keepDisk, kept, LONG),
+      undoOnItsHost(host.restoreDisk, kept),
+      build.task('rebuild_spawning'),
+    ),
+    step(null, 'image', at.control, takeImage, giveImageBack),
+    step(26, 'fetch-base', at.host, build.fetchBase, null, says.base), // the cache is shared by all servers and ages
+    step(27, 'create-overlay', at.host, build.createOverlay, null, says.overlay), // the old disk comes in its place
+    step(28, 'resize-disk', at.host, build.resizeDisk, null, says.size),
+    step(29, 'config-drive', at.host, build.configDrive, null, says.configDrive),
+    step(30, 'inject-files', at.host, build.injectFiles, null, says.injected),
+    step(31, 'domain-xml', at.host, build.domainXml, null, says.xml),
+    step(32, 'define-domain', at.host, build.define, null, says.defined), // the image's undo defines it as it was
+    step(37, 'start-domain', at.host, build.start, build.destroy, says.started),
+    step(null, 'drop-disk', at.host, onItsHost(host.dropDisk, kept), null), // nothing that could fail follows
+    step(null, 'active', at.control, build.becomeActive, null),
+  ],
+  { failed: giveBack },
+)
+
+async function takeImage(run: Rebuild): Promise<{ before: ImageSpec | null }> {
+  const row = await serverOf(run)
+  const request = requestOf(row)
+  await change(run, { image_id: run.input.image.id, request_json: toJson({ ...request, image: run.input.image }) })
+  return { before: request.image?.id === run.input.image.id ? run.input.image : request.image }
+}
+
+async function giveImageBack(run: Rebuild, output: { before: ImageSpec | null } | null): Promise<void> {
+  if (!output) return
+  const row = await serverOf(run)
+  await change(run, { image_id: output.before?.id ?? null, request_json: toJson({ ...requestOf(row), image: output.before }) })
+  await redefine(run)
+}

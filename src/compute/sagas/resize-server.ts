@@ -1,0 +1,142 @@
+import { fromJson, toJson } from '../../kernel/db/columns.ts'
+import { conflict } from '../../kernel/errors/errors.ts'
+import { at, saga, step } from '../../kernel/saga/saga.ts'
+import { flavorOf, imageBacked } from '../app/instance-spec.ts'
+import { resourcesOf } from '../app/scheduler/request-spec.ts'
+import { move } from '../app/server-state.ts'
+import type { InstanceRow } from '../db/tables.ts'
+import { type FlavorSpec, host } from '../rpc.ts'
+import * as build from './build.ts'
+import { says } from './evidence.ts'
+import { change, LONG, onItsHost, type ServerRun, serverOf, tell, undoOnItsHost, uuid } from './on-host.ts'
+import { giveBack, intoError, redefine, settle, startAgain, wasRunning } from './operation.ts'
+
+type Resize = ServerRun<{ flavor: FlavorSpec }>
+
+const KEPT = { name: 'resize' }
+const kept = (run: ServerRun) => ({ ...uuid(run), ...KEPT })
+
+/** To another flavor on the host where it is: the disk is kept aside until the user confirms. */
+export const resizeServer = saga<Resize>(
+  'resize-server',
+  [
+    step(
+      null,
+      'claim-placement',
+      at.conductor,
+      (run) => book(run, run.input.flavor),
+      (run) => book(run, null),
+    ),
+    step(
+      17,
+      'claim',
+      at.host,
+      (run) => claimOn(run, run.input.flavor),
+      (run) => claimOn(run, null).then(() => {}),
+      says.claim,
+    ),
+    step(null, 'was-running', at.host, wasRunning, null), // only reads
+    step(
+      null,
+      'power-off',
+      at.host,
+      onItsHost(host.stop, (run) => ({ ...uuid(run), timeoutMs: 60_000 })),
+      startAgain,
+      build.task('resize_migrating'),
+    ),
+    step(null, 'keep-disk', at.host, onItsHost(host.keepDisk, kept, LONG), undoOnItsHost(host.restoreDisk, kept)),
+    step(null, 'flavor', at.control, takeFlavor, giveFlavorBack, build.task('resize_finish')),
+    step(28, 'resize-disk', at.host, build.resizeDisk, null, says.size), // goes with the disk that is restored
+    step(31, 'domain-xml', at.host, build.domainXml, null, says.xml),
+    step(32, 'define-domain', at.host, build.define, null, says.defined), // the flavor's undo defines it as it was
+    step(37, 'start-domain', at.host, startIfItRan, build.destroy),
+    step(null, 'resized', at.control, settle({ vmState: 'resized' }), null),
+  ],
+  { failed: giveBack },
+)
+
+export const confirmResize = saga<ServerRun>(
+  'confirm-resize',
+  [
+    step(null, 'drop-disk', at.host, onItsHost(host.dropDisk, kept), null), // the user said that it is not needed
+    step(null, 'confirmed', at.control, (run) => rest(run, { old_flavor_json: null }), null),
+  ],
+  { failed: intoError },
+)
+
+/** Back to the disk and the flavor from before. No undos: the way back has no way back. */
+export const revertResize = saga<ServerRun>(
+  'revert-resize',
+  [
+    step(null, 'was-running', at.host, wasRunning, null),
+    step(null, 'power-off', at.host, onItsHost(host.destroy, uuid), null),
+    step(null, 'restore-disk', at.host, onItsHost(host.restoreDisk, kept), null),
+    step(null, 'flavor', at.control, giveFlavorBack, null),
+    step(null, 'claim-placement', at.conductor, (run) => book(run, null), null),
+    step(17, 'claim', at.host, (run) => claimOn(run, null), null, says.claim),
+    step(37, 'start-domain', at.host, startIfItRan, null),
+    step(null, 'reverted', at.control, (run) => rest(run, { old_flavor_json: null }), null),
+  ],
+  { failed: intoError },
+)
+
+/** In placement's books, on the provider where it is; null: its flavor as the row has it. */
+async function book(run: ServerRun, flavor: FlavorSpec | null): Promise<void> {
+  const row = await serverOf(run)
+  const { provider_id } = await run.world.database.db
+    .selectFrom('hosts')
+    .select('provider_id')
+    .where('host', '=', row.host!)
+    .executeTakeFirstOrThrow()
+  const resources = resourcesOf(flavor ?? flavorOf(row), !imageBacked(row))
+  const fits = await run.world.placement.claim(row.id, {
+    allocations: { [provider_id]: resources },
+    projectId: row.project_id,
+    userId: row.user_id,
+  })
+  if (!fits)
+    throw conflict(
+      `Host ${row.host} has no room for flavor ${flavor?.name}, and Yun resizes on the host where a server is.`,
+      'ResourcesGone',
+    )
+}
+
+async function claimOn(run: ServerRun, flavor: FlavorSpec | null) {
+  const row = await serverOf(run)
+  return await tell(run, row.host!, host.claim, { uuid: row.id, flavor: flavor ?? flavorOf(row), imageBacked: imageBacked(row) })
+}
+
+const columnsOf = (flavor: FlavorSpec): Partial<InstanceRow> => ({
+  flavor_json: toJson(flavor),
+  vcpus: flavor.vcpus,
+  ram: flavor.ramMiB,
+})
+
+async function takeFlavor(run: Resize): Promise<void> {
+  const row = await serverOf(run)
+  const before = row.old_flavor_json ?? row.flavor_json
+  await change(run, { ...columnsOf(run.input.flavor), old_flavor_json: before })
+}
+
+async function giveFlavorBack(run: ServerRun): Promise<void> {
+  const row = await serverOf(run)
+  if (!row.old_flavor_json) return
+  await change(run, columnsOf(fromJson(row.old_flavor_json)))
+  await redefine(run)
+}
+
+async function startIfItRan(run: ServerRun): Promise<void> {
+  const row = await serverOf(run)
+  if (run.outputs['was-running'].running) await tell(run, row.host!, host.start, { uuid: row.id })
+}
+
+/** Active or stopped, as its guest is. */
+async function rest(run: ServerRun, columns: Partial<InstanceRow>): Promise<void> {
+  const { running } = await wasRunning(run)
+  await move(
+    run.world.database.db,
+    run.input.serverId,
+    { vmState: running ? 'active' : 'stopped', powerState: running ? 'running' : 'shutdown', taskState: null },
+    columns,
+  )
+}
