@@ -1,0 +1,35 @@
+import { control, NETWORK_CONTROL } from '../rpc.ts'
+import { agentReported } from './agents.ts'
+import type { NetworkContext } from './context.ts'
+import { deviceDetails } from './device-details.ts'
+import { dhcpNetworks } from './dhcp-networks.ts'
+import { dhcpReady, leaseSeen, portByAddress, routerReady, tunnelEndpoints, wired } from './reports.ts'
+import { routerDetails } from './router-details.ts'
+
+/** Answers the agents of the hosts; returns how to stop. */
+export function serveAgents(context: NetworkContext): () => void {
+  const { bus } = context
+  const stops = [
+    bus.serve(NETWORK_CONTROL, control.deviceDetails, ({ portIds }) => deviceDetails(context, portIds)),
+    bus.serve(NETWORK_CONTROL, control.devicesUp, ({ host, devices }) =>
+      wired(
+        context,
+        host,
+        devices.map((device) => device.portId),
+        true,
+      ),
+    ),
+    bus.serve(NETWORK_CONTROL, control.devicesDown, ({ host, portIds }) => wired(context, host, portIds, false)),
+    bus.serve(NETWORK_CONTROL, control.dhcpNetworks, () => dhcpNetworks(context)),
+    bus.serve(NETWORK_CONTROL, control.dhcpReady, (message) => dhcpReady(context, message)),
+    bus.serve(NETWORK_CONTROL, control.leaseSeen, (message) => leaseSeen(context, message)),
+    bus.serve(NETWORK_CONTROL, control.routers, () => routerDetails(context)),
+    bus.serve(NETWORK_CONTROL, control.portByAddress, (message) => portByAddress(context, message)),
+    bus.serve(NETWORK_CONTROL, control.routerReady, (message) => routerReady(context, message)),
+    bus.serve(NETWORK_CONTROL, control.agentReport, (message) => agentReported(context, message)),
+    bus.serve(NETWORK_CONTROL, control.tunnelEndpoints, (message) => tunnelEndpoints(context, message)),
+  ]
+  return () => {
+    for (const stop of stops) stop()
+  }
+}

@@ -1,0 +1,187 @@
+import { toJson } from '../../kernel/db/columns.ts'
+import { badRequest, conflict } from '../../kernel/errors/errors.ts'
+import type { Handle } from '../db/handle.ts'
+import { deleteRow, insertRow, rowsWhere, updateRow } from '../db/rows.ts'
+import type { NetworkRow } from '../db/tables.ts'
+import { events } from '../rpc.ts'
+import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
+import { missing, type Noun, STANDARD } from './noun.ts'
+import { removePortRow } from './port-removal.ts'
+import { checkQuota, quotaLock } from './quotas.ts'
+import { mtuOf, takeSegment } from './segments.ts'
+import { flags, named, standard } from './standard.ts'
+
+export interface Network extends NetworkRow {
+  subnetIds: string[]
+}
+
+export const networkNoun: Noun<'networks', Network> = {
+  name: 'network',
+  plural: 'networks',
+  type: 'Network',
+  table: 'networks',
+  columns: {
+    ...STANDARD,
+    admin_state_up: ['admin_state_up', 'flag'],
+    shared: ['shared', 'flag'],
+    'router:external': ['external', 'flag'],
+    is_default: ['is_default', 'flag'],
+    port_security_enabled: ['port_security', 'flag'],
+    mtu: ['mtu', 'number'],
+    dns_domain: ['dns_domain', 'text'],
+    'provider:network_type': ['network_type', 'text'],
+    'provider:physical_network': ['physical_network', 'text'],
+    'provider:segmentation_id': ['segmentation_id', 'number'],
+  },
+  filters: {
+    status: (values) => (query) => (values.includes('ACTIVE') ? query : query.where('id', '=', '')),
+    subnets: (values) => (query) =>
+      query.where((eb) => eb('id', 'in', eb.selectFrom('subnets').select('network_id').where('subnets.id', 'in', values))),
+  },
+  visible: (projectId) => (query) =>
+    query.where((eb) => eb.or([eb('project_id', '=', projectId), eb('shared', '=', 1), eb('external', '=', 1)])),
+  async dress(db, rows) {
+    const subnets = Map.groupBy(
+      await rowsWhere(
+        db,
+        'subnets',
+        'network_id',
+        rows.map((row) => row.id),
+      ),
+      (subnet) => subnet.network_id,
+    )
+    return rows.map((row) => ({ ...row, subnetIds: (subnets.get(row.id) ?? []).map((subnet) => subnet.id).sort() }))
+  },
+}
+
+export interface AskedNetwork {
+  id?: string
+  name?: string
+  description?: string | null
+  project_id?: string
+  tags?: string[]
+  admin_state_up?: boolean
+  shared?: boolean
+  'router:external'?: boolean
+  is_default?: boolean
+  port_security_enabled?: boolean
+  mtu?: number
+  dns_domain?: string
+  availability_zone_hints?: string[]
+  'provider:network_type'?: string | null
+  'provider:physical_network'?: string | null
+  'provider:segmentation_id'?: number | null
+  segments?: unknown
+}
+
+const FLAGS = {
+  admin_state_up: 'admin_state_up',
+  shared: 'shared',
+  'router:external': 'external',
+  is_default: 'is_default',
+  port_security_enabled: 'port_security',
+} as const
+
+/** All or none. @throws Fault 400, 409 */
+export async function createNetworks(context: NetworkContext, viewer: Viewer, asked: AskedNetwork[]): Promise<Network[]> {
+  const projects = asked.map((one) => one.project_id ?? viewer.projectId)
+  const locks = [...projects.map((project) => quotaLock('network', project)), 'segments']
+  return await mutate(context, locks, async (work) => {
+    for (const [project, mine] of Map.groupBy(projects, (one) => one)) await checkQuota(work, 'network', project, mine.length)
+    const made: Network[] = []
+    for (const [i, one] of asked.entries()) made.push(await createNetwork(work, projects[i]!, one))
+    return made
+  })
+}
+
+async function createNetwork(work: Work, projectId: string, asked: AskedNetwork): Promise<Network> {
+  const base = standard(asked, projectId)
+  const segment = await takeSegment(work, base.id, {
+    networkType: asked['provider:network_type'],
+    physicalNetwork: asked['provider:physical_network'],
+    segmentationId: asked['provider:segmentation_id'],
+  })
+  const row: NetworkRow = {
+    ...base,
+    admin_state_up: 1,
+    shared: 0,
+    external: 0,
+    is_default: 0,
+    port_security: 1,
+    ...flags(asked, FLAGS),
+    network_type: segment.networkType,
+    physical_network: segment.physicalNetwork,
+    segmentation_id: segment.segmentationId,
+    mtu: mtuWithin(asked.mtu, mtuOf(segment.networkType)),
+    dns_domain: asked.dns_domain ?? '',
+    zone_hints: toJson(asked.availability_zone_hints ?? []),
+  }
+  await insertRow(work.trx, 'networks', row)
+  return { ...row, subnetIds: [] }
+}
+
+/** 0 means what fits. */
+function mtuWithin(asked: number | undefined, most: number): number {
+  if (!asked) return most
+  if (asked < 68 || asked > most)
+    throw badRequest(`Invalid input for operation: Requested MTU is too big, maximum is ${most}.`, 'InvalidInput')
+  return asked
+}
+
+export async function updateNetwork(context: NetworkContext, network: Network, asked: AskedNetwork): Promise<Network> {
+  for (const name of ['provider:network_type', 'provider:physical_network', 'provider:segmentation_id'] as const)
+    if (asked[name] !== undefined)
+      throw badRequest('Invalid input for operation: Plugin does not support updating provider attributes.', 'InvalidInput')
+  return await mutate(context, [`network:${network.id}`], async (work) => {
+    const { trx } = work
+    if (network.shared && asked.shared === false) await refuseIfForeign(trx, network)
+    if (network.external && asked['router:external'] === false) await refuseIfGateway(trx, network)
+    const columns: Partial<NetworkRow> = {
+      ...named(asked),
+      ...flags(asked, FLAGS),
+      ...(asked.mtu !== undefined ? { mtu: mtuWithin(asked.mtu, mtuOf(network.network_type)) } : {}),
+      ...(asked.dns_domain !== undefined ? { dns_domain: asked.dns_domain } : {}),
+    }
+    if (!(await updateRow(trx, 'networks', network.id, columns))) throw missing(networkNoun, network.id)
+    work.after.push(() => context.bus.publish(events.networkChanged, { networkId: network.id }))
+    const rows = await rowsWhere(trx, 'networks', 'id', [network.id])
+    return (await networkNoun.dress(trx, rows, context))[0]!
+  })
+}
+
+async function refuseIfForeign(trx: Handle, network: Network): Promise<void> {
+  const ports = await rowsWhere(trx, 'ports', 'network_id', [network.id])
+  if (ports.some((port) => port.project_id !== network.project_id && port.project_id !== ''))
+    throw conflict(
+      `Unable to reconfigure sharing settings for network ${network.name || network.id}. Multiple tenants are using it.`,
+      'InvalidSharedSetting',
+    )
+}
+
+async function refuseIfGateway(trx: Handle, network: Network): Promise<void> {
+  const ports = await rowsWhere(trx, 'ports', 'network_id', [network.id])
+  if (ports.some((port) => port.device_owner === 'network:router_gateway'))
+    throw conflict(
+      `External network ${network.id} cannot be updated to be made non-external, since it has existing gateway ports.`,
+      'ExternalNetworkInUse',
+    )
+}
+
+/** A network whose ports are all of the cloud's own DHCP goes with them. @throws Fault 409 naming the others */
+export async function deleteNetwork(context: NetworkContext, network: Network): Promise<void> {
+  await mutate(context, [`network:${network.id}`, ...network.subnetIds.map((id) => `subnet:${id}`)], async (work) => {
+    const { trx } = work
+    const ports = await rowsWhere(trx, 'ports', 'network_id', [network.id])
+    const others = ports.filter((port) => port.device_owner !== 'network:dhcp')
+    if (others.length > 0)
+      throw conflict(
+        `Unable to complete operation on network ${network.id}. There are one or more ports still in use on the network, id for these ports is ${others.map((port) => port.id).join(',')}.`,
+        'NetworkInUse',
+      )
+    for (const port of ports) await removePortRow(work, port)
+    await trx.deleteFrom('subnets').where('network_id', '=', network.id).execute()
+    await trx.deleteFrom('segments').where('network_id', '=', network.id).execute()
+    if (!(await deleteRow(trx, 'networks', network.id))) throw missing(networkNoun, network.id)
+    work.after.push(() => context.bus.publish(events.networkChanged, { networkId: network.id }))
+  })
+}

@@ -1,0 +1,101 @@
+import { toJson } from '../../kernel/db/columns.ts'
+import { badRequest, conflict } from '../../kernel/errors/errors.ts'
+import type { Handle } from '../db/handle.ts'
+import { rowsWhere } from '../db/rows.ts'
+import type { PortRow } from '../db/tables.ts'
+import { isMac, prefixOf } from './addresses.ts'
+import type { AskedIp } from './ipam.ts'
+import { missing } from './noun.ts'
+import type { AddressPair, DhcpOption } from './port.ts'
+
+export interface AskedPort {
+  id?: string
+  name?: string
+  description?: string | null
+  project_id?: string
+  tags?: string[]
+  network_id: string
+  mac_address?: string
+  admin_state_up?: boolean
+  device_id?: string | null
+  device_owner?: string | null
+  fixed_ips?: AskedIp[] | null
+  security_groups?: string[] | null
+  allowed_address_pairs?: AddressPair[] | null
+  extra_dhcp_opts?: DhcpOption[] | null
+  port_security_enabled?: boolean
+  dns_name?: string | null
+  'binding:host_id'?: string | null
+  'binding:vnic_type'?: string | null
+  'binding:profile'?: Record<string, unknown> | null
+}
+
+/** The columns that a port's document fills without looking at anything else. @throws Fault 400 */
+export function plainColumns(asked: Partial<AskedPort>, macAddress: string): Partial<PortRow> {
+  return {
+    ...(asked.admin_state_up !== undefined ? { admin_state_up: Number(asked.admin_state_up) } : {}),
+    ...(asked.device_id !== undefined ? { device_id: asked.device_id ?? '' } : {}),
+    ...(asked.device_owner !== undefined ? { device_owner: asked.device_owner ?? '' } : {}),
+    ...(asked.port_security_enabled !== undefined ? { port_security: Number(asked.port_security_enabled) } : {}),
+    ...(asked.dns_name !== undefined ? { dns_name: dnsName(asked.dns_name ?? '') } : {}),
+    ...(asked['binding:vnic_type'] !== undefined ? { vnic_type: asked['binding:vnic_type'] ?? 'normal' } : {}),
+    ...(asked['binding:profile'] !== undefined ? { profile: toJson(asked['binding:profile'] ?? {}) } : {}),
+    ...(asked.allowed_address_pairs !== undefined
+      ? { allowed_address_pairs: toJson(pairs(asked.allowed_address_pairs ?? [], macAddress)) }
+      : {}),
+    ...(asked.extra_dhcp_opts !== undefined ? { extra_dhcp_opts: toJson(options(asked.extra_dhcp_opts ?? [])) } : {}),
+  }
+}
+
+function dnsName(name: string): string {
+  if (name !== '' && !/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i.test(name))
+    throw badRequest(`Invalid input for dns_name. Reason: '${name}' not a valid PQDN or FQDN.`, 'HTTPBadRequest')
+  return name.toLowerCase()
+}
+
+function pairs(asked: AddressPair[], own: string): AddressPair[] {
+  if (asked.length > 10) throw badRequest('The number of allowed address pairs exceeds the maximum 10.', 'AllowedAddressPairExhausted')
+  const kept = asked.map(({ ip_address, mac_address = own }) => {
+    if (!isMac(mac_address)) throw badRequest(`'${mac_address}' is not a valid MAC address`, 'HTTPBadRequest')
+    const prefix = prefixOf(ip_address, 'IP address of an address pair')
+    return { ip_address: ip_address.includes('/') ? prefix.text : prefix.text.split('/')[0]!, mac_address: mac_address.toLowerCase() }
+  })
+  const seen = new Set(kept.map((pair) => `${pair.ip_address} ${pair.mac_address}`))
+  if (seen.size < kept.length) throw badRequest('Request contains duplicate address pair.', 'DuplicateAddressPairInRequest')
+  return kept
+}
+
+function options(asked: DhcpOption[]): DhcpOption[] {
+  return asked
+    .filter((option) => option.opt_value !== null)
+    .map(({ opt_name, opt_value, ip_version = 4 }) => {
+      if (!/^[\w-]{1,64}$/.test(opt_name) || /[\n\r]/.test(opt_value!))
+        throw badRequest('Invalid data format for extra-dhcp-opt.', 'HTTPBadRequest')
+      return { opt_name, opt_value, ip_version }
+    })
+}
+
+/** What is filtered and what is not must fit together. @throws Fault 400, 409 */
+export function checkSecurity(port: Pick<PortRow, 'port_security' | 'allowed_address_pairs'>, groups: string[]): void {
+  if (port.port_security === 1) return
+  if (groups.length > 0)
+    throw badRequest(
+      'Port security must be enabled and port must have an IP address in order to use security groups.',
+      'PortSecurityAndIPRequiredForSecurityGroups',
+    )
+  if (port.allowed_address_pairs !== '[]')
+    throw conflict('Port Security must be enabled in order to have allowed address pairs on a port.', 'AddressPairAndPortSecurityRequired')
+}
+
+/** The groups as asked, or the project's default. @throws Fault 404 for one of another project */
+export async function groupsFor(db: Handle, projectId: string, asked: string[] | null | undefined, isAdmin: boolean): Promise<string[]> {
+  if (asked === undefined || asked === null) {
+    const own = await db.selectFrom('security_groups').select('id').where('default_of', '=', projectId).executeTakeFirst()
+    return own ? [own.id] : []
+  }
+  const groups = await rowsWhere(db, 'security_groups', 'id', asked)
+  for (const id of asked)
+    if (!groups.some((group) => group.id === id && (isAdmin || group.project_id === projectId)))
+      throw missing({ type: 'Security group' }, id)
+  return [...new Set(asked)]
+}

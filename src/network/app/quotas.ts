@@ -1,0 +1,80 @@
+import { conflict, notFound } from '../../kernel/errors/errors.ts'
+import { countRows, type ResourceTable } from '../db/rows.ts'
+import type { NetworkContext, Work } from './context.ts'
+
+/** Resources with a limit for each project: their tables and what is allowed unless told otherwise; -1 is without end. */
+const LIMITED: Record<string, { table: ResourceTable | null; amount: number }> = {
+  network: { table: 'networks', amount: 100 },
+  subnet: { table: 'subnets', amount: 100 },
+  port: { table: 'ports', amount: 500 },
+  router: { table: 'routers', amount: 10 },
+  floatingip: { table: 'floatingips', amount: 50 },
+  security_group: { table: 'security_groups', amount: 10 },
+  security_group_rule: { table: 'security_group_rules', amount: 100 },
+  rbac_policy: { table: null, amount: 10 },
+  subnetpool: { table: null, amount: -1 },
+}
+export type Limited = 'network' | 'subnet' | 'port' | 'router' | 'floatingip' | 'security_group' | 'security_group_rule'
+
+export const QUOTA_RESOURCES = Object.keys(LIMITED)
+export const defaultQuota = (): Record<string, number> =>
+  Object.fromEntries(Object.entries(LIMITED).map(([name, { amount }]) => [name, amount]))
+
+/** The lock that a transaction takes which adds `resource` to a project. */
+export const quotaLock = (resource: Limited, projectId: string) => `quota:${resource}:${projectId}`
+
+/** Call it behind {@link quotaLock}. @throws Fault 409 OverQuota */
+export async function checkQuota({ trx }: Work, resource: Limited, projectId: string, more: number): Promise<void> {
+  if (!projectId || more <= 0) return
+  const { table, amount } = LIMITED[resource]!
+  const own = await trx
+    .selectFrom('quotas')
+    .select('amount')
+    .where('project_id', '=', projectId)
+    .where('resource', '=', resource)
+    .executeTakeFirst()
+  const limit = own?.amount ?? amount
+  if (limit < 0) return
+  const used = await countRows(trx, table!, projectId)
+  if (used + more > limit)
+    throw conflict(`Quota exceeded for resources: ['${resource}'].`, 'OverQuota', { resource, limit, used, requested: more })
+}
+
+export async function quotaOf({ database }: NetworkContext, projectId: string): Promise<Record<string, number>> {
+  const own = await database.db.selectFrom('quotas').selectAll().where('project_id', '=', projectId).execute()
+  return { ...defaultQuota(), ...Object.fromEntries(own.map((row) => [row.resource, row.amount])) }
+}
+
+export async function quotaDetails(context: NetworkContext, projectId: string) {
+  const limits = await quotaOf(context, projectId)
+  const details: Record<string, { used: number; limit: number; reserved: number }> = {}
+  for (const [name, { table }] of Object.entries(LIMITED))
+    details[name] = { used: table ? await countRows(context.database.db, table, projectId) : 0, limit: limits[name]!, reserved: 0 }
+  return details
+}
+
+/** Projects whose quota was changed. */
+export async function changedQuotas({ database }: NetworkContext) {
+  const rows = await database.db.selectFrom('quotas').selectAll().orderBy('project_id').execute()
+  return [...Map.groupBy(rows, (row) => row.project_id)].map(([project_id, own]) => ({
+    project_id,
+    tenant_id: project_id,
+    ...defaultQuota(),
+    ...Object.fromEntries(own.map((row) => [row.resource, row.amount])),
+  }))
+}
+
+export async function setQuota({ database }: NetworkContext, projectId: string, amounts: Record<string, number>): Promise<void> {
+  await database.transaction(async (trx) => {
+    for (const [resource, amount] of Object.entries(amounts)) {
+      await trx.deleteFrom('quotas').where('project_id', '=', projectId).where('resource', '=', resource).execute()
+      await trx.insertInto('quotas').values({ project_id: projectId, resource, amount }).execute()
+    }
+  })
+}
+
+/** @throws Fault 404 when nothing was changed for this project */
+export async function resetQuota({ database }: NetworkContext, projectId: string): Promise<void> {
+  const gone = await database.db.deleteFrom('quotas').where('project_id', '=', projectId).executeTakeFirst()
+  if (gone.numDeletedRows === 0n) throw notFound(`Quota for tenant ${projectId} could not be found.`, 'TenantQuotaNotFound')
+}

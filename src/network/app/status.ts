@@ -1,0 +1,36 @@
+import { timestamp } from '../../kernel/db/columns.ts'
+import { rowsWhere, updateRow } from '../db/rows.ts'
+import type { PortRow } from '../db/tables.ts'
+import type { Work } from './context.ts'
+import { isServers, notice } from './port-removal.ts'
+
+/** A port is ACTIVE when the switch carries it and the address service of its subnets, if they have one, knows it; compute hears when that changes. */
+export async function settleStatus(work: Work, portIds: string[]): Promise<void> {
+  const { trx } = work
+  const ports = (await rowsWhere(trx, 'ports', 'id', portIds)).filter((port) => port.status !== 'N/A')
+  const ips = await rowsWhere(
+    trx,
+    'allocations',
+    'port_id',
+    ports.map((port) => port.id),
+  )
+  const subnets = await rowsWhere(
+    trx,
+    'subnets',
+    'id',
+    ips.map((ip) => ip.subnet_id),
+  )
+  const withDhcp = new Set(subnets.filter((subnet) => subnet.enable_dhcp === 1).map((subnet) => subnet.id))
+  for (const port of ports) {
+    const waits = port.dhcp_ready === 0 && needsDhcp(port) && ips.some((ip) => ip.port_id === port.id && withDhcp.has(ip.subnet_id))
+    const status = port.wired === 1 && port.admin_state_up === 1 && !waits ? 'ACTIVE' : 'DOWN'
+    if (status === port.status) continue
+    await updateRow(trx, 'ports', port.id, { status, updated_at: timestamp() })
+    if (isServers(port))
+      await (status === 'ACTIVE'
+        ? notice(work, port, 'network-vif-plugged', 'completed')
+        : notice(work, port, 'network-vif-unplugged', null))
+  }
+}
+
+const needsDhcp = (port: PortRow) => !port.device_owner.startsWith('network:')

@@ -1,0 +1,207 @@
+import { toJson } from '../../kernel/db/columns.ts'
+import { badRequest, conflict } from '../../kernel/errors/errors.ts'
+import { deleteRow, insertRow, rowsWhere, updateRow } from '../db/rows.ts'
+import type { NetworkRow, SubnetRow } from '../db/tables.ts'
+import { events } from '../rpc.ts'
+import { overlaps, prefixOf } from './addresses.ts'
+import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
+import { ensureDhcpPort } from './dhcp-port.ts'
+import { networkNoun } from './networks.ts'
+import { missing, type Noun, STANDARD, seeRow } from './noun.ts'
+import { checkQuota, quotaLock } from './quotas.ts'
+import { flags, named, standard } from './standard.ts'
+import {
+  checkGatewayOutside,
+  checkNameservers,
+  checkPools,
+  checkRoutes,
+  gatewayFor,
+  type HostRoute,
+  type Pool,
+  usualPools,
+} from './subnet-rules.ts'
+
+export type Subnet = SubnetRow
+
+export const subnetNoun: Noun<'subnets', Subnet> = {
+  name: 'subnet',
+  plural: 'subnets',
+  type: 'Subnet',
+  table: 'subnets',
+  columns: {
+    ...STANDARD,
+    network_id: ['network_id', 'text'],
+    ip_version: ['ip_version', 'number'],
+    cidr: ['cidr', 'text'],
+    gateway_ip: ['gateway_ip', 'text'],
+    enable_dhcp: ['enable_dhcp', 'flag'],
+    ipv6_ra_mode: ['ipv6_ra_mode', 'text'],
+    ipv6_address_mode: ['ipv6_address_mode', 'text'],
+  },
+  filters: { subnetpool_id: () => (query) => query.where('id', '=', '') },
+  visible: (projectId) => (query) =>
+    query.where((eb) =>
+      eb.or([
+        eb('project_id', '=', projectId),
+        eb(
+          'network_id',
+          'in',
+          eb
+            .selectFrom('networks')
+            .select('networks.id')
+            .where((inner: any) => inner.or([inner('networks.shared', '=', 1), inner('networks.project_id', '=', projectId)])),
+        ),
+      ]),
+    ),
+  dress: async (_db, rows) => rows,
+}
+
+export interface AskedSubnet {
+  id?: string
+  name?: string
+  description?: string | null
+  project_id?: string
+  tags?: string[]
+  network_id: string
+  ip_version?: 4 | 6
+  cidr?: string | null
+  gateway_ip?: string | null
+  enable_dhcp?: boolean
+  allocation_pools?: Pool[] | null
+  dns_nameservers?: string[] | null
+  host_routes?: HostRoute[] | null
+  service_types?: string[]
+  ipv6_ra_mode?: string | null
+  ipv6_address_mode?: string | null
+  subnetpool_id?: string | null
+}
+
+const MAX_ROUTES = 20
+const wrong = (message: string) => badRequest(`Invalid input for operation: ${message}.`, 'InvalidInput')
+
+/** All or none; the network's first subnet with DHCP brings its DHCP port. @throws Fault 400, 404 for the network, 409 */
+export async function createSubnets(context: NetworkContext, viewer: Viewer, asked: AskedSubnet[]): Promise<Subnet[]> {
+  const networks = new Map<string, NetworkRow>()
+  for (const { network_id } of asked) networks.set(network_id, await seeRow(context.database.db, networkNoun, viewer, network_id))
+  const projects = asked.map((one) => one.project_id ?? viewer.projectId)
+  const locks = [...projects.map((project) => quotaLock('subnet', project)), ...asked.map((one) => `network:${one.network_id}`)]
+  return await mutate(context, locks, async (work) => {
+    for (const [project, mine] of Map.groupBy(projects, (one) => one)) await checkQuota(work, 'subnet', project, mine.length)
+    const made: Subnet[] = []
+    for (const [i, one] of asked.entries()) made.push(await createSubnet(work, projects[i]!, one))
+    for (const networkId of networks.keys()) await settleNetwork(work, networkId)
+    return made
+  })
+}
+
+async function createSubnet(work: Work, projectId: string, asked: AskedSubnet): Promise<Subnet> {
+  const { trx } = work
+  if ((await rowsWhere(trx, 'networks', 'id', [asked.network_id])).length === 0) throw missing(networkNoun, asked.network_id)
+  if (asked.subnetpool_id) throw missing({ type: 'SubnetPool' }, asked.subnetpool_id)
+  if (!asked.cidr) throw badRequest('Bad subnets request: a subnetpool must be specified in the absence of a cidr.', 'BadRequest')
+  const prefix = prefixOf(asked.cidr)
+  if (asked.ip_version !== undefined && asked.ip_version !== prefix.version)
+    throw wrong(`cidr '${asked.cidr}' does not match the ip_version '${asked.ip_version}'`)
+  if (prefix.version === 4 && (asked.ipv6_ra_mode || asked.ipv6_address_mode))
+    throw wrong('ipv6_ra_mode and ipv6_address_mode need ip_version 6')
+  if (prefix.length === 0) throw wrong(`cidr ${prefix.text} is too large`)
+  for (const other of await rowsWhere(trx, 'subnets', 'network_id', [asked.network_id]))
+    if (overlaps(prefixOf(other.cidr), prefix))
+      throw wrong(`Requested subnet with cidr: ${prefix.text} for network: ${asked.network_id} overlaps with another subnet`)
+  const gateway = gatewayFor(prefix, asked.gateway_ip)
+  const pools = asked.allocation_pools ? checkPools(prefix, asked.allocation_pools) : usualPools(prefix, gateway)
+  checkGatewayOutside(gateway, pools)
+  const row: SubnetRow = {
+    ...standard(asked, projectId),
+    network_id: asked.network_id,
+    ip_version: prefix.version,
+    cidr: prefix.text,
+    gateway_ip: gateway,
+    enable_dhcp: Number(asked.enable_dhcp ?? true),
+    allocation_pools: toJson(pools),
+    dns_nameservers: toJson(checkNameservers(asked.dns_nameservers ?? [])),
+    host_routes: toJson(checkRoutes(asked.host_routes ?? [], MAX_ROUTES)),
+    service_types: toJson(asked.service_types ?? []),
+    ipv6_ra_mode: asked.ipv6_ra_mode ?? null,
+    ipv6_address_mode: asked.ipv6_address_mode ?? null,
+  }
+  await insertRow(trx, 'subnets', row)
+  return row
+}
+
+/** Its DHCP port as its subnets want it; agents are told. */
+async function settleNetwork(work: Work, networkId: string): Promise<void> {
+  await ensureDhcpPort(work, networkId)
+  work.after.push(() => work.context.bus.publish(events.networkChanged, { networkId }))
+}
+
+export async function updateSubnet(context: NetworkContext, subnet: Subnet, asked: Partial<AskedSubnet>): Promise<Subnet> {
+  return await mutate(context, [`network:${subnet.network_id}`], async (work) => {
+    const { trx } = work
+    const [now] = await rowsWhere(trx, 'subnets', 'id', [subnet.id])
+    if (!now) throw missing(subnetNoun, subnet.id)
+    const prefix = prefixOf(now.cidr)
+    const columns: Partial<SubnetRow> = { ...named(asked), ...flags(asked, { enable_dhcp: 'enable_dhcp' }) }
+    const pools: Pool[] = asked.allocation_pools ? checkPools(prefix, asked.allocation_pools) : JSON.parse(now.allocation_pools)
+    if (asked.gateway_ip !== undefined) {
+      columns.gateway_ip = gatewayFor(prefix, asked.gateway_ip)
+      if (columns.gateway_ip !== now.gateway_ip) await refuseGatewayInUse(work, now)
+    }
+    checkGatewayOutside(columns.gateway_ip === undefined ? now.gateway_ip : columns.gateway_ip, pools)
+    if (asked.allocation_pools) columns.allocation_pools = toJson(pools)
+    if (asked.dns_nameservers !== undefined) columns.dns_nameservers = toJson(checkNameservers(asked.dns_nameservers ?? []))
+    if (asked.host_routes !== undefined) columns.host_routes = toJson(checkRoutes(asked.host_routes ?? [], MAX_ROUTES))
+    if (asked.service_types !== undefined) columns.service_types = toJson(asked.service_types)
+    await updateRow(trx, 'subnets', now.id, columns)
+    await settleNetwork(work, now.network_id)
+    await tellRouters(work, now.id)
+    return (await rowsWhere(trx, 'subnets', 'id', [now.id]))[0]!
+  })
+}
+
+async function refuseGatewayInUse({ trx }: Work, subnet: SubnetRow): Promise<void> {
+  if (subnet.gateway_ip === null) return
+  const user = await trx
+    .selectFrom('allocations as a')
+    .innerJoin('ports as p', 'p.id', 'a.port_id')
+    .select('p.id')
+    .where('a.subnet_id', '=', subnet.id)
+    .where('a.address', '=', subnet.gateway_ip)
+    .where('p.device_owner', '=', 'network:router_interface')
+    .executeTakeFirst()
+  if (user) throw conflict(`Current gateway ip ${subnet.gateway_ip} already in use by port ${user.id}. Unable to update.`, 'GatewayIpInUse')
+}
+
+async function tellRouters({ trx, after, context }: Work, subnetId: string): Promise<void> {
+  const routers = await trx
+    .selectFrom('allocations as a')
+    .innerJoin('ports as p', 'p.id', 'a.port_id')
+    .select('p.device_id')
+    .distinct()
+    .where('a.subnet_id', '=', subnetId)
+    .where('p.device_owner', 'like', 'network:router%')
+    .execute()
+  for (const { device_id } of routers) after.push(() => context.bus.publish(events.routerChanged, { routerId: device_id }))
+}
+
+/** Its DHCP port's address, or that port, goes with it. @throws Fault 409 when other ports have addresses of it */
+export async function deleteSubnet(context: NetworkContext, subnet: Subnet): Promise<void> {
+  await mutate(context, [`network:${subnet.network_id}`], async (work) => {
+    const { trx } = work
+    const users = await trx
+      .selectFrom('allocations as a')
+      .innerJoin('ports as p', 'p.id', 'a.port_id')
+      .select('p.id')
+      .where('a.subnet_id', '=', subnet.id)
+      .where('p.device_owner', '!=', 'network:dhcp')
+      .execute()
+    if (users.length > 0)
+      throw conflict(
+        `Unable to complete operation on subnet ${subnet.id}: One or more ports have an IP allocation from this subnet.`,
+        'SubnetInUse',
+        { ports: users.map((one) => one.id) },
+      )
+    if (!(await deleteRow(trx, 'subnets', subnet.id))) throw missing(subnetNoun, subnet.id)
+    await settleNetwork(work, subnet.network_id)
+  })
+}
