@@ -59,7 +59,7 @@ export const storage = {
   ),
   remove: message<{ volumeId: string }, void>('remove'),
   extend: message<{ volumeId: string; sizeGiB: number }, void>('extend'),
-  createSnapshot: message<{ snapshotId: string; volumeId: string; sizeGiB: number }, { path: string }>('create-snapshot'),
+  createSnapshot: message<{ snapshotId: string; volumeId: string; sizeGiB: number }, void>('create-snapshot'),
   removeSnapshot: message<{ snapshotId: string; volumeId: string }, void>('remove-snapshot'),
   revertToSnapshot: message<{ snapshotId: string; volumeId: string; sizeGiB: number }, void>('revert-to-snapshot'),
   /** 46: target with CHAP and the volume in it; the secret is made on control and kept there. */

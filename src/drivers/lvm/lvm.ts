@@ -1,6 +1,7 @@
+import { createReadStream } from 'node:fs'
 import { conflict, notFound } from '../../kernel/errors/errors.ts'
 import { exec } from '../../kernel/exec/exec.ts'
-import { GiB } from '../../kernel/units/units.ts'
+import { GiB, MiB } from '../../kernel/units/units.ts'
 import { copyDevice, readRaw, writeRaw } from '../volume-backend/convert.ts'
 import { copyName, readName, snapshotName, type VolumeBackend, volumeName } from '../volume-backend/driver.ts'
 import { groupSpace, type LogicalVolume, logicalVolumes, lvm, mapperPath } from './commands.ts'
@@ -126,6 +127,7 @@ export async function lvmBackend(group: string, options: { thin: boolean }): Pro
       if (rest > 0) await exec('blkdiscard', ['--zeroout', '--offset', String(then), device(volume)], { timeoutMs: LONG })
     },
     fill: (id, image) => writeRaw(image, device(volumeName(id)), thin),
+    stream: (id) => createReadStream(device(volumeName(id)), { highWaterMark: MiB }),
     drain: (id, image) => readRaw(device(volumeName(id)), image),
   }
 }

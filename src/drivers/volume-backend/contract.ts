@@ -132,6 +132,10 @@ export function volumeBackendContract(
     assert.equal((await out.read(Buffer.alloc(11), 0, 11, 0)).buffer.toString(), 'boot sector')
     assert.equal((await out.stat()).size, GiB)
     await out.close()
+    for await (const chunk of backend.stream(id)) {
+      assert.equal(chunk.subarray(0, 11).toString(), 'boot sector')
+      break
+    }
     await backend.remove(id)
     rmSync(directory, { recursive: true })
   })

@@ -1,3 +1,5 @@
+import type { Readable } from 'node:stream'
+
 /** Where volumes lie: what LVM, plain files and their twin have in common. Everything may be done twice; a size is GiB; an id is the volume's or snapshot's UUID. */
 export interface VolumeBackend {
   readonly driver: 'lvm' | 'lvm-thin' | 'file'
@@ -27,6 +29,8 @@ export interface VolumeBackend {
 
   /** Writes an image file onto a fresh volume. */
   fill(volumeId: string, image: { path: string; format: string }): Promise<void>
+  /** The volume's bytes, as they are on it. */
+  stream(volumeId: string): Readable
   /** Writes the volume into an image file. */
   drain(volumeId: string, image: { path: string; format: string }): Promise<void>
 

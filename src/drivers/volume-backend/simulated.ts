@@ -1,4 +1,5 @@
 import { readFile, truncate, writeFile } from 'node:fs/promises'
+import { Readable } from 'node:stream'
 import { Fault, notFound } from '../../kernel/errors/errors.ts'
 import { GiB } from '../../kernel/units/units.ts'
 import { remembered } from '../remembered.ts'
@@ -21,7 +22,7 @@ export interface SimulatedBackend extends VolumeBackend {
   read(volumeId: string, offset: number, length: number): string
 }
 
-/** A back end without disks: sizes are kept, and the little that tests write. */
+/** A back end without disks: sizes are kept, and of the data the first 4 KiB and the little that tests write; as a stream a volume is no longer than that. */
 export function simulatedBackend(
   options: { file?: string; driver?: VolumeBackend['driver']; totalGiB?: number; thin?: boolean } = {},
 ): SimulatedBackend {
@@ -84,6 +85,7 @@ export function simulatedBackend(
       disk(id).bytes = { 0: (await readFile(image.path)).subarray(0, 4096).toString('base64') }
       memory.save()
     },
+    stream: (id) => Readable.from([Buffer.from(text(disk(id), 0, 4096))]),
     async drain(id, image) {
       await writeFile(image.path, text(disk(id), 0, 4096))
       if (image.format === 'raw') await truncate(image.path, disk(id).sizeGiB * GiB)

@@ -1,9 +1,9 @@
-import { constants, mkdirSync } from 'node:fs'
+import { constants, createReadStream, mkdirSync } from 'node:fs'
 import { copyFile, open, readdir, rename, rm, stat, statfs, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Fault, notFound } from '../../kernel/errors/errors.ts'
 import { exec } from '../../kernel/exec/exec.ts'
-import { GiB } from '../../kernel/units/units.ts'
+import { GiB, MiB } from '../../kernel/units/units.ts'
 import { readRaw, writeRaw } from '../volume-backend/convert.ts'
 import { copyName, readName, type StoredVolume, snapshotName, type VolumeBackend, volumeName } from '../volume-backend/driver.ts'
 
@@ -81,6 +81,7 @@ export async function fileBackend(directory: string): Promise<VolumeBackend> {
       await rename(old, at(volumeName(volumeId)))
     },
     fill: (id, image) => writeRaw(image, at(volumeName(id)), true),
+    stream: (id) => createReadStream(at(volumeName(id)), { highWaterMark: MiB }),
     drain: (id, image) => readRaw(at(volumeName(id)), image),
   }
 }
