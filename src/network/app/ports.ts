@@ -16,7 +16,7 @@ import { recordPort } from './port-steps.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
 import { ensureDefaultGroup } from './security-groups.ts'
 import { named } from './standard.ts'
-import { settleStatus } from './status.ts'
+import { STATUS_LOCK, settleStatus } from './status.ts'
 
 /** All or none. A port whose id is given and there already is answered as it is. @throws Fault 400, 404, 409 */
 export async function createPorts(context: NetworkContext, viewer: Viewer, asked: AskedPort[]): Promise<Port[]> {
@@ -127,7 +127,7 @@ async function tell(work: Work, port: PortRow): Promise<void> {
 /** @throws Fault 400, 404, 409 */
 export async function updatePort(context: NetworkContext, viewer: Viewer, id: string, asked: Partial<AskedPort>): Promise<Port> {
   const seen = await seeRow(context.database.db, portNoun, viewer, id)
-  return await mutate(context, [`network:${seen.network_id}`], async (work) => {
+  return await mutate(context, [`network:${seen.network_id}`, STATUS_LOCK], async (work) => {
     const { trx } = work
     const now = await loadPort(trx, id)
     if (!now) throw missing(portNoun, id)

@@ -4,11 +4,11 @@ import type { PortRow } from '../db/tables.ts'
 import { mutate, type NetworkContext } from './context.ts'
 import { dressPorts } from './port.ts'
 import { recordOf } from './port-steps.ts'
-import { settleStatus } from './status.ts'
+import { STATUS_LOCK, settleStatus } from './status.ts'
 
 /** The switch of `host` carries these ports, or does not. */
 export async function wired(context: NetworkContext, host: string, portIds: string[], up: boolean): Promise<void> {
-  await mutate(context, [], async (work) => {
+  await mutate(context, [STATUS_LOCK], async (work) => {
     const ports = (await rowsWhere(work.trx, 'ports', 'id', portIds)).filter((port) => concerns(port, host))
     const ids = ports.map((port) => port.id)
     if (ids.length === 0) return
@@ -29,7 +29,7 @@ export async function dhcpReady(
   context: NetworkContext,
   { networkId, portIds, hostFile }: { networkId: string; portIds: string[]; hostFile: string },
 ): Promise<void> {
-  const fresh = await mutate(context, [], async (work) => {
+  const fresh = await mutate(context, [STATUS_LOCK], async (work) => {
     const ports = (await rowsWhere(work.trx, 'ports', 'id', portIds)).filter(
       (port) => port.network_id === networkId && port.dhcp_ready === 0,
     )

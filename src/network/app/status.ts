@@ -4,6 +4,9 @@ import type { PortRow } from '../db/tables.ts'
 import type { Work } from './context.ts'
 import { isServers, notice } from './port-removal.ts'
 
+/** What two reports say at once about one port is put together one after the other. */
+export const STATUS_LOCK = 'port-status'
+
 /** A port is ACTIVE when the switch carries it and the address service of its subnets, if they have one, knows it; compute hears when that changes. */
 export async function settleStatus(work: Work, portIds: string[]): Promise<void> {
   const { trx } = work

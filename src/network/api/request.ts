@@ -1,0 +1,42 @@
+import type { ApiRequest } from '../../kernel/http/route.ts'
+import type { Viewer } from '../app/context.ts'
+import { policies } from './policies.ts'
+
+export const viewerOf = (request: ApiRequest): Viewer => ({
+  projectId: request.context.projectId ?? '',
+  isAdmin: request.allowed('context_is_admin'),
+  requestId: request.context.globalRequestId ?? request.context.requestId,
+})
+
+/** Attributes that have a rule of their own when they are given or shown. */
+const RULED = new Set(Object.keys(policies))
+export const hasRule = (rule: string): boolean => RULED.has(rule)
+
+/** What the caller may see of a document and asked for: `fields`, repeated or with commas. */
+export function shown(request: ApiRequest, noun: string, document: Record<string, unknown>): Record<string, unknown> {
+  const fields = [request.query.fields ?? []].flat().flatMap((text: string) => String(text).split(','))
+  const target = { project_id: document.project_id, tenant_id: document.project_id }
+  return Object.fromEntries(
+    Object.entries(document).filter(([name]) => {
+      if (fields.length > 0 && !fields.includes(name)) return false
+      const rule = `get_${noun}:${name}`
+      return !hasRule(rule) || request.allowed(rule, target)
+    }),
+  )
+}
+
+/** Ways to the neighbouring pages. */
+export function pageLinks(request: ApiRequest, path: string, plural: string, ids: string[], more: boolean) {
+  const backwards = String(request.query.page_reverse ?? '').toLowerCase() === 'true'
+  const href = (marker: string, reverse: boolean) => {
+    const query = new URLSearchParams(request.rawQuery)
+    query.set('marker', marker)
+    query.delete('page_reverse')
+    if (reverse) query.set('page_reverse', 'True')
+    return request.link(`/${path}?${query}`)
+  }
+  const links: { rel: string; href: string }[] = []
+  if (ids.length > 0 && (backwards || more)) links.push({ rel: 'next', href: href(ids.at(-1)!, false) })
+  if (ids.length > 0 && (backwards ? more : request.query.marker !== undefined)) links.push({ rel: 'previous', href: href(ids[0]!, true) })
+  return links.length > 0 ? { [`${plural}_links`]: links } : {}
+}

@@ -1,0 +1,169 @@
+import Type, { type TSchema } from 'typebox'
+import { badRequest } from '../../kernel/errors/errors.ts'
+import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
+import type { NetworkContext, Viewer } from '../app/context.ts'
+import { readQuery } from '../app/listing.ts'
+import { type Noun, see, seeMany } from '../app/noun.ts'
+import { hasRule, pageLinks, shown, viewerOf } from './request.ts'
+import { tagRoutes } from './tags.ts'
+
+type Target = Record<string, unknown>
+
+export interface Resource<D> {
+  context: NetworkContext
+  noun: Noun<any, D>
+  /** `security-groups` */
+  path: string
+  view: (item: D) => Record<string, unknown>
+  schema: { view: TSchema; create: TSchema; update?: TSchema }
+  /** Attributes that no PUT changes. */
+  fixed?: string[]
+  /** More of what policy rules look at than the project: called for new documents and for those that are there. */
+  target?: (request: ApiRequest, of: Record<string, any>) => Promise<Target>
+  /** Rules of attributes beyond those that are named after them. */
+  check?: (request: ApiRequest, verb: 'create' | 'update', document: Record<string, any>, target: Target) => void
+  before?: (viewer: Viewer) => Promise<void>
+  create: (viewer: Viewer, documents: any[]) => Promise<D[]>
+  update?: (viewer: Viewer, item: D, document: any) => Promise<D>
+  remove: (viewer: Viewer, item: D) => Promise<void>
+}
+
+const known = new WeakMap<ApiRequest, Promise<any>>()
+
+/** The item that the address names, loaded once for policy and handler. @throws Fault 404 when the caller may not know of it */
+export function seen<D>(context: NetworkContext, noun: Noun<any, D>, request: ApiRequest): Promise<D> {
+  const loading = known.get(request) ?? see(context, noun, viewerOf(request), request.params.id!)
+  known.set(request, loading)
+  return loading
+}
+
+/** For Route.target: whose the item of the address is. */
+export const itemTarget =
+  <D>({ context, noun, target }: Pick<Resource<D>, 'context' | 'noun' | 'target'>) =>
+  async (request: ApiRequest): Promise<Target> => {
+    const item = (await seen(context, noun, request)) as any
+    return { project_id: item.project_id, tenant_id: item.project_id, ...(await target?.(request, item)) }
+  }
+
+/** List, show, create (one or many), change and delete, as Neutron's resources all have them. */
+export function resource<D>(of: Resource<D>): Route[] {
+  const { context, noun, view, schema } = of
+  const one = Type.Object({ [noun.name]: Type.Partial(schema.view) })
+  const many = Type.Object({ [noun.plural]: Type.Array(Type.Partial(schema.view)) }, { additionalProperties: true })
+  const target = itemTarget(of)
+  const routes: Route[] = [
+    {
+      method: 'GET',
+      path: `/${of.path}`,
+      doc: `List ${noun.plural}, filtered, sorted, in pages`,
+      policy: `get_${noun.name}`,
+      response: many,
+      async handler(request) {
+        const viewer = viewerOf(request)
+        await of.before?.(viewer)
+        const query = await readQuery(context.database.db, noun as Noun, request.query)
+        const { items, more } = await seeMany(context, noun, viewer, query)
+        const ids = items.map((item: any) => item.id)
+        return {
+          [noun.plural]: items.map((item) => shown(request, noun.name, view(item))),
+          ...(query.limit === null ? {} : pageLinks(request, of.path, noun.plural, ids, more)),
+        }
+      },
+    },
+    {
+      method: 'GET',
+      path: `/${of.path}/:id`,
+      doc: `Show a ${noun.name}`,
+      policy: `get_${noun.name}`,
+      target,
+      response: one,
+      handler: async (request) => ({ [noun.name]: shown(request, noun.name, view(await seen(context, noun, request))) }),
+    },
+    {
+      method: 'POST',
+      path: `/${of.path}`,
+      doc: `Create a ${noun.name}, or many at once`,
+      policy: `create_${noun.name}`,
+      status: 201,
+      target: async (request) => await newTarget(of, request, documents(noun, request)[0]!),
+      body: Type.Partial(Type.Object({ [noun.name]: schema.create, [noun.plural]: Type.Array(schema.create, { minItems: 1 }) })),
+      response: Type.Union([one, many]),
+      async handler(request) {
+        const asked = documents(noun, request)
+        for (const document of asked) {
+          const wanted = await newTarget(of, request, document)
+          request.enforce(`create_${noun.name}`, wanted)
+          enforceAttributes(of, request, 'create', document, wanted)
+        }
+        const views = (await of.create(viewerOf(request), asked)).map((item) => shown(request, noun.name, view(item)))
+        return request.body[noun.plural] ? { [noun.plural]: views } : { [noun.name]: views[0] }
+      },
+    },
+    {
+      method: 'DELETE',
+      path: `/${of.path}/:id`,
+      doc: `Delete a ${noun.name}`,
+      policy: `delete_${noun.name}`,
+      target,
+      async handler(request) {
+        await of.remove(viewerOf(request), await seen(context, noun, request))
+        return new Reply(undefined, { status: 204 })
+      },
+    },
+  ]
+  if (of.update && schema.update)
+    routes.push({
+      method: 'PUT',
+      path: `/${of.path}/:id`,
+      doc: `Change a ${noun.name}`,
+      policy: `update_${noun.name}`,
+      target,
+      body: Type.Object({ [noun.name]: schema.update }),
+      response: one,
+      async handler(request) {
+        const item = await seen(context, noun, request)
+        const document = request.body[noun.name]
+        for (const name of ['id', 'project_id', 'tenant_id', ...(of.fixed ?? [])])
+          if (document[name] !== undefined) throw badRequest(`Cannot update read-only attribute ${name}`, 'HTTPBadRequest')
+        enforceAttributes(of, request, 'update', document, await target(request))
+        return { [noun.name]: shown(request, noun.name, view(await of.update!(viewerOf(request), item, document))) }
+      },
+    })
+  return [...routes, ...tagRoutes(of, target)]
+}
+
+async function newTarget<D>(of: Resource<D>, request: ApiRequest, document: Record<string, any>): Promise<Target> {
+  const project = document.project_id ?? request.context.projectId
+  return { project_id: project, tenant_id: project, ...(await of.target?.(request, document)) }
+}
+
+/** One document or many; the old name of the project counts. @throws Fault 400 */
+function documents(noun: Noun<any, any>, request: ApiRequest): Record<string, any>[] {
+  const given = request.body?.[noun.plural] ?? (request.body?.[noun.name] ? [request.body[noun.name]] : [])
+  if (given.length === 0) throw badRequest(`Unable to find '${noun.name}' in request body`, 'HTTPBadRequest')
+  for (const document of given) {
+    if (document.tenant_id && !document.project_id) document.project_id = document.tenant_id
+    if (!document.project_id) delete document.project_id
+    if (!(document.project_id ?? request.context.projectId))
+      throw badRequest('Running without a project: project_id is needed.', 'HTTPBadRequest')
+  }
+  return given
+}
+
+function enforceAttributes<D>(
+  of: Resource<D>,
+  request: ApiRequest,
+  verb: 'create' | 'update',
+  document: Record<string, any>,
+  target: Target,
+): void {
+  for (const [name, value] of Object.entries(document)) {
+    if (value === undefined || value === null) continue
+    const rule = `${verb}_${of.noun.name}:${name}`
+    if (hasRule(rule) && !isUsual(verb, name, value)) request.enforce(rule, target)
+  }
+  of.check?.(request, verb, document, target)
+}
+
+/** Saying what would be so anyway needs no right. */
+const isUsual = (verb: string, name: string, value: unknown) => verb === 'create' && value === false && name !== 'port_security_enabled'

@@ -1,0 +1,160 @@
+import Type, { type TSchema } from 'typebox'
+
+export const Nullable = (schema: TSchema) => Type.Union([Type.Null(), schema])
+export const Choice = (values: (string | number)[]) => Type.Unsafe<string>({ enum: values })
+export const Name = Type.String({ maxLength: 255 })
+export const Id = Type.String({ minLength: 1, maxLength: 64 })
+export const Uuid = Type.String({ pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' })
+export const Flag = Type.Boolean()
+export const Count = Type.Integer({ minimum: 0, maximum: 4_294_967_295 })
+const Mac = Type.String({ pattern: '^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$' })
+const Address = Type.String({ minLength: 2, maxLength: 64 })
+const Strings = Type.Array(Name, { maxItems: 100 })
+/** Clients send more than is known here, e.g. attributes of extensions they have heard of. */
+const open = (properties: Record<string, TSchema>, required: string[] = []) =>
+  Type.Unsafe<any>({ type: 'object', properties, required, additionalProperties: true })
+
+const Standard = { name: Name, description: Nullable(Name), tags: Strings }
+const New = { ...Standard, id: Uuid, project_id: Nullable(Id), tenant_id: Nullable(Id) }
+
+const network = {
+  admin_state_up: Flag,
+  shared: Flag,
+  'router:external': Flag,
+  is_default: Flag,
+  port_security_enabled: Flag,
+  mtu: Type.Integer({ minimum: 0, maximum: 65_536 }),
+  dns_domain: Name,
+  availability_zone_hints: Strings,
+  'provider:network_type': Nullable(Name),
+  'provider:physical_network': Nullable(Name),
+  'provider:segmentation_id': Nullable(Count),
+}
+
+const subnet = {
+  gateway_ip: Nullable(Address),
+  enable_dhcp: Flag,
+  allocation_pools: Nullable(Type.Array(open({ start: Address, end: Address }, ['start', 'end']), { maxItems: 100 })),
+  dns_nameservers: Nullable(Type.Array(Address, { maxItems: 20 })),
+  host_routes: Nullable(Type.Array(open({ destination: Address, nexthop: Address }, ['destination', 'nexthop']), { maxItems: 100 })),
+  service_types: Strings,
+}
+
+const fixedIps = Type.Array(open({ subnet_id: Id, ip_address: Address }), { maxItems: 20 })
+
+const port = {
+  admin_state_up: Flag,
+  mac_address: Mac,
+  device_id: Nullable(Name),
+  device_owner: Nullable(Name),
+  fixed_ips: Nullable(fixedIps),
+  security_groups: Nullable(Type.Array(Id, { maxItems: 100 })),
+  allowed_address_pairs: Nullable(Type.Array(open({ ip_address: Address, mac_address: Type.String() }, ['ip_address']), { maxItems: 100 })),
+  extra_dhcp_opts: Nullable(
+    Type.Array(
+      open({ opt_name: Type.String({ minLength: 1, maxLength: 64 }), opt_value: Nullable(Name), ip_version: Choice([4, 6]) }, [
+        'opt_name',
+        'opt_value',
+      ]),
+      { maxItems: 100 },
+    ),
+  ),
+  port_security_enabled: Flag,
+  dns_name: Nullable(Name),
+  'binding:host_id': Nullable(Name),
+  'binding:vnic_type': Nullable(Choice(['normal', 'direct', 'macvtap', 'baremetal', 'direct-physical', 'virtio-forwarder', 'smart-nic'])),
+  'binding:profile': Nullable(Type.Record(Type.String(), Type.Unknown())),
+}
+
+const routes = Type.Array(open({ destination: Address, nexthop: Address }, ['destination', 'nexthop']), { maxItems: 100 })
+const router = {
+  admin_state_up: Flag,
+  external_gateway_info: Nullable(open({ network_id: Id, enable_snat: Flag, external_fixed_ips: fixedIps })),
+  routes: Nullable(routes),
+  availability_zone_hints: Strings,
+}
+
+const floatingIp = { port_id: Nullable(Id), fixed_ip_address: Nullable(Address) }
+
+const rule = {
+  direction: Choice(['ingress', 'egress']),
+  ethertype: Nullable(Type.String({ pattern: '^[Ii][Pp][Vv][46]$' })),
+  protocol: Nullable(Type.Union([Name, Type.Integer({ minimum: 0, maximum: 255 })])),
+  port_range_min: Nullable(Type.Integer({ minimum: 0, maximum: 65_535 })),
+  port_range_max: Nullable(Type.Integer({ minimum: 0, maximum: 65_535 })),
+  remote_ip_prefix: Nullable(Address),
+  remote_group_id: Nullable(Id),
+  security_group_id: Id,
+}
+
+const ViewOf = (properties: Record<string, TSchema>) =>
+  open({
+    id: Type.String(),
+    project_id: Type.String(),
+    tenant_id: Type.String(),
+    tags: Type.Array(Type.String()),
+    revision_number: Type.Integer(),
+    ...properties,
+  })
+
+export const bodies = {
+  network: {
+    create: open({ ...New, ...network }),
+    update: open({ ...Standard, ...network }),
+    view: ViewOf({ subnets: Strings, mtu: Type.Integer() }),
+  },
+  subnet: {
+    create: open(
+      {
+        ...New,
+        ...subnet,
+        network_id: Id,
+        ip_version: Choice([4, 6]),
+        cidr: Nullable(Address),
+        subnetpool_id: Nullable(Id),
+        ipv6_ra_mode: Nullable(Choice(['slaac', 'dhcpv6-stateful', 'dhcpv6-stateless'])),
+        ipv6_address_mode: Nullable(Choice(['slaac', 'dhcpv6-stateful', 'dhcpv6-stateless'])),
+      },
+      ['network_id'],
+    ),
+    update: open({ ...Standard, ...subnet }),
+    view: ViewOf({ cidr: Type.String(), gateway_ip: Nullable(Type.String()), enable_dhcp: Flag }),
+  },
+  port: {
+    create: open({ ...New, ...port, network_id: Id }, ['network_id']),
+    update: open({ ...Standard, ...port }),
+    view: ViewOf({ mac_address: Mac, status: Choice(['ACTIVE', 'DOWN', 'BUILD', 'N/A']), fixed_ips: fixedIps }),
+  },
+  router: {
+    create: open({ ...New, ...router }),
+    update: open({ ...Standard, ...router }),
+    view: ViewOf({ status: Type.String(), routes }),
+  },
+  floatingip: {
+    create: open({ ...New, ...floatingIp, floating_network_id: Id, subnet_id: Nullable(Id), floating_ip_address: Nullable(Address) }, [
+      'floating_network_id',
+    ]),
+    update: open({ description: Nullable(Name), ...floatingIp }),
+    view: ViewOf({ floating_ip_address: Type.String(), status: Choice(['ACTIVE', 'DOWN', 'ERROR']) }),
+  },
+  security_group: {
+    create: open({ ...New, stateful: Flag }),
+    update: open({ ...Standard, stateful: Flag }),
+    view: ViewOf({ security_group_rules: Type.Array(Type.Unknown()) }),
+  },
+  security_group_rule: {
+    create: open({ ...New, ...rule }, ['direction', 'security_group_id']),
+    view: ViewOf({ direction: rule.direction, security_group_id: Type.String() }),
+  },
+}
+
+export const InterfaceBody = open({ subnet_id: Id, port_id: Id })
+export const InterfaceView = open({ id: Type.String(), port_id: Type.String(), subnet_ids: Strings }, ['id', 'port_id', 'subnet_id'])
+export const RoutesBody = Type.Object({ router: Type.Object({ routes }) })
+export const QuotaBody = Type.Object({
+  quota: Type.Record(
+    Type.String(),
+    Type.Union([Type.Integer({ minimum: -1, maximum: 2_147_483_647 }), Type.String({ pattern: '^(-1|\\d{1,9})$' })]),
+  ),
+})
+export const AgentBody = Type.Object({ agent: open({ admin_state_up: Flag, description: Nullable(Name) }) })

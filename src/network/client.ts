@@ -1,0 +1,205 @@
+import type { Vif } from '../compute/rpc.ts'
+import { faultOf, must, type RestRequest, type RestTransport } from '../kernel/http/client.ts'
+
+export interface NetworkDocument {
+  id: string
+  name: string
+  project_id: string
+  subnets: string[]
+  mtu: number
+  shared: boolean
+  'router:external': boolean
+  port_security_enabled: boolean
+  [attribute: string]: unknown
+}
+
+export interface SubnetDocument {
+  id: string
+  name: string
+  network_id: string
+  project_id: string
+  cidr: string
+  ip_version: 4 | 6
+  gateway_ip: string | null
+  enable_dhcp: boolean
+  dns_nameservers: string[]
+  host_routes: { destination: string; nexthop: string }[]
+  [attribute: string]: unknown
+}
+
+export interface PortDocument {
+  id: string
+  name: string
+  network_id: string
+  project_id: string
+  mac_address: string
+  status: 'ACTIVE' | 'DOWN' | 'BUILD' | 'N/A'
+  device_id: string
+  device_owner: string
+  fixed_ips: { subnet_id: string; ip_address: string }[]
+  security_groups: string[]
+  created_at: string
+  /** These are shown to administrators only. */
+  'binding:host_id'?: string
+  'binding:vif_type'?: string
+  'binding:vif_details'?: Record<string, unknown>
+  'binding:vnic_type': string
+  [attribute: string]: unknown
+}
+
+export interface SecurityGroupDocument {
+  id: string
+  name: string
+  project_id: string
+  description: string
+  security_group_rules: Record<string, unknown>[]
+  [attribute: string]: unknown
+}
+
+export interface FloatingIpDocument {
+  id: string
+  floating_ip_address: string
+  fixed_ip_address: string | null
+  port_id: string | null
+  floating_network_id: string
+  status: 'ACTIVE' | 'DOWN' | 'ERROR'
+  [attribute: string]: unknown
+}
+
+export interface CallAs {
+  /** The user's own token; without it the service's. */
+  token?: string | null
+  requestId?: string
+}
+
+export type Query = Record<string, string | number | boolean | string[] | undefined>
+
+/** Lists of ids are asked for in portions that fit into an address. */
+const PORTION = 50
+
+/** The network service, as the other services use it. All methods throw the network service's own Fault. */
+export class NetworkClient {
+  private readonly transport: RestTransport
+  private readonly session: { token(): Promise<string> }
+
+  constructor(transport: RestTransport, session: { token(): Promise<string> }) {
+    this.transport = transport
+    this.session = session
+  }
+
+  async networks(query: Query = {}, as?: CallAs): Promise<NetworkDocument[]> {
+    return (await this.get('networks', query, as)).networks
+  }
+
+  /** @throws Fault 404 */
+  async network(id: string, as?: CallAs): Promise<NetworkDocument> {
+    return (await this.get(`networks/${encodeURIComponent(id)}`, {}, as)).network
+  }
+
+  async subnets(query: Query = {}, as?: CallAs): Promise<SubnetDocument[]> {
+    return (await this.get('subnets', query, as)).subnets
+  }
+
+  async ports(query: Query = {}, as?: CallAs): Promise<PortDocument[]> {
+    return (await this.get('ports', query, as)).ports
+  }
+
+  /** @throws Fault 404 */
+  async port(id: string, as?: CallAs): Promise<PortDocument> {
+    return (await this.get(`ports/${encodeURIComponent(id)}`, {}, as)).port
+  }
+
+  /** An administrator may name the id; asking again with the same one answers the port that is there. */
+  async createPort(body: Record<string, unknown>, as?: CallAs): Promise<PortDocument> {
+    return (await this.json({ method: 'POST', path: '/network/v2.0/ports', body: { port: body } }, as)).port
+  }
+
+  async updatePort(id: string, body: Record<string, unknown>, as?: CallAs): Promise<PortDocument> {
+    return (await this.json({ method: 'PUT', path: `/network/v2.0/ports/${encodeURIComponent(id)}`, body: { port: body } }, as)).port
+  }
+
+  /** A port that is not there any more is fine. */
+  async deletePort(id: string, as?: CallAs): Promise<void> {
+    const answer = await this.transport.send(
+      await this.signed({ method: 'DELETE', path: `/network/v2.0/ports/${encodeURIComponent(id)}` }, as),
+    )
+    if (answer.status >= 400 && answer.status !== 404) throw faultOf(answer.status, answer.body)
+  }
+
+  async securityGroups(query: Query = {}, as?: CallAs): Promise<SecurityGroupDocument[]> {
+    return (await this.get('security-groups', query, as)).security_groups
+  }
+
+  async floatingIps(query: Query = {}, as?: CallAs): Promise<FloatingIpDocument[]> {
+    return (await this.get('floatingips', query, as)).floatingips
+  }
+
+  async extensions(as?: CallAs): Promise<{ alias: string; name: string }[]> {
+    return (await this.get('extensions', {}, as)).extensions
+  }
+
+  /** Limits by resource; -1 is without end. */
+  async quota(projectId: string, as?: CallAs): Promise<Record<string, number>> {
+    return (await this.get(`quotas/${encodeURIComponent(projectId)}`, {}, as)).quota
+  }
+
+  /** The cards of a server, in the order in which their ports were made. To be asked by an administrator: others do not see how ports are plugged. */
+  async vifs(serverId: string, as?: CallAs): Promise<Vif[]> {
+    const ports = await this.ports({ device_id: serverId, sort_key: 'created_at', sort_dir: 'asc' }, as)
+    if (ports.length === 0) return []
+    const networkIds = [...new Set(ports.map((port) => port.network_id))]
+    const [networks, subnets] = await Promise.all([
+      this.portions(networkIds, (id) => this.networks({ id }, as)),
+      this.portions(networkIds, (network_id) => this.subnets({ network_id }, as)),
+    ])
+    return ports.map((port) => vif(port, networks.find((network) => network.id === port.network_id)!, subnets))
+  }
+
+  private async portions<T>(ids: string[], ask: (some: string[]) => Promise<T[]>): Promise<T[]> {
+    const all: T[] = []
+    for (let at = 0; at < ids.length; at += PORTION) all.push(...(await ask(ids.slice(at, at + PORTION))))
+    return all
+  }
+
+  private async get(path: string, query: Query, as?: CallAs): Promise<any> {
+    return await this.json({ method: 'GET', path: `/network/v2.0/${path}`, query }, as)
+  }
+
+  private async json(request: RestRequest, as?: CallAs): Promise<any> {
+    return await must(this.transport.send(await this.signed(request, as)))
+  }
+
+  private async signed(request: RestRequest, as: CallAs = {}): Promise<RestRequest> {
+    return { ...request, token: as.token ?? (await this.session.token()), requestId: as.requestId }
+  }
+}
+
+function vif(port: PortDocument, network: NetworkDocument, subnets: SubnetDocument[]): Vif {
+  const details = port['binding:vif_details'] ?? {}
+  const own = [...new Set(port.fixed_ips.map((ip) => ip.subnet_id))].flatMap((id) => subnets.find((subnet) => subnet.id === id) ?? [])
+  return {
+    portId: port.id,
+    macAddress: port.mac_address,
+    network: { id: network.id, label: network.name, mtu: network.mtu, projectId: network.project_id },
+    subnets: own.map((subnet) => ({
+      id: subnet.id,
+      cidr: subnet.cidr,
+      ipVersion: subnet.ip_version,
+      gateway: subnet.gateway_ip,
+      dns: subnet.dns_nameservers,
+      routes: subnet.host_routes,
+      dhcp: subnet.enable_dhcp,
+      addresses: port.fixed_ips.filter((ip) => ip.subnet_id === subnet.id).map((ip) => ip.ip_address),
+    })),
+    vnicType: port['binding:vnic_type'],
+    vifType: port['binding:vif_type'] ?? 'unbound',
+    details: {
+      ovsHybridPlug: details.ovs_hybrid_plug === true,
+      portFilter: details.port_filter === true,
+      bridgeName: String(details.bridge_name ?? 'br-int'),
+      datapathType: String(details.datapath_type ?? 'system'),
+    },
+    deviceName: `tap${port.id.slice(0, 11)}`,
+    active: port.status === 'ACTIVE',
+  }
+}
