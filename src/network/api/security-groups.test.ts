@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { DEMO, OTHER } from '../../kernel/http/testing.ts'
+import { control, NETWORK_CONTROL } from '../rpc.ts'
+import { type NetworkHouse, networkHouse } from '../testing.ts'
+
+let house: NetworkHouse
+before(async () => {
+  house = await networkHouse()
+})
+after(() => house.close())
+
+const groups = async (as: string) => (await house.request('GET', '/security-groups', { as })).body.security_groups
+
+describe('security groups', () => {
+  test('each project has one default group from the first look, even of many at once', async () => {
+    await Promise.all(Array.from({ length: 5 }, () => groups('other')))
+    const own = await groups('other')
+    assert.deepEqual([own.length, own[0].name, own[0].project_id, own[0].security_group_rules.length], [1, 'default', OTHER, 4])
+    const path = `/security-groups/${own[0].id}`
+    assert.equal((await house.request('DELETE', path, { as: 'other' })).status, 409)
+    assert.equal((await house.request('PUT', path, { as: 'other', body: { security_group: { name: 'mine' } } })).status, 409)
+    assert.equal(
+      (await house.request('POST', '/security-groups', { as: 'other', body: { security_group: { name: 'default' } } })).status,
+      409,
+    )
+    assert.equal((await house.request('GET', path, { as: 'member' })).status, 404)
+    assert.equal((await groups('member'))[0].project_id, DEMO)
+  })
+
+  test('rules: what fits is kept, the same twice is not, what does not fit is said', async () => {
+    const group = await house.make('/security-groups', 'security_group', { name: 'web', description: 'for the web' }, 'member')
+    assert.deepEqual(
+      group.security_group_rules.map((rule: any) => `${rule.direction} ${rule.ethertype}`),
+      ['egress IPv4', 'egress IPv6'],
+    )
+    const post = async (more: object, as = 'member') =>
+      await house.request('POST', '/security-group-rules', {
+        as,
+        body: { security_group_rule: { security_group_id: group.id, direction: 'ingress', ...more } },
+      })
+    const ssh = { protocol: 'tcp', port_range_min: 22, port_range_max: 22 }
+    const made = await post(ssh)
+    assert.deepEqual([made.status, made.body.security_group_rule.ethertype], [201, 'IPv4'])
+    for (const same of [ssh, { ...ssh, protocol: '6' }, { ...ssh, remote_ip_prefix: '0.0.0.0/0' }]) {
+      const twice = await post(same)
+      assert.deepEqual([twice.status, twice.body.NeutronError.type], [409, 'SecurityGroupRuleExists'])
+    }
+    for (const [wrong, type] of [
+      [{ port_range_min: 1, port_range_max: 2 }, 'SecurityGroupProtocolRequiredWithPorts'],
+      [{ protocol: 'tcp', port_range_min: 9, port_range_max: 2 }, 'SecurityGroupInvalidPortRange'],
+      [{ protocol: 'smoke' }, 'SecurityGroupRuleInvalidProtocol'],
+      [{ protocol: 'icmp', port_range_min: 300 }, 'SecurityGroupInvalidIcmpValue'],
+      [{ remote_ip_prefix: '::/0' }, 'SecurityGroupRuleParameterConflict'],
+      [{ remote_ip_prefix: '10.0.0.0/8', remote_group_id: group.id }, 'SecurityGroupRemoteGroupAndRemoteIpPrefix'],
+    ] as const)
+      assert.deepEqual([(await post(wrong)).status, (await post(wrong)).body.NeutronError.type], [400, type])
+    assert.equal((await post({ direction: 'sideways' })).status, 400)
+    assert.equal((await post(ssh, 'other')).status, 404)
+    assert.equal((await post({ remote_group_id: (await groups('other'))[0].id })).status, 404)
+    const listed = await house.request('GET', `/security-group-rules?security_group_id=${group.id}&direction=ingress`, { as: 'member' })
+    assert.equal(listed.body.security_group_rules.length, 1)
+    const path = `/security-group-rules/${made.body.security_group_rule.id}`
+    assert.equal((await house.request('DELETE', path, { as: 'other' })).status, 404)
+    assert.equal((await house.request('DELETE', path, { as: 'member' })).status, 204)
+    assert.equal((await house.request('DELETE', `/security-groups/${group.id}`, { as: 'member' })).status, 204)
+  })
+
+  test('a rule that names a group is one for each address of its ports', async () => {
+    const { network } = await house.network('10.1.0.0/24')
+    const one = await house.make('/ports', 'port', { network_id: network.id })
+    const two = await house.make('/ports', 'port', { network_id: network.id, allowed_address_pairs: [{ ip_address: '10.1.0.128/25' }] })
+    const [details] = await house.bus.call(NETWORK_CONTROL, control.deviceDetails, { host: 'one', portIds: [one.id, 'nobody'] })
+    assert.equal(details!.portId, one.id)
+    assert.deepEqual(
+      details!.rules.filter((rule) => rule.direction === 'ingress').map((rule) => rule.remotePrefix),
+      ['10.1.0.128/25', `${one.fixed_ips[0].ip_address}/32`, `${two.fixed_ips[0].ip_address}/32`],
+    )
+    assert.deepEqual(details!.dhcpServers, ['10.1.0.2'])
+  })
+})
