@@ -12,7 +12,7 @@ import { grantRoutes } from './api/grants.ts'
 import { policies } from './api/policies.ts'
 import { rootRoutes, v2Root, v3Root } from './api/versions.ts'
 import { type BootstrapInput, bootstrap } from './app/bootstrap.ts'
-import type { IdentityContext } from './app/context.ts'
+import { forget, type IdentityContext, identityChanged } from './app/context.ts'
 import { KeyRing } from './app/fernet.ts'
 import { credentialsOf, validateToken } from './app/tokens.ts'
 import { migrations } from './db/migrations.ts'
@@ -50,7 +50,9 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
     region: options.region,
     tokenLifeMs: options.tokenLifeMs ?? 86_400_000,
     validated: new Map(),
+    changes: 0,
   }
+  const unsubscribe = options.bus.subscribe(identityChanged, () => forget(context)) // other processes change the same database
   const shared = { name: 'identity', policy: new Policy(policies, options.policyOverrides), fault: identityFault }
   return {
     api: [
@@ -61,7 +63,10 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
     context,
     bootstrap: (input) => bootstrap(context, input),
     authenticator: localAuthenticator(context),
-    stop: () => database.close(),
+    async stop() {
+      unsubscribe()
+      await database.close()
+    },
   }
 }
 

@@ -74,6 +74,9 @@ function routesOf(of: Noun): Route[] {
   )
   const one = (request: ApiRequest, row: unknown) => ({ [of.noun]: of.view(request, row) })
   const target = async (request: ApiRequest) => ({ [`target.${of.noun}.id`]: request.params.id })
+  const sent = (request: ApiRequest) =>
+    Object.fromEntries(Object.entries(request.body[of.noun]).filter(([name]) => Object.hasOwn(of.fields, name)))
+  const inDomains = 'domain_id' in of.filters && of.noun !== 'role'
   return [
     {
       method: 'GET',
@@ -81,7 +84,12 @@ function routesOf(of: Noun): Route[] {
       doc: `List ${of.path}`,
       policy: `identity:list_${of.noun}s`,
       query: Type.Object(filters),
-      handler: async (request) => collection(request, of.path, `/${of.path}`, await of.list(request.query), of.view),
+      target: (request) => (inDomains ? { domain_id: request.query.domain_id ?? request.context.domainId } : {}),
+      async handler(request) {
+        const { query, context } = request
+        const narrowed = inDomains && context.domainId && !context.isAdmin ? { ...query, domain_id: context.domainId } : query
+        return collection(request, of.path, `/${of.path}`, await of.list(narrowed), of.view)
+      },
     },
     {
       method: 'POST',
@@ -90,7 +98,7 @@ function routesOf(of: Noun): Route[] {
       policy: `identity:create_${of.noun}`,
       body: Type.Object({ [of.noun]: Type.Object(all) }),
       status: 201,
-      handler: async (request) => one(request, await of.create(request.body[of.noun])),
+      handler: async (request) => one(request, await of.create(sent(request))),
     },
     {
       method: 'GET',
@@ -106,7 +114,7 @@ function routesOf(of: Noun): Route[] {
       doc: `Change a ${of.noun}`,
       policy: `identity:update_${of.noun}`,
       body: Type.Object({ [of.noun]: Type.Object(some) }),
-      handler: async (request) => one(request, await of.update(request.params.id!, request.body[of.noun])),
+      handler: async (request) => one(request, await of.update(request.params.id!, sent(request))),
     },
     {
       method: 'DELETE',
@@ -139,9 +147,9 @@ export function directoryRoutes(context: IdentityContext): Route[] {
       required: ['name'],
       filters: { name: Type.String(), domain_id: Id, parent_id: Id, enabled: Flag, is_domain: Flag },
       view: projectView,
-      create: (input) => createProject(context, clean(input), false),
+      create: (input) => createProject(context, clean(input), input.is_domain === true),
       find: (id) => findProject(context, id, false),
-      list: (filters) => listProjects(context, filters, false),
+      list: (filters) => listProjects(context, filters, filters.is_domain === true),
       update: (id, input) => updateProject(context, id, clean(input), false),
       remove: (id) => deleteProject(context, id, false),
     }),

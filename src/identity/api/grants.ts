@@ -18,6 +18,7 @@ export function grantRoutes(context: IdentityContext): Route[] {
 
 function grantsOn(context: IdentityContext, actor: 'user' | 'group', target: 'project' | 'domain' | 'system'): Route[] {
   const base = target === 'system' ? `/system/${actor}s/:actor_id/roles` : `/${target}s/:target_id/${actor}s/:actor_id/roles`
+  const filled = (request: ApiRequest) => base.replace(/:(\w+)/g, (_, name) => request.params[name]!)
   const what = `on ${target === 'system' ? 'the system' : `a ${target}`}`
   const of = (request: ApiRequest): Grant => ({
     actor: { kind: actor, id: request.params.actor_id! },
@@ -30,7 +31,7 @@ function grantsOn(context: IdentityContext, actor: 'user' | 'group', target: 'pr
       path: base,
       doc: `Roles of a ${actor} ${what}`,
       policy: 'identity:list_grants',
-      handler: async (request) => collection(request, 'roles', base, await grantsOf(context, of(request)), roleView),
+      handler: async (request) => collection(request, 'roles', filled(request), await grantsOf(context, of(request)), roleView),
     },
     {
       method: 'PUT',
@@ -95,7 +96,9 @@ function assignments(context: IdentityContext): Route {
                 ...(row.inherited ? { 'OS-INHERIT:inherited_to': 'projects' } : {}),
               },
         links: {
-          assignment: request.link(`/${row.target_kind}s/${row.target_id}/${row.actor_kind}s/${row.actor_id}/roles/${row.role_id}`),
+          assignment: request.link(
+            `/${row.target_kind === 'system' ? 'system' : `${row.target_kind}s/${row.target_id}`}/${row.actor_kind}s/${row.actor_id}/roles/${row.role_id}`,
+          ),
         },
       })
       return { role_assignments: rows.map(show), links: { next: null, self: request.link('/role_assignments'), previous: null } }

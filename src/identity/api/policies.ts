@@ -1,5 +1,7 @@
 const ADMIN = 'role:admin'
-const READ = 'role:reader and (system_scope:all or domain_id:%(domain_id)s) or role:admin'
+const READ = 'role:admin or (role:reader and system_scope:all)'
+/** Whoever reads for a domain sees what is in that domain. */
+const READ_IN_DOMAIN = `${READ} or (role:reader and domain_id:%(domain_id)s)`
 
 /** Keystone's rules by default: administrators do all, users look at and change themselves. */
 export const policies: Record<string, string> = {
@@ -21,6 +23,9 @@ export const policies: Record<string, string> = {
       [`identity:delete_${noun}`, ADMIN],
     ]),
   ),
+  'identity:list_projects': READ_IN_DOMAIN,
+  'identity:list_users': READ_IN_DOMAIN,
+  'identity:list_groups': READ_IN_DOMAIN,
   'identity:get_project': `${READ} or project_id:%(target.project.id)s`,
   'identity:get_user': `${READ} or user_id:%(target.user.id)s`,
   'identity:list_user_projects': `${READ} or user_id:%(target.user.id)s`,

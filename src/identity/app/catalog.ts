@@ -1,7 +1,8 @@
-import { conflict, notFound } from '../../kernel/errors/errors.ts'
+import { notFound } from '../../kernel/errors/errors.ts'
 import type { IdentityTables } from '../db/tables.ts'
 import { changed, type IdentityContext } from './context.ts'
 import { newId } from './project.ts'
+import { unlessTaken } from './unique.ts'
 
 type Service = IdentityTables['services']
 type Endpoint = IdentityTables['endpoints']
@@ -42,7 +43,11 @@ export async function updateService(
   input: { type?: string; name?: string; description?: string; enabled?: boolean },
 ): Promise<Service> {
   const before = await findService(context, id)
-  const after: Service = { ...before, ...without(input), enabled: input.enabled === undefined ? before.enabled : Number(input.enabled) }
+  const after: Service = {
+    ...before,
+    ...without({ type: input.type, name: input.name, description: input.description }),
+    enabled: input.enabled === undefined ? before.enabled : Number(input.enabled),
+  }
   await context.database.db.updateTable('services').set(after).where('id', '=', id).execute()
   changed(context)
   return after
@@ -91,10 +96,17 @@ export async function listEndpoints(
 export async function updateEndpoint(
   context: IdentityContext,
   id: string,
-  input: { service_id?: string; interface?: string; url?: string; region_id?: string | null; enabled?: boolean },
+  input: { service_id?: string; interface?: string; url?: string; region_id?: string | null; region?: string | null; enabled?: boolean },
 ): Promise<Endpoint> {
   const before = await findEndpoint(context, id)
-  const after = { ...before, ...without(input), enabled: input.enabled === undefined ? before.enabled : Number(input.enabled) } as Endpoint
+  const { service_id, interface: side, url, region_id = input.region } = input
+  if (service_id !== undefined) await findService(context, service_id)
+  if (region_id) await ensureRegion(context, region_id)
+  const after = {
+    ...before,
+    ...without({ service_id, interface: side, url, region_id }),
+    enabled: input.enabled === undefined ? before.enabled : Number(input.enabled),
+  } as Endpoint
   await context.database.db.updateTable('endpoints').set(after).where('id', '=', id).execute()
   changed(context)
   return after
@@ -114,9 +126,11 @@ export async function createRegion(
   input: { id?: string; description?: string; parent_region_id?: string | null },
 ): Promise<Region> {
   const region: Region = { id: input.id || newId(), description: input.description ?? '', parent_id: input.parent_region_id ?? null }
-  if (await context.database.db.selectFrom('regions').select('id').where('id', '=', region.id).executeTakeFirst())
-    throw conflict(`Conflict occurred attempting to store region - Duplicate ID, ${region.id}.`)
-  await context.database.db.insertInto('regions').values(region).execute()
+  if (region.parent_id) await findRegion(context, region.parent_id)
+  await unlessTaken(
+    context.database.db.insertInto('regions').values(region).execute(),
+    `Conflict occurred attempting to store region - Duplicate ID, ${region.id}.`,
+  )
   return region
 }
 export async function findRegion(context: IdentityContext, id: string): Promise<Region> {

@@ -6,6 +6,8 @@ import type { IdentityTables } from '../db/tables.ts'
 import type { KeyRing } from './fernet.ts'
 import type { Validated } from './tokens.ts'
 
+export type { IdentityTables }
+
 export interface IdentityContext {
   database: Database<IdentityTables>
   keys: KeyRing
@@ -16,12 +18,19 @@ export interface IdentityContext {
   tokenLifeMs: number
   /** Tokens validated since the last change to anything here: every writer calls {@link changed}. */
   validated: Map<string, Validated>
+  /** Counts those changes: what was read before one may not be remembered after it. */
+  changes: number
 }
 
 /** Something that validated tokens may depend on has changed: whoever remembers tokens forgets them. */
 export const identityChanged = message<Record<string, never>, void>('identity.changed')
 
-export function changed(context: IdentityContext): void {
+export function forget(context: IdentityContext): void {
+  context.changes++
   context.validated.clear()
+}
+
+export function changed(context: IdentityContext): void {
+  forget(context)
   context.bus.publish(identityChanged, {})
 }

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { conflict, forbidden, notFound } from '../../kernel/errors/errors.ts'
+import { badRequest, conflict, forbidden, notFound } from '../../kernel/errors/errors.ts'
 import type { IdentityTables } from '../db/tables.ts'
 import { changed, type IdentityContext } from './context.ts'
 import { revoke } from './tokens.ts'
+import { unlessTaken } from './unique.ts'
 
 type Project = IdentityTables['projects']
 
@@ -29,8 +30,12 @@ export async function createProject(context: IdentityContext, input: ProjectInpu
     is_domain: Number(isDomain),
   }
   if (!isDomain) await findProject(context, project.domain_id!, true)
+  if (project.parent_id !== project.domain_id) {
+    const parent = await findProject(context, project.parent_id!, false)
+    if (parent.domain_id !== project.domain_id) throw badRequest(`Project ${parent.id} is in another domain: it cannot be the parent.`)
+  }
   await unique(context, project)
-  await context.database.db.insertInto('projects').values(project).execute()
+  await unlessTaken(context.database.db.insertInto('projects').values(project).execute(), taken(project))
   changed(context)
   return project
 }
@@ -69,7 +74,7 @@ export async function updateProject(context: IdentityContext, id: string, input:
     enabled: input.enabled === undefined ? before.enabled : Number(input.enabled),
   }
   if (after.name !== before.name) await unique(context, after)
-  await context.database.db.updateTable('projects').set(after).where('id', '=', id).execute()
+  await unlessTaken(context.database.db.updateTable('projects').set(after).where('id', '=', id).execute(), taken(after))
   if (before.enabled && !after.enabled) await revoke(context, { projectId: id })
   changed(context)
   return after
@@ -78,6 +83,8 @@ export async function updateProject(context: IdentityContext, id: string, input:
 export async function deleteProject(context: IdentityContext, id: string, isDomain: boolean): Promise<void> {
   const project = await findProject(context, id, isDomain)
   if (isDomain && project.enabled) throw forbidden('Cannot delete a domain that is enabled, please disable it first.')
+  if (!isDomain && (await listProjects(context, { parent_id: id }, false)).length > 0)
+    throw forbidden(`Cannot delete project ${id}, it has child projects.`)
   await context.database.transaction(async (trx) => {
     const ids = [id]
     if (isDomain) {
@@ -108,8 +115,8 @@ async function unique(context: IdentityContext, project: Project): Promise<void>
     .where('domain_id', project.domain_id === null ? 'is' : '=', project.domain_id)
     .where('id', '!=', project.id)
     .executeTakeFirst()
-  if (other)
-    throw conflict(
-      `Conflict occurred attempting to store ${project.is_domain ? 'domain' : 'project'} - it is not permitted to have two with either the same name or same id in the same domain: name ${project.name}.`,
-    )
+  if (other) throw conflict(taken(project))
 }
+
+const taken = (project: Project) =>
+  `Conflict occurred attempting to store ${project.is_domain ? 'domain' : 'project'} - it is not permitted to have two with either the same name or same id in the same domain: name ${project.name}.`

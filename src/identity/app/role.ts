@@ -1,7 +1,8 @@
-import { conflict, notFound } from '../../kernel/errors/errors.ts'
+import { notFound } from '../../kernel/errors/errors.ts'
 import type { IdentityTables } from '../db/tables.ts'
 import { changed, type IdentityContext } from './context.ts'
 import { newId } from './project.ts'
+import { unlessTaken, unlessThere } from './unique.ts'
 
 type Role = IdentityTables['roles']
 export type Assignment = IdentityTables['assignments']
@@ -17,11 +18,11 @@ export async function createRole(
   input: { name: string; description?: string | null; domain_id?: string | null },
 ): Promise<Role> {
   const role: Role = { id: newId(), name: input.name, domain_id: input.domain_id ?? null, description: input.description ?? null }
-  if (await context.database.db.selectFrom('roles').select('id').where('name', '=', role.name).executeTakeFirst())
-    throw conflict(`Conflict occurred attempting to store role - Duplicate entry found with name ${role.name}.`)
-  await context.database.db.insertInto('roles').values(role).execute()
+  await unlessTaken(context.database.db.insertInto('roles').values(role).execute(), taken(role))
   return role
 }
+
+const taken = (role: Role) => `Conflict occurred attempting to store role - Duplicate entry found with name ${role.name}.`
 
 export async function findRole(context: IdentityContext, id: string): Promise<Role> {
   const found = await context.database.db.selectFrom('roles').selectAll().where('id', '=', id).executeTakeFirst()
@@ -41,7 +42,7 @@ export async function updateRole(
 ): Promise<Role> {
   const before = await findRole(context, id)
   const after = { ...before, name: input.name ?? before.name, description: input.description ?? before.description }
-  await context.database.db.updateTable('roles').set(after).where('id', '=', id).execute()
+  await unlessTaken(context.database.db.updateTable('roles').set(after).where('id', '=', id).execute(), taken(after))
   changed(context)
   return after
 }
@@ -69,7 +70,7 @@ export async function imply(context: IdentityContext, priorId: string, impliedId
       .where('implied_id', '=', impliedId)
       .executeTakeFirst())
   )
-    await db.insertInto('implied_roles').values({ prior_id: priorId, implied_id: impliedId }).execute()
+    await unlessThere(db.insertInto('implied_roles').values({ prior_id: priorId, implied_id: impliedId }).execute())
   changed(context)
 }
 
@@ -91,7 +92,7 @@ export async function hasGrant(context: IdentityContext, grant: Grant): Promise<
 export async function grant(context: IdentityContext, given: Grant): Promise<void> {
   await findRole(context, given.roleId)
   await exists(context, given)
-  if (!(await hasGrant(context, given))) await context.database.db.insertInto('assignments').values(rowOf(given)).execute()
+  if (!(await hasGrant(context, given))) await unlessThere(context.database.db.insertInto('assignments').values(rowOf(given)).execute())
   changed(context)
 }
 

@@ -59,6 +59,7 @@ const refused = () => new Fault(401, 'Unauthorized', SAY)
 /** @throws Fault 401 for wrong credentials, whichever part is wrong; 400 for a request that cannot be understood */
 export async function issueToken(context: IdentityContext, auth: AuthRequest): Promise<{ token: string; validated: Validated }> {
   const startedAt = now()
+  const { changes } = context
   const { user, methods, auditIds, expiresAt } = await authenticate(context, auth)
   const scope = await scopeOf(context, auth.scope, user)
   const roles = await effectiveRoles(context, user.id, scope)
@@ -77,7 +78,7 @@ export async function issueToken(context: IdentityContext, auth: AuthRequest): P
     context.keys.primary,
     Buffer.from(JSON.stringify([1, user.id, scope.kind, scopeId, methods, validated.auditIds, validated.issuedAt, expiresAt])),
   )
-  context.validated.set(token, validated)
+  remember(context, token, validated, changes)
   const where =
     scope.kind === 'project'
       ? `${user.name} on project ${scope.project.name}`
@@ -113,8 +114,8 @@ async function authenticate(
       throw badRequest(
         'Expecting to find token in identity. The server could not comply with the request since it is either malformed or otherwise incorrect. The client is assumed to be in error.',
       )
-    const before = await validateToken(context, token.id).catch(() => {
-      throw refused()
+    const before = await validateToken(context, token.id).catch((error) => {
+      throw error instanceof Fault && error.status === 404 ? refused() : error
     })
     user = before.user
     auditIds = before.auditIds
@@ -146,7 +147,7 @@ async function scopeOf(context: IdentityContext, asked: AuthRequest['scope'], us
     if (!project?.enabled || (await rolesOn(db, user.id, 'project', project.id, above(project))).length === 0) return { kind: 'unscoped' }
     return { kind: 'project', project }
   }
-  if (asked.system) return { kind: 'system' }
+  if (asked.system?.all) return { kind: 'system' }
   if (asked.domain) {
     const domain = await domainBy(db, asked.domain)
     if (!domain?.enabled) throw refused()
@@ -189,6 +190,7 @@ async function effectiveRoles(context: IdentityContext, userId: string, scope: S
 export async function validateToken(context: IdentityContext, token: string): Promise<Validated> {
   const known = context.validated.get(token)
   if (known && known.expiresAt > micro(Date.now())) return known
+  const { changes } = context
   const gone = () => notFound('Could not find token.', 'TokenNotFound')
   let parts: [number, string, Scope['kind'], string | null, string[], string[], string, string]
   try {
@@ -214,14 +216,22 @@ export async function validateToken(context: IdentityContext, token: string): Pr
   const roles = await effectiveRoles(context, userId, scope)
   if (kind !== 'unscoped' && roles.length === 0) throw gone()
   const validated: Validated = { user, scope, roles, methods, auditIds, issuedAt, expiresAt }
+  remember(context, token, validated, changes)
+  return validated
+}
+
+/** Unless something has changed since it was read: a token revoked meanwhile would live on here. */
+function remember(context: IdentityContext, token: string, validated: Validated, changes: number): void {
+  if (context.changes !== changes) return
   if (context.validated.size > 10_000) context.validated.clear()
   context.validated.set(token, validated)
-  return validated
 }
 
 /** Refuses from now on: one token by its audit id, or every token of a user or project issued so far. */
 export async function revoke(context: IdentityContext, what: { auditId?: string; userId?: string; projectId?: string }): Promise<void> {
-  await context.database.db
+  const { db } = context.database
+  await db.deleteFrom('revocations').where('expires_at', '<', timestamp()).execute()
+  await db
     .insertInto('revocations')
     .values({
       id: randomUUID(),

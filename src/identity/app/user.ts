@@ -1,10 +1,11 @@
 import { timestamp } from '../../kernel/db/columns.ts'
-import { conflict, Fault, notFound } from '../../kernel/errors/errors.ts'
+import { badRequest, conflict, Fault, notFound } from '../../kernel/errors/errors.ts'
 import type { IdentityTables } from '../db/tables.ts'
 import { changed, type IdentityContext } from './context.ts'
 import { checkPassword, hashPassword } from './password.ts'
 import { findProject, newId } from './project.ts'
 import { revoke } from './tokens.ts'
+import { unlessTaken, unlessThere } from './unique.ts'
 
 type User = IdentityTables['users']
 type Group = IdentityTables['groups']
@@ -33,7 +34,7 @@ export async function createUser(context: IdentityContext, input: UserInput & { 
   }
   await findProject(context, user.domain_id, true)
   await unique(context, 'users', user)
-  await context.database.db.insertInto('users').values(user).execute()
+  await unlessTaken(context.database.db.insertInto('users').values(user).execute(), taken('user', user))
   changed(context)
   return user
 }
@@ -59,15 +60,19 @@ export async function listUsers(
 
 export async function updateUser(context: IdentityContext, id: string, input: UserInput): Promise<User> {
   const before = await findUser(context, id)
-  const { password, enabled, ...rest } = input
+  const { password, enabled } = input
+  if (input.domain_id !== undefined && input.domain_id !== before.domain_id) throw badRequest('The domain of a user cannot be changed.')
   const after: User = {
     ...before,
-    ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)),
+    name: input.name ?? before.name,
+    default_project_id: input.default_project_id === undefined ? before.default_project_id : input.default_project_id,
+    description: input.description === undefined ? before.description : input.description,
+    email: input.email === undefined ? before.email : input.email,
     enabled: enabled === undefined ? before.enabled : Number(enabled),
   }
   if (password) Object.assign(after, { password_hash: await hashPassword(password), password_changed_at: timestamp() })
   if (after.name !== before.name) await unique(context, 'users', after)
-  await context.database.db.updateTable('users').set(after).where('id', '=', id).execute()
+  await unlessTaken(context.database.db.updateTable('users').set(after).where('id', '=', id).execute(), taken('user', after))
   if (password || (before.enabled && !after.enabled)) await revoke(context, { userId: id })
   changed(context)
   return after
@@ -96,8 +101,9 @@ export async function createGroup(
   input: { name: string; domain_id?: string; description?: string },
 ): Promise<Group> {
   const group: Group = { id: newId(), name: input.name, domain_id: input.domain_id ?? 'default', description: input.description ?? '' }
+  await findProject(context, group.domain_id, true)
   await unique(context, 'groups', group)
-  await context.database.db.insertInto('groups').values(group).execute()
+  await unlessTaken(context.database.db.insertInto('groups').values(group).execute(), taken('group', group))
   return group
 }
 
@@ -123,7 +129,7 @@ export async function updateGroup(context: IdentityContext, id: string, input: {
   const before = await findGroup(context, id)
   const after = { ...before, name: input.name ?? before.name, description: input.description ?? before.description }
   if (after.name !== before.name) await unique(context, 'groups', after)
-  await context.database.db.updateTable('groups').set(after).where('id', '=', id).execute()
+  await unlessTaken(context.database.db.updateTable('groups').set(after).where('id', '=', id).execute(), taken('group', after))
   return after
 }
 
@@ -151,7 +157,8 @@ export async function isMember(context: IdentityContext, groupId: string, userId
 export async function setMember(context: IdentityContext, groupId: string, userId: string, member: boolean): Promise<void> {
   await Promise.all([findGroup(context, groupId), findUser(context, userId)])
   const there = await isMember(context, groupId, userId)
-  if (member && !there) await context.database.db.insertInto('memberships').values({ group_id: groupId, user_id: userId }).execute()
+  if (member && !there)
+    await unlessThere(context.database.db.insertInto('memberships').values({ group_id: groupId, user_id: userId }).execute())
   if (!member && !there) throw notFound(`User ${userId} not found in group ${groupId}.`)
   if (!member) await context.database.db.deleteFrom('memberships').where('group_id', '=', groupId).where('user_id', '=', userId).execute()
   changed(context)
@@ -169,8 +176,8 @@ async function unique(
     .where('domain_id', '=', row.domain_id)
     .where('id', '!=', row.id)
     .executeTakeFirst()
-  if (other)
-    throw conflict(
-      `Conflict occurred attempting to store ${table.slice(0, -1)} - Duplicate entry found with name ${row.name} at domain ID ${row.domain_id}.`,
-    )
+  if (other) throw conflict(taken(table === 'users' ? 'user' : 'group', row))
 }
+
+const taken = (what: 'user' | 'group', row: { name: string; domain_id: string }) =>
+  `Conflict occurred attempting to store ${what} - Duplicate entry found with name ${row.name} at domain ID ${row.domain_id}.`
