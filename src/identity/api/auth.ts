@@ -5,6 +5,7 @@ import type { IdentityContext } from '../app/context.ts'
 import { listProjects } from '../app/project.ts'
 import { domainsOfUser, projectsOfUser } from '../app/reach.ts'
 import { catalog, issueToken, revokeToken, validateToken } from '../app/tokens.ts'
+import { AccessView, Catalog, listOf, TenantList, TokenView } from './schemas.ts'
 import { accessView, collection, domainView, projectView, tokenView } from './views.ts'
 
 const Text = Type.String({ minLength: 1, maxLength: 255 })
@@ -62,6 +63,7 @@ export function authRoutes(context: IdentityContext): Route[] {
       doc: 'Issue a token for a password or another token',
       policy: { open: 'whoever asks has no token yet' },
       body: AuthBody,
+      response: TokenView,
       status: 201,
       async handler(request) {
         const { token, validated } = await issueToken(context, request.body.auth)
@@ -77,6 +79,7 @@ export function authRoutes(context: IdentityContext): Route[] {
       path: '/auth/tokens',
       doc: 'Validate a token',
       policy: 'identity:validate_token',
+      response: TokenView,
       async handler(request) {
         const token = subject(request)
         const validated = await validateToken(context, token)
@@ -99,6 +102,7 @@ export function authRoutes(context: IdentityContext): Route[] {
       path: '/auth/catalog',
       doc: "The catalog of the caller's token",
       policy: 'identity:get_auth_catalog',
+      response: Catalog,
       handler: async (request) => ({
         catalog: await catalog(context, request.context.projectId),
         links: { next: null, self: request.link('/auth/catalog'), previous: null },
@@ -109,6 +113,7 @@ export function authRoutes(context: IdentityContext): Route[] {
       path: '/auth/projects',
       doc: 'Projects to which the caller may scope a token',
       policy: 'identity:get_auth_projects',
+      response: listOf('projects'),
       handler: async (request) =>
         collection(request, 'projects', '/auth/projects', await projectsOfUser(context, request.context.userId!), projectView),
     },
@@ -117,6 +122,7 @@ export function authRoutes(context: IdentityContext): Route[] {
       path: '/auth/domains',
       doc: 'Domains to which the caller may scope a token',
       policy: 'identity:get_auth_domains',
+      response: listOf('domains'),
       handler: async (request) =>
         collection(request, 'domains', '/auth/domains', await domainsOfUser(context, request.context.userId!), domainView),
     },
@@ -132,6 +138,7 @@ export function v2Routes(context: IdentityContext): Route[] {
       doc: 'Issue a token for a user name and tenant (v2.0)',
       policy: { open: 'whoever asks has no token yet' },
       body: V2Body,
+      response: AccessView,
       async handler(request) {
         const { passwordCredentials, token: old, tenantName, tenantId } = request.body.auth
         const identity = passwordCredentials
@@ -154,6 +161,7 @@ export function v2Routes(context: IdentityContext): Route[] {
       path: '/tenants',
       doc: 'Tenants of the caller (v2.0)',
       policy: 'identity:get_auth_projects',
+      response: TenantList,
       async handler(request) {
         const tenants = request.context.isAdmin
           ? await listProjects(context, {}, false)

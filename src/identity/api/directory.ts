@@ -37,6 +37,7 @@ import {
   updateGroup,
   updateUser,
 } from '../app/user.ts'
+import { listOf, oneOf } from './schemas.ts'
 import { collection, domainView, endpointView, groupView, projectView, regionView, roleView, serviceView, userView } from './views.ts'
 
 const Name = Type.String({ minLength: 1, maxLength: 255, pattern: '\\S' })
@@ -84,6 +85,7 @@ function routesOf(of: Noun): Route[] {
       doc: `List ${of.path}`,
       policy: `identity:list_${of.noun}s`,
       query: Type.Object(filters),
+      response: listOf(of.path),
       target: (request) => (inDomains ? { domain_id: request.query.domain_id ?? request.context.domainId } : {}),
       async handler(request) {
         const { query, context } = request
@@ -97,6 +99,7 @@ function routesOf(of: Noun): Route[] {
       doc: `Create a ${of.noun}`,
       policy: `identity:create_${of.noun}`,
       body: Type.Object({ [of.noun]: Type.Object(all) }),
+      response: oneOf(of.noun),
       status: 201,
       handler: async (request) => one(request, await of.create(sent(request))),
     },
@@ -105,6 +108,7 @@ function routesOf(of: Noun): Route[] {
       path: `/${of.path}/:id`,
       doc: `Show a ${of.noun}`,
       policy: `identity:get_${of.noun}`,
+      response: oneOf(of.noun),
       target,
       handler: async (request) => one(request, await of.find(request.params.id!)),
     },
@@ -114,6 +118,7 @@ function routesOf(of: Noun): Route[] {
       doc: `Change a ${of.noun}`,
       policy: `identity:update_${of.noun}`,
       body: Type.Object({ [of.noun]: Type.Object(some) }),
+      response: oneOf(of.noun),
       handler: async (request) => one(request, await of.update(request.params.id!, sent(request))),
     },
     {
@@ -276,6 +281,7 @@ function memberRoutes(context: IdentityContext): Route[] {
       path: '/users/:id/projects',
       doc: 'Projects on which a user has a role',
       policy: 'identity:list_user_projects',
+      response: listOf('projects'),
       target: ofUser,
       handler: async (request) =>
         collection(
@@ -291,6 +297,7 @@ function memberRoutes(context: IdentityContext): Route[] {
       path: '/users/:id/groups',
       doc: 'Groups of a user',
       policy: 'identity:list_groups_for_user',
+      response: listOf('groups'),
       target: ofUser,
       handler: async (request) =>
         collection(
@@ -318,6 +325,7 @@ function memberRoutes(context: IdentityContext): Route[] {
       path: '/groups/:id/users',
       doc: 'Users of a group',
       policy: 'identity:list_users_in_group',
+      response: listOf('users'),
       handler: async (request) =>
         collection(
           request,

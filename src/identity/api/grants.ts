@@ -3,6 +3,7 @@ import { notFound } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
 import type { IdentityContext } from '../app/context.ts'
 import { type Grant, grant, grantsOf, hasGrant, listAssignments, ungrant } from '../app/role.ts'
+import { AssignmentList, listOf } from './schemas.ts'
 import { collection, roleView } from './views.ts'
 
 const Text = Type.Optional(Type.String())
@@ -31,6 +32,7 @@ function grantsOn(context: IdentityContext, actor: 'user' | 'group', target: 'pr
       path: base,
       doc: `Roles of a ${actor} ${what}`,
       policy: 'identity:list_grants',
+      response: listOf('roles'),
       handler: async (request) => collection(request, 'roles', filled(request), await grantsOf(context, of(request)), roleView),
     },
     {
@@ -71,6 +73,7 @@ function assignments(context: IdentityContext): Route {
     path: '/role_assignments',
     doc: 'List role assignments',
     policy: 'identity:list_role_assignments',
+    response: AssignmentList,
     query: Type.Object({
       'user.id': Text,
       'group.id': Text,

@@ -1,4 +1,5 @@
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
+import { VersionView } from './schemas.ts'
 
 const v3 = (href: string) => ({
   id: 'v3.14',
@@ -32,6 +33,7 @@ export const v3Root: Route = {
   path: '/',
   doc: 'Show version 3',
   policy: open,
+  response: VersionView,
   handler: (request) => ({ version: v3(request.link('/')) }),
 }
 export const v2Root: Route = {
@@ -39,5 +41,6 @@ export const v2Root: Route = {
   path: '/',
   doc: 'Show version 2.0',
   policy: open,
+  response: VersionView,
   handler: (request) => ({ version: v2(request.link('/')) }),
 }
