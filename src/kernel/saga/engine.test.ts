@@ -223,11 +223,11 @@ describe('the saga engine', () => {
     const database = await sagaDatabase()
     const context = yard()
     const killer = { logged: ({ step: name, event }: { step: string; event: string }) => die(name === 'disk' && event === 'done') }
-    const dead = await house([build], { database, world: context, exclusive: false, leaseMs: 250, interceptor: killer })
+    const dead = await house([build], { database, world: context, exclusive: false, leaseMs: 900, interceptor: killer })
     const id = await dead.go({ kind: 'build' })
     await dead.engine.idle()
     await dead.engine.stop() // its lease stays, as after a kill
-    const heir = await house([build], { database, world: context, exclusive: false, leaseMs: 250 })
+    const heir = await house([build], { database, world: context, exclusive: false, leaseMs: 900 })
     await heir.engine.idle()
     assert.equal(await state(database, id), 'running')
     assert.ok(!context.things.has('guest 1'))
