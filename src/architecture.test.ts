@@ -21,7 +21,7 @@ const arrows: Arrow[] = sources.flatMap((from) =>
 
 const floor = (path: string) => path.split('/')[0]!
 const room = (path: string) => path.split('/')[1] ?? ''
-const isDoor = (path: string) => /^[a-z]+\/(client|rpc)\.ts$/.test(path)
+const isDoor = (path: string) => /^[a-z]+\/(client|rpc|instance-metadata)\.ts$/.test(path)
 
 /** Why an arrow may not be, or null. */
 function objection({ from, to }: Arrow): string | null {

@@ -80,6 +80,8 @@ export interface Vif {
   vifType: string
   /** From binding:vif_details. */
   details: { ovsHybridPlug: boolean; portFilter: boolean; bridgeName: string; datapathType: string }
+  /** Fixed address → the floating ones that lead to it. */
+  floatingIps?: Record<string, string[]>
   /** tapXXXXXXXX-XX */
   deviceName: string
   active: boolean

@@ -17,7 +17,7 @@ import type { NewServer } from './new-server.ts'
 import { limitsOf, reserve } from './quota.ts'
 import { parseQuery } from './scheduler/json-filter.ts'
 import { findServerGroup } from './server-group.ts'
-import { portsFor, securityGroupIds } from './wanted-networks.ts'
+import { portsFor, securityGroupsFor } from './wanted-networks.ts'
 import { blockDevicesFor } from './wanted-volumes.ts'
 import { placeFor } from './zone.ts'
 
@@ -40,10 +40,10 @@ export async function acceptServers(
 ): Promise<Accepted> {
   const started = now()
   const flavor = await flavorFor(context, request, wanted)
-  const [image, keypair, groupIds, ports, place, group, devices] = await Promise.all([
+  const [image, keypair, securityGroups, ports, place, group, devices] = await Promise.all([
     wanted.imageRef ? imageSpec(context, request, wanted.imageRef) : null,
     wanted.keyName ? keyFor(context, request, wanted.keyName) : null,
-    securityGroupIds(context, request, wanted.securityGroups),
+    securityGroupsFor(context, request, wanted.securityGroups),
     portsFor(context, request, wanted, wanted.maxCount),
     placeFor(context, wanted),
     groupFor(context, request, wanted),
@@ -82,7 +82,7 @@ export async function acceptServers(
     metadata_json: toJson(wanted.metadata),
     tags_json: toJson(wanted.tags),
     files_json: toJson(wanted.files),
-    security_groups_json: toJson(groupIds),
+    security_groups_json: toJson(securityGroups),
     network_info_json: '[]',
     group_id: group?.id ?? null,
     access_ipv4: wanted.accessIPv4,

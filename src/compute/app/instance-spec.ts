@@ -44,9 +44,14 @@ export function specOf(row: InstanceRow, adminPass = ''): InstanceSpec {
     configDrive: row.config_drive === 1,
     files: fromJson(row.files_json),
     adminPass,
-    securityGroups: fromJson(row.security_groups_json),
+    securityGroups: securityGroupNames(row),
   }
 }
 
 /** What a host is given for flavor and image: whether the root disk is the image's overlay. */
 export const imageBacked = (row: InstanceRow): boolean => requestOf(row).image !== null
+
+const securityGroupNames = (row: InstanceRow): string[] => {
+  const groups = fromJson<{ name: string }[]>(row.security_groups_json).map((one) => one.name)
+  return groups.length > 0 ? groups : ['default']
+}

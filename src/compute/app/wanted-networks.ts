@@ -86,8 +86,13 @@ async function found<T>(answer: Promise<T>, message: string, code: string): Prom
 
 export const as = (request: RequestContext) => ({ token: request.token, requestId: request.requestId })
 
-/** Names become ids. @throws Fault 400 for a group that the project does not have */
-export async function securityGroupIds(context: ComputeContext, request: RequestContext, wanted: string[]): Promise<string[]> {
+export interface SecurityGroup {
+  id: string
+  name: string
+}
+
+/** By name or id; none: the project's default group, which the network service knows. @throws Fault 400 for a group that the project does not have */
+export async function securityGroupsFor(context: ComputeContext, request: RequestContext, wanted: string[]): Promise<SecurityGroup[]> {
   const names = [...new Set(wanted)]
   if (names.length === 0 || (names.length === 1 && names[0] === 'default')) return []
   const groups = await context.networks.securityGroups({ project_id: request.projectId! }, as(request))
@@ -97,6 +102,6 @@ export async function securityGroupIds(context: ComputeContext, request: Request
       throw badRequest(`Security group ${name} not found for project ${request.projectId}.`, 'SecurityGroupNotFound')
     if (matches.length > 1)
       throw conflict(`Multiple security_group matches found for name '${name}', use an ID to be more specific.`, 'NoUniqueMatch')
-    return matches[0].id as string
+    return { id: matches[0].id, name: matches[0].name }
   })
 }

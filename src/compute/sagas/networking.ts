@@ -11,7 +11,7 @@ const OWNER = 'compute:'
 export async function allocateNetwork(run: ServerRun): Promise<{ ports: string[]; networks: string[] }> {
   const row = await serverOf(run)
   const { networks } = requestOf(row)
-  const groups = JSON.parse(row.security_groups_json) as string[]
+  const groups = (JSON.parse(row.security_groups_json) as { id: string }[]).map((one) => one.id)
   for (const wanted of networks) {
     const common = {
       device_id: row.id,

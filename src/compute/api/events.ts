@@ -1,0 +1,68 @@
+import Type from 'typebox'
+import { badRequest, notFound } from '../../kernel/errors/errors.ts'
+import { Reply, type Route } from '../../kernel/http/route.ts'
+import type { ComputeContext } from '../app/context.ts'
+import { networkChanged } from '../app/network-changed.ts'
+import { Choice, closed, Wrapped } from './common.ts'
+
+const Event = Type.Object(
+  {
+    server_uuid: Type.String({ format: 'uuid' }),
+    name: Choice([
+      'network-vif-plugged',
+      'network-vif-unplugged',
+      'network-vif-deleted',
+      'network-changed',
+      'volume-extended',
+      'power-update',
+      'accelerator-request-bound',
+    ]),
+    status: Type.Optional(Choice(['completed', 'failed', 'in-progress'])),
+    tag: Type.Optional(Type.String({ maxLength: 255 })),
+  },
+  closed,
+)
+
+/** The door by which other services tell compute that something of a server is done. */
+export function eventRoutes(context: ComputeContext): Route[] {
+  return [
+    {
+      method: 'POST',
+      path: '/os-server-external-events',
+      doc: 'Tell compute that a port is plugged, a network changed, a volume grew',
+      policy: 'os_compute_api:os-server-external-events:create',
+      body: Wrapped('events', Type.Array(Event, { minItems: 1 })),
+      response: Wrapped('events', Type.Array(Type.Unknown())),
+      async handler(request) {
+        const events = request.body.events as { server_uuid: string; name: string; status?: string; tag?: string }[]
+        const known = new Set(
+          (
+            await context.database.db
+              .selectFrom('instances')
+              .select('id')
+              .where('deleted', '=', 0)
+              .where(
+                'id',
+                'in',
+                events.map((one) => one.server_uuid),
+              )
+              .execute()
+          ).map((row) => row.id),
+        )
+        const done = events.map((one) => ({
+          ...one,
+          status: known.has(one.server_uuid) ? (one.status ?? 'completed') : 'failed',
+          code: known.has(one.server_uuid) ? 200 : 404,
+        }))
+        if (known.size === 0) throw notFound('No instances found for any event')
+        for (const one of done) {
+          if (one.code !== 200) continue
+          if (one.name.startsWith('network-vif-') && !one.tag) throw badRequest(`Event ${one.name} needs the port's id as its tag`)
+          if (one.name === 'network-vif-plugged') context.plugEvents.seen(one.tag!)
+          if (one.name === 'network-changed' || one.name === 'network-vif-deleted') await networkChanged(context, one.server_uuid)
+        }
+        return new Reply({ events: done }, { status: done.every((one) => one.code === 200) ? 200 : 207 })
+      },
+    },
+  ]
+}

@@ -1,0 +1,204 @@
+import Type from 'typebox'
+import { badRequest, notFound } from '../../kernel/errors/errors.ts'
+import type { ApiRequest, Route } from '../../kernel/http/route.ts'
+import type { ComputeContext } from '../app/context.ts'
+import { type Host, listHosts } from '../app/host.ts'
+import { Wrapped } from './common.ts'
+
+export function hypervisorRoutes(context: ComputeContext): Route[] {
+  const policy = (name: string) => `os_compute_api:os-hypervisors:${name}`
+  const response = Wrapped('hypervisors', Type.Array(Type.Unknown()))
+  const find = async (id: string): Promise<Host> => {
+    const found = (await listHosts(context)).find((one) => one.provider_id === id || String(one.number) === id)
+    if (!found) throw notFound(`Hypervisor with ID '${id}' could not be found.`)
+    return found
+  }
+  const matching = async (request: ApiRequest): Promise<Host[]> => {
+    const hosts = await listHosts(context)
+    const pattern = request.query.hypervisor_hostname_pattern
+    if (!pattern) return hosts
+    const found = hosts.filter((one) => one.state.hypervisorHostname.includes(pattern))
+    if (found.length === 0) throw notFound(`No hypervisor matching '${pattern}' could be found.`)
+    return found
+  }
+  const serversOf = async (hosts: Host[]) => {
+    const rows = await context.database.db
+      .selectFrom('instances')
+      .select(['id', 'name', 'host', 'number'])
+      .where('deleted', '=', 0)
+      .where(
+        'host',
+        'in',
+        hosts.map((one) => one.host),
+      )
+      .execute()
+    return Map.groupBy(rows, (row) => row.host!)
+  }
+  const withServers = async (request: ApiRequest, hosts: Host[]) => {
+    const servers = hosts.length > 0 && /^(true|1)$/i.test(request.query.with_servers ?? '') ? await serversOf(hosts) : null
+    return (host: Host) => ({
+      servers: servers?.get(host.host)?.map((row) => ({ uuid: row.id, name: row.name })) ?? (servers ? [] : undefined),
+    })
+  }
+  return [
+    {
+      method: 'GET',
+      path: '/os-hypervisors',
+      doc: 'List hypervisors',
+      policy: policy('list'),
+      response,
+      async handler(request) {
+        const hosts = await matching(request)
+        const servers = await withServers(request, hosts)
+        return { hypervisors: hosts.map((one) => ({ ...brief(request, one), ...servers(one) })) }
+      },
+    },
+    {
+      method: 'GET',
+      path: '/os-hypervisors/detail',
+      doc: 'List hypervisors in full',
+      policy: policy('list-detail'),
+      response,
+      async handler(request) {
+        const hosts = await matching(request)
+        const servers = await withServers(request, hosts)
+        return { hypervisors: hosts.map((one) => ({ ...view(request, one), ...servers(one) })) }
+      },
+    },
+    {
+      method: 'GET',
+      path: '/os-hypervisors/statistics',
+      doc: 'Sum up all hypervisors',
+      policy: policy('statistics'),
+      microversions: { max: '2.87' },
+      response: Wrapped('hypervisor_statistics'),
+      handler: async () => ({ hypervisor_statistics: sumUp(await listHosts(context)) }),
+    },
+    {
+      method: 'GET',
+      path: '/os-hypervisors/:id/search',
+      doc: 'Find hypervisors by a part of their name',
+      policy: policy('search'),
+      microversions: { max: '2.52' },
+      response,
+      async handler(request) {
+        const found = (await listHosts(context)).filter((one) => one.state.hypervisorHostname.includes(request.params.id!))
+        if (found.length === 0) throw notFound(`No hypervisor matching '${request.params.id}' could be found.`)
+        return { hypervisors: found.map((one) => brief(request, one)) }
+      },
+    },
+    {
+      method: 'GET',
+      path: '/os-hypervisors/:id/servers',
+      doc: 'List the servers of hypervisors found by a part of their name',
+      policy: policy('servers'),
+      microversions: { max: '2.52' },
+      response,
+      async handler(request) {
+        const found = (await listHosts(context)).filter((one) => one.state.hypervisorHostname.includes(request.params.id!))
+        if (found.length === 0) throw notFound(`No hypervisor matching '${request.params.id}' could be found.`)
+        const servers = await serversOf(found)
+        return {
+          hypervisors: found.map((one) => ({
+            ...brief(request, one),
+            servers: (servers.get(one.host) ?? []).map((row) => ({ uuid: row.id, name: row.name })),
+          })),
+        }
+      },
+    },
+    {
+      method: 'GET',
+      path: '/os-hypervisors/:id/uptime',
+      doc: 'Since when the host process runs',
+      policy: policy('show'),
+      microversions: { max: '2.87' },
+      response: Wrapped('hypervisor'),
+      async handler(request) {
+        const host = await find(request.params.id!)
+        if (!host.up) throw badRequest(`Host ${host.host} is down.`)
+        return { hypervisor: { ...brief(request, host), uptime: uptime(host) } }
+      },
+    },
+    {
+      method: 'GET',
+      path: '/os-hypervisors/:id',
+      doc: 'Show a hypervisor',
+      policy: policy('show'),
+      response: Wrapped('hypervisor'),
+      async handler(request) {
+        const host = await find(request.params.id!)
+        const servers = await withServers(request, [host])
+        return { hypervisor: { ...view(request, host), ...servers(host) } }
+      },
+    },
+  ]
+}
+
+const uptime = (one: Host) => `up since ${one.state.startedAt}`
+const idOf = (request: ApiRequest, one: Host) => (request.version.atLeast('2.53') ? one.provider_id : Number(one.number))
+
+const brief = (request: ApiRequest, one: Host) => ({
+  id: idOf(request, one),
+  hypervisor_hostname: one.state.hypervisorHostname,
+  state: one.up ? 'up' : 'down',
+  status: one.disabled ? 'disabled' : 'enabled',
+})
+
+function view(request: ApiRequest, one: Host) {
+  const { state } = one
+  return {
+    ...brief(request, one),
+    hypervisor_type: state.hypervisorType,
+    hypervisor_version: state.hypervisorVersion,
+    host_ip: state.hostIp,
+    service: {
+      id: request.version.atLeast('2.53') ? one.service_id : Number(one.number),
+      host: one.host,
+      disabled_reason: one.disabled_reason,
+    },
+    ...(request.version.atLeast('2.88') ? { uptime: uptime(one) } : amounts(request, one)),
+  }
+}
+
+function amounts(request: ApiRequest, { state }: Host) {
+  const cpu = {
+    vendor: 'unknown',
+    arch: state.supportedInstances[0]?.[0] ?? 'x86_64',
+    model: state.cpuModel,
+    features: state.cpuFeatures,
+    topology: { sockets: 1, cores: state.vcpus, threads: 1 },
+  }
+  return {
+    vcpus: state.vcpus,
+    vcpus_used: state.vcpusUsed,
+    memory_mb: state.memoryMiB,
+    memory_mb_used: state.memoryMiBUsed,
+    free_ram_mb: state.memoryMiB - state.memoryMiBUsed,
+    local_gb: state.diskGiB,
+    local_gb_used: state.diskGiBUsed,
+    free_disk_gb: state.diskGiB - state.diskGiBUsed,
+    disk_available_least: state.freeDiskGiB,
+    running_vms: state.runningVms,
+    current_workload: state.ioOps,
+    cpu_info: request.version.atLeast('2.28') ? cpu : JSON.stringify(cpu),
+  }
+}
+
+function sumUp(hosts: Host[]) {
+  const up = hosts.filter((one) => !one.disabled)
+  const sum = (of: (one: Host['state']) => number) => up.reduce((total, one) => total + of(one.state), 0)
+  return {
+    count: up.length,
+    vcpus: sum((one) => one.vcpus),
+    vcpus_used: sum((one) => one.vcpusUsed),
+    memory_mb: sum((one) => one.memoryMiB),
+    memory_mb_used: sum((one) => one.memoryMiBUsed),
+    free_ram_mb: sum((one) => one.memoryMiB - one.memoryMiBUsed),
+    local_gb: sum((one) => one.diskGiB),
+    local_gb_used: sum((one) => one.diskGiBUsed),
+    free_disk_gb: sum((one) => one.diskGiB - one.diskGiBUsed),
+    disk_available_least: sum((one) => one.freeDiskGiB),
+    running_vms: sum((one) => one.runningVms),
+    current_workload: sum((one) => one.ioOps),
+  }
+}

@@ -1,0 +1,100 @@
+import Type from 'typebox'
+import { badRequest } from '../../kernel/errors/errors.ts'
+import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
+import type { ComputeContext } from '../app/context.ts'
+import { createKeypair, deleteKeypair, findKeypair, listKeypairs } from '../app/keypair.ts'
+import type { KeypairRow } from '../db/tables.ts'
+import { Choice, closed, micro, Wrapped } from './common.ts'
+
+const NewKeypair = Wrapped(
+  'keypair',
+  Type.Object(
+    {
+      name: Type.String({ minLength: 1, maxLength: 255, pattern: '^[\\w .@-]+$' }),
+      type: Type.Optional(Choice(['ssh', 'x509'])),
+      public_key: Type.Optional(Type.String({ maxLength: 16_384 })),
+      user_id: Type.Optional(Type.String()),
+    },
+    closed,
+  ),
+)
+
+export function keypairRoutes(context: ComputeContext): Route[] {
+  /** Their own; from 2.10 administrators may name another user. */
+  const userOf = (request: ApiRequest, named: string | undefined): string => {
+    if (named && named !== request.context.userId && request.version.atLeast('2.10')) request.enforce('os_compute_api:os-keypairs:any_user')
+    return (request.version.atLeast('2.10') && named) || request.context.userId!
+  }
+  const Answer = Wrapped('keypair', Type.Object({ name: Type.String() }, { additionalProperties: true }))
+  return [
+    {
+      method: 'GET',
+      path: '/os-keypairs',
+      doc: "List one's key pairs",
+      policy: 'os_compute_api:os-keypairs:index',
+      response: Wrapped('keypairs', Type.Array(Answer)),
+      async handler(request) {
+        const rows = await listKeypairs(context, userOf(request, request.query.user_id))
+        const from = request.query.marker ? rows.findIndex((row) => row.name === request.query.marker) + 1 : 0
+        if (request.query.marker && from === 0) throw badRequest(`marker [${request.query.marker}] not found`)
+        const page = rows.slice(from, from + Number(request.query.limit ?? 1000))
+        return { keypairs: page.map((row) => ({ keypair: brief(request, row) })) }
+      },
+    },
+    {
+      method: 'POST',
+      path: '/os-keypairs',
+      doc: 'Import a public key, or make a key pair (before 2.92)',
+      policy: 'os_compute_api:os-keypairs:create',
+      body: NewKeypair,
+      response: Answer,
+      async handler(request) {
+        const { name, type = 'ssh', public_key, user_id } = request.body.keypair
+        if (request.version.atLeast('2.92') && !public_key)
+          throw badRequest("Invalid input for field/attribute keypair. 'public_key' is a required property")
+        const owner = { userId: userOf(request, user_id), projectId: request.context.projectId ?? '' }
+        const { keypair, privateKey } = await createKeypair(context, owner, { name, type, publicKey: public_key })
+        const view = { ...brief(request, keypair), user_id: keypair.user_id, ...(privateKey ? { private_key: privateKey } : {}) }
+        return new Reply({ keypair: view }, { status: request.version.atLeast('2.2') ? 201 : 200 })
+      },
+    },
+    {
+      method: 'GET',
+      path: '/os-keypairs/:name',
+      doc: 'Show a key pair',
+      policy: 'os_compute_api:os-keypairs:show',
+      response: Answer,
+      async handler(request) {
+        const row = await findKeypair(context, userOf(request, request.query.user_id), request.params.name!)
+        return {
+          keypair: {
+            ...brief(request, row),
+            user_id: row.user_id,
+            id: Number(row.number),
+            created_at: micro(row.created_at),
+            updated_at: null,
+            deleted: false,
+            deleted_at: null,
+          },
+        }
+      },
+    },
+    {
+      method: 'DELETE',
+      path: '/os-keypairs/:name',
+      doc: 'Delete a key pair',
+      policy: 'os_compute_api:os-keypairs:delete',
+      async handler(request) {
+        await deleteKeypair(context, userOf(request, request.query.user_id), request.params.name!)
+        return new Reply(undefined, { status: request.version.atLeast('2.2') ? 204 : 202 })
+      },
+    },
+  ]
+}
+
+const brief = (request: ApiRequest, row: KeypairRow) => ({
+  name: row.name,
+  public_key: row.public_key,
+  fingerprint: row.fingerprint,
+  ...(request.version.atLeast('2.2') ? { type: row.type } : {}),
+})

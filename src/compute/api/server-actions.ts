@@ -1,0 +1,250 @@
+import Type, { type TSchema } from 'typebox'
+import { conflict } from '../../kernel/errors/errors.ts'
+import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
+import { operate } from '../app/action.ts'
+import { consoleLog, remoteConsole } from '../app/console.ts'
+import type { ComputeContext } from '../app/context.ts'
+import { rebuild, rescue } from '../app/rebuild.ts'
+import { confirmResize, resize, revertResize } from '../app/resize.ts'
+import { deleteServer, findServer, lockServer, unlockServer } from '../app/server.ts'
+import { devicesByServer } from '../app/server-list.ts'
+import { addSecurityGroup, removeSecurityGroup } from '../app/server-security.ts'
+import { move } from '../app/server-state.ts'
+import { createImage } from '../app/snapshot.ts'
+import type { InstanceRow, VmState } from '../db/tables.ts'
+import { Choice, closed, Metadata, Name, Nullable, server, targetServer, viewerOf, Wrapped } from './common.ts'
+import { serverView } from './server-view.ts'
+
+const Nothing = Type.Unknown()
+
+interface Action {
+  doc: string
+  policy: string
+  body?: TSchema
+  microversions?: { min?: string; max?: string }
+  run: (row: InstanceRow, request: ApiRequest) => Promise<unknown>
+}
+
+/** POST /servers/{id}/action: one entry for each operation, in its own words. Most begin a saga (app/action.ts) and answer 202. */
+export function serverActionRoutes(context: ComputeContext): Route[] {
+  /** An operation whose whole rule is where it may begin. */
+  const simple =
+    (action: string, saga: string, vmStates: VmState[] | undefined, taskState: string, input: object = {}) =>
+    async (row: InstanceRow, request: ApiRequest) =>
+      void (await operate(context, request.context, row, { action, saga, vmStates, taskState, input: { ...input } }))
+
+  const actions: Record<string, Action> = {
+    reboot: {
+      doc: 'Reboot a server, SOFT (the guest is asked) or HARD (power off and on)',
+      policy: 'servers:reboot',
+      body: Type.Object({ type: Choice(['SOFT', 'HARD', 'soft', 'hard', 'Soft', 'Hard']) }, closed),
+      async run(row, request) {
+        const hard = request.body.reboot.type.toUpperCase() === 'HARD'
+        await operate(context, request.context, row, {
+          action: 'reboot',
+          saga: hard ? 'hard-reboot-server' : 'reboot-server',
+          vmStates: hard ? ['active', 'stopped', 'paused', 'suspended', 'error'] : ['active'],
+          taskStates: hard ? [null, 'rebooting', 'rebooting_hard'] : [null],
+          taskState: hard ? 'rebooting_hard' : 'rebooting',
+        })
+      },
+    },
+    'os-start': {
+      doc: 'Start a stopped server',
+      policy: 'servers:start',
+      run: simple('start', 'start-server', ['stopped'], 'powering-on'),
+    },
+    'os-stop': {
+      doc: 'Stop a running server',
+      policy: 'servers:stop',
+      run: simple('stop', 'stop-server', ['active', 'rescued', 'error'], 'powering-off'),
+    },
+    pause: {
+      doc: 'Pause a server: its memory stays',
+      policy: 'os-pause-server:pause',
+      run: simple('pause', 'pause-server', ['active'], 'pausing'),
+    },
+    unpause: {
+      doc: 'Go on with a paused server',
+      policy: 'os-pause-server:unpause',
+      run: simple('unpause', 'unpause-server', ['paused'], 'unpausing'),
+    },
+    suspend: {
+      doc: 'Suspend a server: its memory is written to disk',
+      policy: 'os-suspend-server:suspend',
+      run: simple('suspend', 'suspend-server', ['active'], 'suspending'),
+    },
+    resume: {
+      doc: 'Go on with a suspended server',
+      policy: 'os-suspend-server:resume',
+      run: simple('resume', 'resume-server', ['suspended'], 'resuming'),
+    },
+    resize: {
+      doc: 'Resize a server to another flavor; to be confirmed or reverted',
+      policy: 'servers:resize',
+      body: Type.Object(
+        { flavorRef: Type.Union([Type.String({ minLength: 1 }), Type.Integer()]), 'OS-DCF:diskConfig': Type.Optional(Type.String()) },
+        closed,
+      ),
+      run: (row, request) => resize(context, request.context, row, String(request.body.resize.flavorRef)),
+    },
+    confirmResize: {
+      doc: 'Confirm a resize: the way back is given up',
+      policy: 'servers:confirm_resize',
+      run: (row, request) => confirmResize(context, request.context, row),
+    },
+    revertResize: {
+      doc: 'Revert a resize',
+      policy: 'servers:revert_resize',
+      run: (row, request) => revertResize(context, request.context, row),
+    },
+    rebuild: {
+      doc: 'Rebuild a server from an image: a new disk, the same addresses',
+      policy: 'servers:rebuild',
+      body: Type.Object(
+        { imageRef: Type.String({ format: 'uuid' }), name: Type.Optional(Name), metadata: Type.Optional(Metadata) },
+        { additionalProperties: true },
+      ),
+      async run(row, request) {
+        const body = request.body.rebuild
+        await rebuild(context, request.context, row, {
+          imageRef: body.imageRef,
+          name: body.name,
+          description: body.description,
+          hostname: body.hostname,
+          metadata: body.metadata,
+          files: body.personality,
+          adminPass: body.adminPass,
+          keyName: body.key_name,
+          userData: body.user_data,
+        })
+        const now = await findServer(context, row.id, viewerOf(request))
+        const devices = (await devicesByServer(context, [now])).get(row.id) ?? []
+        return { server: { ...serverView(request, now, devices, null), ...(body.adminPass ? { adminPass: body.adminPass } : {}) } }
+      },
+    },
+    rescue: {
+      doc: 'Boot a rescue image with the server’s own disk as the second one',
+      policy: 'os-rescue',
+      body: Nullable(
+        Type.Object({ adminPass: Type.Optional(Type.String()), rescue_image_ref: Type.Optional(Type.String({ format: 'uuid' })) }, closed),
+      ),
+      async run(row, request) {
+        await rescue(context, request.context, row, request.body.rescue?.rescue_image_ref ?? null)
+        return new Reply({ adminPass: request.body.rescue?.adminPass ?? '' }, { status: 200 })
+      },
+    },
+    unrescue: {
+      doc: 'Boot the server’s own disk again',
+      policy: 'os-unrescue',
+      run: simple('unrescue', 'unrescue-server', ['rescued'], 'unrescuing'),
+    },
+    createImage: {
+      doc: 'Make an image of a server',
+      policy: 'servers:create_image',
+      body: Type.Object({ name: Name, metadata: Type.Optional(Metadata) }, closed),
+      async run(row, request) {
+        const { name, metadata = {} } = request.body.createImage
+        const id = await createImage(context, request.context, row, { name, metadata })
+        const location = `${new URL(request.link('/')).origin}/image/v2/images/${id}`
+        return new Reply(request.version.atLeast('2.45') ? { image_id: id } : undefined, { status: 202, headers: { Location: location } })
+      },
+    },
+    changePassword: {
+      doc: 'Set the administrator’s password in the guest',
+      policy: 'os-admin-password',
+      body: Type.Object({ adminPass: Type.String() }, closed),
+      run: (row, request) =>
+        simple('changePassword', 'set-password', ['active'], 'updating_password', { password: request.body.changePassword.adminPass })(
+          row,
+          request,
+        ),
+    },
+    'os-getConsoleOutput': {
+      doc: 'Show what the guest wrote on its console',
+      policy: 'os-console-output',
+      body: Type.Object(
+        { length: Type.Optional(Nullable(Type.Union([Type.Integer({ minimum: -1 }), Type.String({ pattern: '^-?[0-9]+$' })]))) },
+        closed,
+      ),
+      async run(row, request) {
+        const { length } = request.body['os-getConsoleOutput']
+        const lines = length === undefined || length === null || Number(length) === -1 ? null : Number(length)
+        return new Reply({ output: await consoleLog(context, row, lines) }, { status: 200 })
+      },
+    },
+    lock: {
+      doc: 'Lock a server: only administrators may change it',
+      policy: 'os-lock-server:lock',
+      run: (row, request) => lockServer(context, row, request.body.lock?.locked_reason ?? null),
+    },
+    unlock: { doc: 'Unlock a server', policy: 'os-lock-server:unlock', run: (row) => unlockServer(context, row) },
+    forceDelete: {
+      doc: 'Delete a server whatever its state',
+      policy: 'os-deferred-delete:force',
+      run: (row, request) => deleteServer(context, request.context, row),
+    },
+    addSecurityGroup: {
+      doc: 'Add a security group to all ports of a server',
+      policy: 'os-security-groups:add',
+      body: Type.Object({ name: Name }, { additionalProperties: true }),
+      run: (row, request) => addSecurityGroup(context, request.context, row, request.body.addSecurityGroup.name),
+    },
+    removeSecurityGroup: {
+      doc: 'Take a security group from all ports of a server',
+      policy: 'os-security-groups:remove',
+      body: Type.Object({ name: Name }, { additionalProperties: true }),
+      run: (row, request) => removeSecurityGroup(context, request.context, row, request.body.removeSecurityGroup.name),
+    },
+    'os-resetState': {
+      doc: 'Say that a server is active or in error',
+      policy: 'os-admin-actions:reset_state',
+      body: Type.Object({ state: Choice(['active', 'error']) }, closed),
+      run: (row, request) =>
+        move(context.database.db, row.id, { vmState: request.body['os-resetState'].state, taskState: null }, { fault_json: null }),
+    },
+    resetNetwork: { doc: 'Kept for old clients: does nothing', policy: 'os-admin-actions:inject_network_info', run: async () => {} },
+    migrate: { doc: 'Cold migration to another host: not yet', policy: 'os-admin-actions:reset_state', run: noOtherHost },
+    'os-migrateLive': {
+      doc: 'Live migration to another host: not yet',
+      policy: 'os-admin-actions:reset_state',
+      body: Nothing,
+      run: noOtherHost,
+    },
+    'os-getVNCConsole': {
+      doc: 'A console URL, as clients before 2.6 ask for it',
+      policy: 'os-remote-consoles',
+      microversions: { max: '2.5' },
+      body: Type.Object({ type: Choice(['novnc', 'xvpvnc']) }, closed),
+      run: async (row, request) => new Reply({ console: await oldConsole(context, row, request) }, { status: 200 }),
+    },
+  }
+
+  const target = targetServer(context)
+  return Object.entries(actions).map(
+    ([action, { doc, policy, body, microversions, run }]): Route => ({
+      method: 'POST',
+      path: '/servers/:server_id/action',
+      action,
+      doc,
+      policy: `os_compute_api:${policy}`,
+      target,
+      microversions,
+      status: 202,
+      body: Wrapped(action, body ?? Nothing),
+      async handler(request) {
+        const answer = await run(await server(context, request), request)
+        return answer instanceof Reply ? answer : new Reply(answer, { status: 202, headers: {} })
+      },
+    }),
+  )
+}
+
+async function noOtherHost(row: InstanceRow): Promise<never> {
+  throw conflict(`Server ${row.id} cannot be moved: Yun does not migrate servers between hosts yet.`, 'MigrationError')
+}
+
+async function oldConsole(context: ComputeContext, row: InstanceRow, request: ApiRequest) {
+  const { url } = await remoteConsole(context, row, 'vnc')
+  return { type: request.body['os-getVNCConsole'].type, url }
+}

@@ -1,0 +1,127 @@
+import { createHash } from 'node:crypto'
+import { fromJson } from '../../kernel/db/columns.ts'
+import type { ApiRequest } from '../../kernel/http/route.ts'
+import { domainNameOf, flavorOf, requestOf, vifsOf } from '../app/instance-spec.ts'
+import { statusOf } from '../app/server-state.ts'
+import type { BlockDeviceRow, InstanceRow } from '../db/tables.ts'
+import type { FlavorSpec } from '../rpc.ts'
+import { links, micro, seconds } from './common.ts'
+
+const NO_PROGRESS = new Set(['ERROR', 'SHUTOFF', 'DELETED', 'PAUSED', 'SUSPENDED', 'SHELVED'])
+
+export const serverSummary = (request: ApiRequest, row: InstanceRow) => ({
+  id: row.id,
+  name: row.name,
+  links: links(request, `/servers/${row.id}`),
+})
+
+/** One server in full, as the request's microversion shows it. `hostStatus` is known to administrators. */
+export function serverView(request: ApiRequest, row: InstanceRow, devices: BlockDeviceRow[], hostStatus: string | null) {
+  const { version } = request
+  const status = statusOf(row)
+  const volumeBoot = devices.some((one) => one.boot_index !== null && Number(one.boot_index) === 0)
+  const extended = request.allowed('os_compute_api:os-extended-server-attributes', { project_id: row.project_id })
+  const fault = fromJson(row.fault_json)
+  return {
+    ...serverSummary(request, row),
+    status,
+    tenant_id: row.project_id,
+    user_id: row.user_id,
+    metadata: fromJson(row.metadata_json),
+    hostId: row.host ? createHash('sha224').update(`${row.project_id}${row.host}`).digest('hex') : '',
+    image: row.image_id && !volumeBoot ? { id: row.image_id, links: [links(request, `/images/${row.image_id}`)[1]] } : '',
+    flavor: flavorView(request, flavorOf(row)),
+    created: seconds(row.created_at),
+    updated: seconds(row.updated_at),
+    addresses: addressesOf(row),
+    accessIPv4: row.access_ipv4 ?? '',
+    accessIPv6: row.access_ipv6 ?? '',
+    'OS-DCF:diskConfig': 'MANUAL',
+    ...(NO_PROGRESS.has(status) ? {} : { progress: row.progress }),
+    'OS-EXT-AZ:availability_zone': row.zone ?? row.requested_zone ?? '',
+    config_drive: row.config_drive ? 'True' : '',
+    key_name: row.key_name,
+    'OS-SRV-USG:launched_at': micro(row.launched_at),
+    'OS-SRV-USG:terminated_at': micro(row.terminated_at),
+    'OS-EXT-STS:task_state': row.task_state,
+    'OS-EXT-STS:vm_state': row.vm_state === 'resized' ? 'resized' : row.vm_state,
+    'OS-EXT-STS:power_state': row.power_state,
+    'os-extended-volumes:volumes_attached': devices
+      .filter((one) => one.volume_id)
+      .map((one) => ({ id: one.volume_id, ...(version.atLeast('2.3') ? { delete_on_termination: one.delete_on_termination === 1 } : {}) })),
+    ...groupsView(row),
+    ...(fault && (status === 'ERROR' || status === 'DELETED') ? { fault: faultView(request, fault) } : {}),
+    ...(extended ? extendedView(request, row, devices) : {}),
+    ...(version.atLeast('2.9') ? { locked: row.locked === 1 } : {}),
+    ...(version.atLeast('2.16') && hostStatus !== null ? { host_status: hostStatus } : {}),
+    ...(version.atLeast('2.19') ? { description: row.description } : {}),
+    ...(version.atLeast('2.26') ? { tags: fromJson(row.tags_json) } : {}),
+    ...(version.atLeast('2.63') ? { trusted_image_certificates: requestOf(row).trustedCertificates } : {}),
+    ...(version.atLeast('2.71') ? { server_groups: row.group_id ? [row.group_id] : [] } : {}),
+    ...(version.atLeast('2.73') ? { locked_reason: row.locked_reason } : {}),
+    ...(version.atLeast('2.90') ? { 'OS-EXT-SRV-ATTR:hostname': row.hostname } : {}),
+  }
+}
+
+function extendedView(request: ApiRequest, row: InstanceRow, devices: BlockDeviceRow[]) {
+  return {
+    'OS-EXT-SRV-ATTR:host': row.host,
+    'OS-EXT-SRV-ATTR:hypervisor_hostname': row.node,
+    'OS-EXT-SRV-ATTR:instance_name': domainNameOf(Number(row.number)),
+    ...(request.version.atLeast('2.3')
+      ? {
+          'OS-EXT-SRV-ATTR:reservation_id': row.reservation_id,
+          'OS-EXT-SRV-ATTR:launch_index': row.launch_index,
+          'OS-EXT-SRV-ATTR:hostname': row.hostname,
+          'OS-EXT-SRV-ATTR:kernel_id': '',
+          'OS-EXT-SRV-ATTR:ramdisk_id': '',
+          'OS-EXT-SRV-ATTR:root_device_name': row.image_id || devices.length > 0 ? '/dev/vda' : null,
+          'OS-EXT-SRV-ATTR:user_data': row.user_data,
+        }
+      : {}),
+  }
+}
+
+/** The details are for operators: they name hosts. */
+const faultView = (request: ApiRequest, fault: { code: number; message: string; details: object; created: string }) => ({
+  code: fault.code,
+  created: seconds(fault.created),
+  message: fault.message,
+  ...(request.context.isAdmin && Object.keys(fault.details ?? {}).length > 0 ? { details: JSON.stringify(fault.details) } : {}),
+})
+
+function groupsView(row: InstanceRow) {
+  if (vifsOf(row).length === 0 && row.vm_state !== 'building') return {}
+  const groups = fromJson<{ name: string }[]>(row.security_groups_json)
+  return { security_groups: groups.length > 0 ? groups.map(({ name }) => ({ name })) : [{ name: 'default' }] }
+}
+
+export function flavorView(request: ApiRequest, flavor: FlavorSpec) {
+  if (!request.version.atLeast('2.47')) return { id: flavor.id, links: [links(request, `/flavors/${flavor.id}`)[1]] }
+  return {
+    vcpus: flavor.vcpus,
+    ram: flavor.ramMiB,
+    disk: flavor.rootGiB,
+    ephemeral: flavor.ephemeralGiB,
+    swap: flavor.swapMiB,
+    original_name: flavor.name,
+    extra_specs: flavor.extraSpecs,
+  }
+}
+
+/** Network → its addresses, fixed ones and the floating ones behind which they are. */
+export function addressesOf(row: InstanceRow): Record<string, object[]> {
+  const addresses: Record<string, object[]> = {}
+  for (const vif of vifsOf(row)) {
+    const list = addresses[vif.network.label] ?? []
+    addresses[vif.network.label] = list
+    const entry = (addr: string, version: number, type: string) =>
+      list.push({ version, addr, 'OS-EXT-IPS:type': type, 'OS-EXT-IPS-MAC:mac_addr': vif.macAddress })
+    for (const subnet of vif.subnets)
+      for (const address of subnet.addresses) {
+        entry(address, subnet.ipVersion, 'fixed')
+        for (const floating of vif.floatingIps?.[address] ?? []) entry(floating, 4, 'floating')
+      }
+  }
+  return addresses
+}

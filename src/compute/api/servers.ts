@@ -1,0 +1,213 @@
+import { badRequest } from '../../kernel/errors/errors.ts'
+import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
+import type { Passage } from '../../kernel/http/server.ts'
+import { acceptServers } from '../app/accept.ts'
+import type { ComputeContext } from '../app/context.ts'
+import { listHosts } from '../app/host.ts'
+import type { NewServer, WantedBlockDevice, WantedNetwork } from '../app/new-server.ts'
+import { deleteServer, updateServer } from '../app/server.ts'
+import { devicesByServer, pageOfServers } from '../app/server-list.ts'
+import { parseZone } from '../app/zone.ts'
+import type { InstanceRow } from '../db/tables.ts'
+import { isTrue, links, nextLink, server, targetServer, viewerOf } from './common.ts'
+import { ChangeServerBody, NewServerBody, ServerAnswer, ServerList } from './server-schemas.ts'
+import { serverSummary, serverView } from './server-view.ts'
+
+const POLICY = 'os_compute_api:servers:'
+
+export function serverRoutes(context: ComputeContext): Route[] {
+  const target = targetServer(context)
+  return [
+    {
+      method: 'POST',
+      path: '/servers',
+      doc: 'Create one or several servers: accepted at once, built by the create-server saga',
+      policy: `${POLICY}create`,
+      status: 202,
+      body: NewServerBody,
+      async handler(request) {
+        const wanted = newServer(request)
+        if (wanted.host || wanted.node || parseZone(wanted.zone).host || parseZone(wanted.zone).node)
+          request.enforce(`${POLICY}create:forced_host`)
+        const { passage } = request as ApiRequest & { passage: Passage }
+        const { servers, reservationId, adminPass } = await acceptServers(context, request.context, passage, wanted)
+        if (isTrue(request.body.server.return_reservation_id)) return { reservation_id: reservationId }
+        const [row] = servers
+        const groups = wanted.securityGroups.length > 0 ? wanted.securityGroups : ['default']
+        const view = {
+          id: row!.id,
+          links: links(request, `/servers/${row!.id}`),
+          'OS-DCF:diskConfig': 'MANUAL',
+          security_groups: groups.map((name) => ({ name })),
+          adminPass,
+        }
+        return new Reply({ server: view }, { headers: { Location: request.link(`/servers/${row!.id}`) } })
+      },
+    },
+    {
+      method: 'GET',
+      path: '/servers',
+      doc: 'List servers: ids and names',
+      policy: `${POLICY}index`,
+      response: ServerList,
+      async handler(request) {
+        const { servers, more } = await pageOfServers(context, viewerOf(request), request.query)
+        return listView(
+          request,
+          '/servers',
+          servers.map((row) => serverSummary(request, row)),
+          more,
+        )
+      },
+    },
+    {
+      method: 'GET',
+      path: '/servers/detail',
+      doc: 'List servers in full',
+      policy: `${POLICY}detail`,
+      response: ServerList,
+      async handler(request) {
+        const { servers, more } = await pageOfServers(context, viewerOf(request), request.query)
+        const views = await views_(context, request, servers)
+        return listView(request, '/servers/detail', views, more)
+      },
+    },
+    {
+      method: 'GET',
+      path: '/servers/:server_id',
+      doc: 'Show a server',
+      policy: `${POLICY}show`,
+      target,
+      response: ServerAnswer,
+      async handler(request) {
+        const [view] = await views_(context, request, [await server(context, request)])
+        return { server: view }
+      },
+    },
+    {
+      method: 'PUT',
+      path: '/servers/:server_id',
+      doc: "Change a server's name, description, host name or access addresses",
+      policy: `${POLICY}update`,
+      target,
+      body: ChangeServerBody,
+      response: ServerAnswer,
+      async handler(request) {
+        const { accessIPv4, accessIPv6, ...change } = request.body.server
+        const addresses = {
+          ...(accessIPv4 !== undefined ? { accessIPv4: accessIPv4 || null } : {}),
+          ...(accessIPv6 !== undefined ? { accessIPv6: accessIPv6 || null } : {}),
+        }
+        const row = await updateServer(context, await server(context, request), { ...change, ...addresses })
+        const [view] = await views_(context, request, [row])
+        return { server: view }
+      },
+    },
+    {
+      method: 'DELETE',
+      path: '/servers/:server_id',
+      doc: 'Delete a server; what is under way with it is unwound first',
+      policy: `${POLICY}delete`,
+      target,
+      status: 204,
+      async handler(request) {
+        await deleteServer(context, request.context, await server(context, request))
+      },
+    },
+  ]
+}
+
+const listView = (request: ApiRequest, path: string, servers: { id: string }[], more: boolean) => {
+  const next = nextLink(request, path, more, servers.at(-1)?.id)
+  return { servers, ...(next ? { servers_links: next } : {}) }
+}
+
+async function views_(context: ComputeContext, request: ApiRequest, rows: InstanceRow[]) {
+  const showStatus = request.version.atLeast('2.16') && request.allowed(`${POLICY}show:host_status`)
+  const [devices, hosts] = await Promise.all([devicesByServer(context, rows), showStatus ? listHosts(context) : []])
+  const status = new Map(
+    hosts.map((one) => [one.host, one.forced_down ? 'DOWN' : one.disabled ? 'MAINTENANCE' : one.up ? 'UP' : 'UNKNOWN']),
+  )
+  return rows.map((row) => serverView(request, row, devices.get(row.id) ?? [], showStatus ? (status.get(row.host ?? '') ?? '') : null))
+}
+
+/** The request's words, with the defaults of its microversion. @throws Fault 400 */
+function newServer(request: ApiRequest): NewServer {
+  const { server: body } = request.body
+  const hints = request.body['os:scheduler_hints'] ?? request.body['OS-SCH-HNT:scheduler_hints'] ?? body['os:scheduler_hints'] ?? {}
+  if (request.version.atLeast('2.37') && body.networks === undefined)
+    throw badRequest("Invalid input for field/attribute server. 'networks' is a required property")
+  if (request.version.atLeast('2.57') && body.personality)
+    throw badRequest("Additional properties are not allowed ('personality' was unexpected)")
+  if (typeof body.networks === 'string' && !request.version.atLeast('2.37'))
+    throw badRequest(`Invalid input for field/attribute networks. Value: ${body.networks}. '${body.networks}' is not of type 'array'`)
+  const minCount = Number(body.min_count ?? 1)
+  const maxCount = Number(body.max_count ?? minCount)
+  if (minCount > maxCount) throw badRequest('min_count must be <= max_count')
+  if (body.user_data && !isBase64(body.user_data))
+    throw badRequest('Userdata content cannot be decoded: it must be base64.', 'InstanceUserDataMalformed')
+  for (const file of body.personality ?? [])
+    if (!isBase64(file.contents)) throw badRequest(`Personality content for ${file.path} cannot be decoded`)
+  return {
+    name: body.name,
+    description: body.description ?? null,
+    hostname: body.hostname ?? null,
+    imageRef: body.imageRef || null,
+    flavorRef: String(body.flavorRef),
+    networks: Array.isArray(body.networks) ? body.networks.map(wantedNetwork) : (body.networks ?? null),
+    securityGroups: (body.security_groups ?? []).map((one: { name: string }) => one.name).filter(Boolean),
+    keyName: body.key_name ?? null,
+    userData: body.user_data ?? null,
+    metadata: body.metadata ?? {},
+    tags: body.tags ?? [],
+    files: body.personality ?? [],
+    configDrive: isTrue(body.config_drive),
+    zone: body.availability_zone ?? null,
+    host: body.host ?? null,
+    node: body.hypervisor_hostname ?? null,
+    hints,
+    minCount,
+    maxCount,
+    blockDevices: (body.block_device_mapping_v2 ?? []).map(wantedDevice).concat((body.block_device_mapping ?? []).map(legacyDevice)),
+    accessIPv4: body.accessIPv4 ?? null,
+    accessIPv6: body.accessIPv6 ?? null,
+    adminPass: body.adminPass ?? null,
+    trustedCertificates: body.trusted_image_certificates ?? null,
+  }
+}
+
+const wantedNetwork = (one: any): WantedNetwork => ({
+  uuid: one.uuid ?? null,
+  port: one.port ?? null,
+  fixedIp: one.fixed_ip ?? null,
+  tag: one.tag ?? null,
+})
+
+function wantedDevice(one: any): WantedBlockDevice {
+  const sourceType = one.source_type ?? 'volume'
+  if (['volume', 'snapshot'].includes(sourceType) && !one.uuid)
+    throw badRequest('Block Device Mapping is Invalid: uuid is missing.', 'InvalidBDM')
+  return {
+    sourceType,
+    destinationType: one.destination_type ?? (sourceType === 'image' ? 'local' : 'volume'),
+    uuid: one.uuid ?? null,
+    bootIndex: one.boot_index === undefined || one.boot_index === null ? null : Number(one.boot_index),
+    sizeGiB: one.volume_size ? Number(one.volume_size) : null,
+    deviceName: one.device_name ?? null,
+    deleteOnTermination: isTrue(one.delete_on_termination),
+    tag: one.tag ?? null,
+  }
+}
+
+function legacyDevice(one: any): WantedBlockDevice {
+  return wantedDevice({
+    source_type: one.snapshot_id ? 'snapshot' : 'volume',
+    uuid: one.snapshot_id ?? one.volume_id,
+    volume_size: one.volume_size,
+    device_name: one.device_name,
+    boot_index: one.device_name === 'vda' || one.device_name === '/dev/vda' ? 0 : null,
+    delete_on_termination: one.delete_on_termination,
+  })
+}
+
+const isBase64 = (text: string) => /^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(text) && text.replace(/\s/g, '').length % 4 === 0

@@ -1,0 +1,117 @@
+import { randomUUID } from 'node:crypto'
+import { timestamp } from '../../kernel/db/columns.ts'
+import { badRequest, conflict, Fault, notFound } from '../../kernel/errors/errors.ts'
+import type { RequestContext } from '../../kernel/http/context.ts'
+import { blockDevicesOf } from '../db/instances.ts'
+import type { BlockDeviceRow, InstanceRow, VmState } from '../db/tables.ts'
+import { recordAction } from './action.ts'
+import type { ComputeContext } from './context.ts'
+import { requestOf } from './instance-spec.ts'
+import { nextDevice } from './volume-connection.ts'
+
+const ATTACHABLE: VmState[] = ['active', 'paused', 'stopped', 'resized', 'soft-delete', 'rescued']
+
+function mayChange(request: RequestContext, row: InstanceRow, action: string): void {
+  if (row.locked && !request.isAdmin) throw conflict(`Instance ${row.id} is locked`, 'InstanceIsLocked')
+  if (!ATTACHABLE.includes(row.vm_state))
+    throw conflict(`Cannot '${action}' instance ${row.id} while it is in vm_state ${row.vm_state}`, 'InstanceInvalidState')
+}
+
+/** Reserves a device name and begins the attach-volume saga. @throws Fault 400 for a volume that cannot be had, 404, 409 */
+export async function attachVolume(
+  context: ComputeContext,
+  request: RequestContext,
+  row: InstanceRow,
+  wanted: { volumeId: string; device: string | null; tag: string | null; deleteOnTermination: boolean },
+): Promise<BlockDeviceRow> {
+  mayChange(request, row, 'attach_volume')
+  const volume = await context.volumes.volume(wanted.volumeId, { token: request.token, requestId: request.requestId })
+  if (volume.status !== 'available' && !volume.multiattach)
+    throw badRequest(`Invalid volume: Volume ${volume.id} status must be available to attach, but it is ${volume.status}.`, 'InvalidVolume')
+  const device = await context.database.transaction(async (trx) => {
+    const taken = (await blockDevicesOf(trx, [row.id])).map((one) => one.device)
+    if (requestOf(row).image) taken.push('/dev/vda')
+    const wish = wanted.device ? `/dev/${wanted.device.replace('/dev/', '')}` : null
+    const name = wish && /^\/dev\/vd[b-z]$/.test(wish) && !taken.includes(wish) ? wish : nextDevice(taken)
+    if (!name)
+      throw new Fault(
+        403,
+        'TooManyDiskDevices',
+        'The maximum allowed number of disk devices (26) to attach to a single instance has been exceeded.',
+      )
+    if (wish && taken.includes(wish)) throw conflict(`The supplied device path (${wish}) is in use.`, 'DevicePathInUse')
+    const made: BlockDeviceRow = {
+      id: randomUUID(),
+      server_id: row.id,
+      volume_id: volume.id,
+      device: name,
+      boot_index: null,
+      delete_on_termination: wanted.deleteOnTermination ? 1 : 0,
+      tag: wanted.tag,
+      source_type: 'volume',
+      source_id: null,
+      size: volume.size,
+      created_at: timestamp(),
+    }
+    await trx.insertInto('block_devices').values(made).execute()
+    await recordAction(trx, request, row.id, 'attach_volume')
+    await context.engine.submit(trx, {
+      kind: 'attach-volume',
+      subject: `server:${row.id}`,
+      requestId: request.requestId,
+      input: { serverId: row.id, attachmentId: made.id, volumeId: volume.id },
+    })
+    return made
+  })
+  context.engine.wake(`server:${row.id}`)
+  return device
+}
+
+export async function findAttachment(context: ComputeContext, row: InstanceRow, volumeId: string): Promise<BlockDeviceRow> {
+  const device = (await blockDevicesOf(context.database.db, [row.id])).find((one) => one.volume_id === volumeId)
+  if (!device) throw notFound(`volume_id not found: ${volumeId}`, 'DiskNotFound')
+  return device
+}
+
+export async function detachVolume(context: ComputeContext, request: RequestContext, row: InstanceRow, volumeId: string): Promise<void> {
+  mayChange(request, row, 'detach_volume')
+  const device = await findAttachment(context, row, volumeId)
+  if (Number(device.boot_index) === 0 && device.boot_index !== null)
+    throw new Fault(403, 'RootVolume', `Cannot detach the root device volume ${volumeId}.`)
+  await begin(context, request, row, 'detach_volume', 'detach-volume', { attachmentId: device.id, volumeId })
+}
+
+/** Makes or takes a port and plugs it; resolves when the guest has it. @throws what the saga failed with */
+export async function attachInterface(
+  context: ComputeContext,
+  request: RequestContext,
+  row: InstanceRow,
+  wanted: { portId: string; networkId: string | null; fixedIp: string | null; given: boolean; tag: string | null },
+): Promise<void> {
+  mayChange(request, row, 'attach_interface')
+  const id = await begin(context, request, row, 'attach_interface', 'attach-interface', { wanted })
+  const { error } = await context.engine.finished(id)
+  if (error) throw error
+}
+
+export async function detachInterface(context: ComputeContext, request: RequestContext, row: InstanceRow, portId: string): Promise<void> {
+  mayChange(request, row, 'detach_interface')
+  await begin(context, request, row, 'detach_interface', 'detach-interface', { portId })
+}
+
+async function begin(
+  context: ComputeContext,
+  request: RequestContext,
+  row: InstanceRow,
+  action: string,
+  kind: string,
+  input: object,
+): Promise<string> {
+  const subject = `server:${row.id}`
+  const id = await context.database.transaction(async (trx) => {
+    await recordAction(trx, request, row.id, action)
+    return await context.engine.submit(trx, { kind, subject, requestId: request.requestId, input: { serverId: row.id, ...input } })
+  })
+  context.engine.wake(subject)
+  return id
+}

@@ -1,0 +1,47 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { timestamp } from '../../kernel/db/columns.ts'
+import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
+import type { InstanceRow } from '../db/tables.ts'
+import { computeTopic, host } from '../rpc.ts'
+import type { ComputeContext } from './context.ts'
+
+/** ms that a console's address is good for. */
+const LIFE = 600_000
+
+const digestOf = (token: string) => createHash('sha256').update(token).digest('hex')
+
+export async function consoleLog(context: ComputeContext, row: InstanceRow, lines: number | null): Promise<string> {
+  if (!row.host) throw conflict(`Instance ${row.id} is not ready`, 'InstanceNotReady')
+  const { output } = await context.bus.call(computeTopic(row.host), host.consoleLog, { uuid: row.id, lines })
+  return output
+}
+
+/** A page that shows the guest's screen, for whoever has its address, for ten minutes. Only a digest of the token is kept. */
+export async function remoteConsole(context: ComputeContext, row: InstanceRow, protocol: string): Promise<{ url: string }> {
+  if (protocol !== 'vnc')
+    throw badRequest(`Yun shows consoles over VNC: there is no ${protocol} console of this guest.`, 'ConsoleTypeUnavailable')
+  if (!row.host || row.vm_state === 'building') throw conflict(`Instance ${row.id} is not ready`, 'InstanceNotReady')
+  const { host: address, port } = await context.bus.call(computeTopic(row.host), host.console, { uuid: row.id, kind: 'vnc' })
+  if (port === null)
+    throw conflict(`Instance ${row.id} has no VNC console: it is not running, or its hypervisor has no screens.`, 'InstanceNotReady')
+  const token = randomBytes(32).toString('base64url')
+  const { db } = context.database
+  await db.deleteFrom('console_tokens').where('expires_at', '<', timestamp()).execute()
+  await db
+    .insertInto('console_tokens')
+    .values({ digest: digestOf(token), server_id: row.id, kind: 'vnc', host: address, port, expires_at: timestamp(Date.now() + LIFE) })
+    .execute()
+  return { url: `${context.settings.consoleUrl}/vnc?token=${token}&title=${encodeURIComponent(row.name)}` }
+}
+
+/** Where a token leads. @throws Fault 404 when it is unknown or too old */
+export async function consoleTarget(context: ComputeContext, token: string): Promise<{ instanceId: string; host: string; port: number }> {
+  const row = await context.database.db
+    .selectFrom('console_tokens')
+    .selectAll()
+    .where('digest', '=', digestOf(token))
+    .where('expires_at', '>', timestamp())
+    .executeTakeFirst()
+  if (!row) throw notFound('The console token is unknown or expired: ask for a new console address.', 'ConsoleTokenNotFound')
+  return { instanceId: row.server_id, host: row.host, port: Number(row.port) }
+}

@@ -1,0 +1,58 @@
+import { createHmac, timingSafeEqual } from 'node:crypto'
+import { findInstance } from '../db/instances.ts'
+import { guestFiles } from '../instance-metadata.ts'
+import type { ComputeContext } from './context.ts'
+import { specOf, vifsOf } from './instance-spec.ts'
+
+export interface MetadataRequest {
+  method: string
+  path: string
+  headers: Record<string, string>
+}
+
+export interface MetadataAnswer {
+  status: number
+  headers: Record<string, string>
+  body: string | Uint8Array
+}
+
+const text = (status: number, body: string): MetadataAnswer => ({ status, headers: { 'content-type': 'text/plain; charset=UTF-8' }, body })
+
+/** Step 39's other end: tells a guest about itself, if the metadata proxy's signature vouches for who asks. */
+export async function answerGuest(context: ComputeContext, secret: string, request: MetadataRequest): Promise<MetadataAnswer> {
+  const id = request.headers['x-instance-id']
+  if (!id || !vouched(secret, id, request.headers['x-instance-id-signature'])) return text(403, 'Invalid proxy request signature.\n')
+  if (request.method !== 'GET' && request.method !== 'HEAD') return text(405, 'Only GET is answered here.\n')
+  const row = await findInstance(context.database.db, id)
+  if (!row || row.deleted) return text(404, 'There is no such instance.\n')
+  if (request.headers['x-tenant-id'] && request.headers['x-tenant-id'] !== row.project_id) return text(404, 'There is no such instance.\n')
+  return find(guestFiles(specOf(row), vifsOf(row)), request.path)
+}
+
+/** A file, or the names below a directory: those of EC2 stand at the root, OpenStack's below /openstack. */
+function find(files: Map<string, string | Buffer>, path: string): MetadataAnswer {
+  const asked = decodeURIComponent(path.split('?')[0]!)
+    .replace(/\/{2,}/g, '/')
+    .replace(/^\//, '')
+  const bare = asked.replace(/\/$/, '')
+  const tree = bare === 'openstack' || bare.startsWith('openstack/') ? '' : 'ec2/'
+  const content = files.get(`${tree}${bare}`) ?? files.get(`${tree}${bare}/`)
+  if (content !== undefined) {
+    const type = bare.endsWith('.json') ? 'application/json' : 'text/plain; charset=UTF-8'
+    return { status: 200, headers: { 'content-type': type }, body: content }
+  }
+  const prefix = bare === '' ? tree : `${tree}${bare}/`
+  const names = new Set<string>()
+  for (const file of files.keys())
+    if (file.startsWith(prefix)) {
+      const [name, ...rest] = file.slice(prefix.length).split('/')
+      if (name) names.add(rest.length > 0 && tree !== '' && bare !== '' ? `${name}/` : name)
+    }
+  if (bare === '') names.add('openstack')
+  return names.size === 0 || (bare === '' && names.size === 1) ? text(404, 'Not found.\n') : text(200, [...names].sort().join('\n'))
+}
+
+function vouched(secret: string, id: string, signature: string | undefined): boolean {
+  const expected = createHmac('sha256', secret).update(id).digest('hex')
+  return signature !== undefined && signature.length === expected.length && timingSafeEqual(Buffer.from(signature), Buffer.from(expected))
+}

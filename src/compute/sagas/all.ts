@@ -1,0 +1,27 @@
+import { attachInterface, detachInterface } from './attach-interface.ts'
+import { attachVolume, detachVolume } from './attach-volume.ts'
+import { createServer } from './create-server.ts'
+import { deleteServer } from './delete-server.ts'
+import * as power from './power.ts'
+import { rebuildServer } from './rebuild-server.ts'
+import { rescueServer, unrescueServer } from './rescue-server.ts'
+import { confirmResize, resizeServer, revertResize } from './resize-server.ts'
+import { snapshotServer } from './snapshot-server.ts'
+
+/** Every operation of several steps on a server. */
+export const sagas = [
+  createServer,
+  deleteServer,
+  ...Object.values(power),
+  rebuildServer,
+  rescueServer,
+  unrescueServer,
+  resizeServer,
+  confirmResize,
+  revertResize,
+  snapshotServer,
+  attachVolume,
+  detachVolume,
+  attachInterface,
+  detachInterface,
+]

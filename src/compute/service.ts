@@ -1,0 +1,139 @@
+import type { ImageClient } from '../image/client.ts'
+import type { Bus } from '../kernel/bus/bus.ts'
+import { openDatabase } from '../kernel/db/database.ts'
+import type { RateLimiter } from '../kernel/http/rate-limit.ts'
+import type { Api } from '../kernel/http/server.ts'
+import type { Log } from '../kernel/log/log.ts'
+import { Policy } from '../kernel/policy/policy.ts'
+import { SagaEngine } from '../kernel/saga/engine.ts'
+import type { NetworkClient } from '../network/client.ts'
+import type { PlacementClient } from '../placement/client.ts'
+import type { VolumeClient } from '../volume/client.ts'
+import { aggregateRoutes } from './api/aggregates.ts'
+import { attachmentRoutes } from './api/attachments.ts'
+import { eventRoutes } from './api/events.ts'
+import { computeFault } from './api/faults.ts'
+import { flavorRoutes } from './api/flavors.ts'
+import { hostRoutes } from './api/hosts.ts'
+import { instanceActionRoutes } from './api/instance-actions.ts'
+import { keypairRoutes } from './api/keypairs.ts'
+import { policies } from './api/policies.ts'
+import { quotaRoutes } from './api/quotas.ts'
+import { serverActionRoutes } from './api/server-actions.ts'
+import { serverGroupRoutes } from './api/server-groups.ts'
+import { serverPartRoutes } from './api/server-parts.ts'
+import { serverRoutes } from './api/servers.ts'
+import { MICROVERSIONS, rootRoutes, versionRoutes } from './api/versions.ts'
+import { consoleTarget } from './app/console.ts'
+import type { ComputeContext, ComputeSettings } from './app/context.ts'
+import { hostReported } from './app/host.ts'
+import { answerGuest, type MetadataAnswer, type MetadataRequest } from './app/metadata-api.ts'
+import { PlugEvents } from './app/plug-events.ts'
+import { serveScheduler } from './app/scheduler/scheduler.ts'
+import { follow } from './app/server-state.ts'
+import { TraceKeeper } from './app/trace.ts'
+import { migrations } from './db/migrations.ts'
+import type { ComputeTables } from './db/tables.ts'
+import { COMPUTE_CONTROL, control, stepRecorded } from './rpc.ts'
+import { sagas } from './sagas/all.ts'
+import { CONDUCTOR, conductor } from './sagas/schedule.ts'
+
+export interface ComputeOptions {
+  databaseUrl: string
+  log: Log
+  bus: Bus
+  images: ImageClient
+  networks: NetworkClient
+  volumes: VolumeClient
+  placement: PlacementClient
+  settings: Partial<ComputeSettings>
+  /** Nobody else works on this database. */
+  exclusive: boolean
+  /** Signs instance ids between the metadata proxy and this service. */
+  metadataSecret: string
+  limiter?: RateLimiter
+  policyOverrides?: Record<string, string>
+}
+
+export interface ComputeService {
+  api: Api[]
+  context: ComputeContext
+  /** What a guest asks through the metadata proxy. */
+  metadata(request: MetadataRequest): Promise<MetadataAnswer>
+  /** Where a console token leads. @throws Fault 404 */
+  console(token: string): Promise<{ instanceId: string; host: string; port: number }>
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+
+const DEFAULTS: ComputeSettings = {
+  ratios: { cpu: 16, ram: 1.5, disk: 1 },
+  vifPluggingTimeoutMs: 300_000,
+  serviceDownMs: 60_000,
+  consoleUrl: 'http://127.0.0.1:5000/console',
+  defaultZone: 'nova',
+  maxAttempts: 3,
+}
+
+export async function createComputeService(options: ComputeOptions): Promise<ComputeService> {
+  const { bus, log } = options
+  const database = await openDatabase<ComputeTables>(options.databaseUrl, migrations)
+  await database.migrate()
+  const context = {
+    database,
+    bus,
+    log,
+    settings: { ...DEFAULTS, ...options.settings },
+    images: options.images,
+    networks: options.networks,
+    volumes: options.volumes,
+    placement: options.placement,
+    trace: new TraceKeeper(database, log),
+    plugEvents: new PlugEvents(),
+  } as ComputeContext
+  context.engine = new SagaEngine({ service: 'compute', database, world: context, sagas, log, exclusive: options.exclusive })
+
+  const startedAt = new Date().toISOString()
+  const shared = { name: 'compute', policy: new Policy(policies, options.policyOverrides), fault: computeFault, limiter: options.limiter }
+  const routes = [
+    ...versionRoutes,
+    ...serverRoutes(context),
+    ...serverActionRoutes(context),
+    ...serverPartRoutes(context),
+    ...attachmentRoutes(context),
+    ...instanceActionRoutes(context),
+    ...flavorRoutes(context),
+    ...keypairRoutes(context),
+    ...aggregateRoutes(context),
+    ...hostRoutes(context, startedAt),
+    ...quotaRoutes(context),
+    ...serverGroupRoutes(context),
+    ...eventRoutes(context),
+  ]
+  const stops: (() => void)[] = []
+  return {
+    api: [
+      { ...shared, prefix: '/compute', routes: rootRoutes },
+      { ...shared, prefix: '/compute/v2.1', projectInPath: true, microversions: MICROVERSIONS, routes },
+    ],
+    context,
+    metadata: (request) => answerGuest(context, options.metadataSecret, request),
+    console: (token) => consoleTarget(context, token),
+    async start() {
+      stops.push(
+        bus.subscribe(stepRecorded, (record) => context.trace.keep(record)),
+        bus.serve(CONDUCTOR, conductor.build, () => ({ topic: CONDUCTOR, process: process.pid })),
+        bus.serve(COMPUTE_CONTROL, control.hostReport, (report) => hostReported(context, report)),
+        bus.serve(COMPUTE_CONTROL, control.powerChanged, ({ uuid, powerState }) => follow(database.db, uuid, powerState)),
+        serveScheduler(context, bus),
+      )
+      await context.engine.start()
+    },
+    async stop() {
+      await context.engine.stop()
+      for (const stop of stops) stop()
+      await context.trace.flush()
+      await database.close()
+    },
+  }
+}
