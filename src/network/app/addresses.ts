@@ -41,9 +41,9 @@ export const canonical = (address: string, what?: string): string => textOf(vers
 
 /** An address alone counts as a range of one; bits of the host are cleared. @throws Fault 400 */
 export function prefixOf(text: string, what = 'IP subnet'): Prefix {
-  const [address = '', length] = String(text).split('/')
+  const [address = '', length, ...rest] = String(text).split('/')
   const wrong = () => badRequest(`'${text}' is not a valid ${what}.`, 'InvalidInput')
-  if (!isAddress(address) || (length !== undefined && !/^\d{1,3}$/.test(length))) throw wrong()
+  if (!isAddress(address) || rest.length > 0 || (length !== undefined && !/^\d{1,3}$/.test(length))) throw wrong()
   const version = versionOf(address)
   const bits = BITS[version]
   const size = length === undefined ? bits : BigInt(length)

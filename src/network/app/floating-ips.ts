@@ -11,7 +11,7 @@ import { loadPort, portNoun } from './port.ts'
 import { removePortRow } from './port-removal.ts'
 import { newMac, newPortRow } from './port-row.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
-import { tellRouter } from './router.ts'
+import { ROUTING_LOCK, tellRouter } from './router.ts'
 import { standard } from './standard.ts'
 
 export type FloatingIp = FloatingIpRow
@@ -53,7 +53,7 @@ export async function createFloatingIps(context: NetworkContext, viewer: Viewer,
   const locks = [
     ...projects.map((project) => quotaLock('floatingip', project)),
     ...asked.map((one) => `network:${one.floating_network_id}`),
-    ...asked.flatMap((one) => (one.port_id ? [`port:${one.port_id}`] : [])),
+    ...asked.flatMap((one) => (one.port_id ? [`port:${one.port_id}`, ROUTING_LOCK] : [])),
   ]
   return await mutate(context, locks, async (work) => {
     for (const [project, mine] of Map.groupBy(projects, (one) => one)) await checkQuota(work, 'floatingip', project, mine.length)
@@ -178,7 +178,7 @@ export async function updateFloatingIp(
   floating: FloatingIp,
   asked: Partial<AskedFloatingIp>,
 ): Promise<FloatingIp> {
-  const locks = [`floatingip:${floating.id}`, ...(asked.port_id ? [`port:${asked.port_id}`] : [])]
+  const locks = [`floatingip:${floating.id}`, ...(asked.port_id ? [`port:${asked.port_id}`] : []), ROUTING_LOCK]
   return await mutate(context, locks, async (work) => {
     const { trx } = work
     const [now] = await rowsWhere(trx, 'floatingips', 'id', [floating.id])

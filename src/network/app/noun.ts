@@ -43,12 +43,18 @@ export const owned =
   (query) =>
     query.where('project_id', '=', projectId)
 
+/** A caller without a project owns nothing, also not what is the cloud's own. */
+const scope = (noun: Pick<Noun<any>, 'visible'>, viewer: Viewer): Condition[] => {
+  if (viewer.isAdmin) return []
+  return [viewer.projectId ? noun.visible(viewer.projectId) : (query) => query.where('id', '=', '')]
+}
+
 export const missing = (noun: { type: string }, id: string) =>
   notFound(`${noun.type} ${id} could not be found.`, `${noun.type.replaceAll(' ', '')}NotFound`)
 
 /** @throws Fault 404, also for what the viewer may not know of */
 export async function seeRow<T extends ResourceTable>(db: Handle, noun: Noun<T>, viewer: Viewer, id: string): Promise<NetworkTables[T]> {
-  const row = await selectRow(db, noun.table, id, viewer.isAdmin ? [] : [noun.visible(viewer.projectId)])
+  const row = await selectRow(db, noun.table, id, scope(noun, viewer))
   if (!row) throw missing(noun, id)
   return row
 }
@@ -66,7 +72,7 @@ export async function seeMany<T extends ResourceTable, D>(
   query: ListQuery,
 ): Promise<{ items: D[]; more: boolean }> {
   const { db } = context.database
-  const conditions = [...(viewer.isAdmin ? [] : [noun.visible(viewer.projectId)]), ...query.conditions]
+  const conditions = [...scope(noun, viewer), ...query.conditions]
   const rows = await selectRows(db, noun.table, { ...query, conditions, limit: query.limit === null ? null : query.limit + 1 })
   const more = query.limit !== null && rows.length > query.limit
   if (more) rows.splice(query.backwards ? 0 : query.limit!, 1)

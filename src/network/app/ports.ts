@@ -9,7 +9,7 @@ import { allocationRows, chooseAddresses } from './ipam.ts'
 import { networkNoun } from './networks.ts'
 import { missing, seeRow } from './noun.ts'
 import { loadPort, type Port, portNoun } from './port.ts'
-import { membersOfSameGroups, removePortRow } from './port-removal.ts'
+import { isServers, membersOfSameGroups, removePortRow } from './port-removal.ts'
 import { newMac, newPortRow } from './port-row.ts'
 import { type AskedPort, checkSecurity, groupsFor, plainColumns } from './port-rules.ts'
 import { recordPort } from './port-steps.ts'
@@ -17,6 +17,9 @@ import { checkQuota, quotaLock } from './quotas.ts'
 import { ensureDefaultGroup } from './security-groups.ts'
 import { named } from './standard.ts'
 import { STATUS_LOCK, settleStatus } from './status.ts'
+
+/** A group that a port is given does not go away meanwhile. */
+const groupLocks = (asked: Partial<AskedPort>) => (asked.security_groups ?? []).map((id) => `group:${id}`)
 
 /** All or none. A port whose id is given and there already is answered as it is. @throws Fault 400, 404, 409 */
 export async function createPorts(context: NetworkContext, viewer: Viewer, asked: AskedPort[]): Promise<Port[]> {
@@ -30,7 +33,10 @@ export async function createPorts(context: NetworkContext, viewer: Viewer, asked
   const projectOf = (one: AskedPort) => one.project_id ?? viewer.projectId
   const projects = fresh.map(projectOf)
   for (const project of new Set(projects)) await ensureDefaultGroup(context, project)
-  const locks = [...projects.map((project) => quotaLock('port', project)), ...fresh.map((one) => `network:${one.network_id}`)]
+  const locks = [
+    ...projects.map((project) => quotaLock('port', project)),
+    ...fresh.flatMap((one) => [`network:${one.network_id}`, ...groupLocks(one)]),
+  ]
   return await mutate(context, locks, async (work) => {
     for (const [project, mine] of Map.groupBy(projects, (one) => one)) await checkQuota(work, 'port', project, mine.length)
     const made: Port[] = []
@@ -126,8 +132,9 @@ async function tell(work: Work, port: PortRow): Promise<void> {
 
 /** @throws Fault 400, 404, 409 */
 export async function updatePort(context: NetworkContext, viewer: Viewer, id: string, asked: Partial<AskedPort>): Promise<Port> {
+  const begun = performance.now()
   const seen = await seeRow(context.database.db, portNoun, viewer, id)
-  return await mutate(context, [`network:${seen.network_id}`, STATUS_LOCK], async (work) => {
+  return await mutate(context, [`network:${seen.network_id}`, `port:${id}`, STATUS_LOCK, ...groupLocks(asked)], async (work) => {
     const { trx } = work
     const now = await loadPort(trx, id)
     if (!now) throw missing(portNoun, id)
@@ -154,7 +161,9 @@ export async function updatePort(context: NetworkContext, viewer: Viewer, id: st
     await updateRow(trx, 'ports', id, columns)
     await settleStatus(work, [id])
     await tell(work, now)
-    return (await loadPort(trx, id))!
+    const port = (await loadPort(trx, id))!
+    if (!now.device_id && isServers(port)) work.after.push(() => recordPort(context, viewer, port, network!, performance.now() - begun))
+    return port
   })
 }
 
@@ -191,7 +200,7 @@ export async function deletePort(context: NetworkContext, port: Port): Promise<v
       `Port ${port.id} cannot be deleted directly via the port API: has device owner ${port.device_owner}.`,
       'ServicePortInUse',
     )
-  await mutate(context, [`network:${port.network_id}`], async (work) => {
+  await mutate(context, [`network:${port.network_id}`, `port:${port.id}`], async (work) => {
     const [now] = await rowsWhere(work.trx, 'ports', 'id', [port.id])
     if (!now) throw missing(portNoun, port.id)
     await removePortRow(work, now)

@@ -1,6 +1,6 @@
 import { conflict, notFound } from '../../kernel/errors/errors.ts'
 import { countRows, type ResourceTable } from '../db/rows.ts'
-import type { NetworkContext, Work } from './context.ts'
+import { mutate, type NetworkContext, type Work } from './context.ts'
 
 /** Resources with a limit for each project: their tables and what is allowed unless told otherwise; -1 is without end. */
 const LIMITED: Record<string, { table: ResourceTable | null; amount: number }> = {
@@ -64,8 +64,8 @@ export async function changedQuotas({ database }: NetworkContext) {
   }))
 }
 
-export async function setQuota({ database }: NetworkContext, projectId: string, amounts: Record<string, number>): Promise<void> {
-  await database.transaction(async (trx) => {
+export async function setQuota(context: NetworkContext, projectId: string, amounts: Record<string, number>): Promise<void> {
+  await mutate(context, [`quotas:${projectId}`], async ({ trx }) => {
     for (const [resource, amount] of Object.entries(amounts)) {
       await trx.deleteFrom('quotas').where('project_id', '=', projectId).where('resource', '=', resource).execute()
       await trx.insertInto('quotas').values({ project_id: projectId, resource, amount }).execute()

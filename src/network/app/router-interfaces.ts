@@ -12,7 +12,7 @@ import { portNoun } from './port.ts'
 import { removePortRow } from './port-removal.ts'
 import { newMac, newPortRow } from './port-row.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
-import { portsOfRouter, type Router, routerLock, tellRouter } from './router.ts'
+import { portsOfRouter, ROUTING_LOCK, type Router, routerLock, tellRouter } from './router.ts'
 import { subnetNoun } from './subnets.ts'
 
 export interface AskedInterface {
@@ -139,7 +139,7 @@ async function checkSubnets({ trx }: Work, router: Router, fresh: SubnetRow[]): 
 export async function removeInterface(context: NetworkContext, router: Router, asked: AskedInterface): Promise<RouterInterface> {
   one(asked, 'remove')
   const found = await findInterface(context, router, asked)
-  return await mutate(context, [routerLock(router.id), `network:${found.port.network_id}`], async (work) => {
+  return await mutate(context, [routerLock(router.id), ROUTING_LOCK, `network:${found.port.network_id}`], async (work) => {
     const [port] = await rowsWhere(work.trx, 'ports', 'id', [found.port.id])
     if (!port) throw gone(router, asked)
     await refuseInUse(work, router, found.subnets)

@@ -44,6 +44,8 @@ export interface AskedRouter {
 }
 
 const MAX_ROUTES = 30
+/** What a floating address needs of routers does not change while it is led to a port. */
+export const ROUTING_LOCK = 'floating-routing'
 export const routerLock = (id: string) => `router:${id}`
 
 export function tellRouter({ after, context }: Work, routerId: string): void {
@@ -89,7 +91,7 @@ export async function createRouters(context: NetworkContext, viewer: Viewer, ask
 }
 
 export async function updateRouter(context: NetworkContext, router: Router, asked: AskedRouter): Promise<Router> {
-  const locks = [routerLock(router.id), ...networksOf(router, asked.external_gateway_info)]
+  const locks = [routerLock(router.id), ROUTING_LOCK, ...networksOf(router, asked.external_gateway_info)]
   return await mutate(context, locks, async (work) => {
     const { trx } = work
     const [now] = await rowsWhere(trx, 'routers', 'id', [router.id])
@@ -159,7 +161,7 @@ async function checkNexthops({ trx }: Work, routerId: string, routes: HostRoute[
 
 /** The gateway goes with it. @throws Fault 409 while it has interfaces or floating addresses need it */
 export async function deleteRouter(context: NetworkContext, router: Router): Promise<void> {
-  await mutate(context, [routerLock(router.id), ...networksOf(router, null)], async (work) => {
+  await mutate(context, [routerLock(router.id), ROUTING_LOCK, ...networksOf(router, null)], async (work) => {
     const { trx } = work
     const [now] = await rowsWhere(trx, 'routers', 'id', [router.id])
     if (!now) throw missing(routerNoun, router.id)
