@@ -1,0 +1,146 @@
+import { randomUUID } from 'node:crypto'
+import { timestamp, toJson } from '../../kernel/db/columns.ts'
+import { conflict, Fault, notFound } from '../../kernel/errors/errors.ts'
+import { now, record } from '../../kernel/trace/trace.ts'
+import { attachmentsOf, changeAttachment, findAttachment } from '../db/attachments.ts'
+import type { Handle } from '../db/handle.ts'
+import type { AttachmentRow } from '../db/tables.ts'
+import { moveVolume, volumeRow } from '../db/volumes.ts'
+import { storage, volumeTopic } from '../rpc.ts'
+import { connectAttachment } from './connection.ts'
+import { type Viewer, type VolumeContext, volumeSubject } from './context.ts'
+import { invalidVolume, type Volume } from './volume.ts'
+
+export type { AttachmentRow }
+
+export interface NewAttachment {
+  id?: string
+  instanceId: string | null
+  mode: 'rw' | 'ro'
+  connector: Record<string, any> | null
+}
+
+/** @throws Fault 404, also when the viewer may not know of it */
+export async function seeAttachment(context: VolumeContext, viewer: Viewer, id: string): Promise<AttachmentRow> {
+  const row = await findAttachment(context.database.db, id)
+  if (!row || !(viewer.isAdmin || row.project_id === viewer.projectId))
+    throw notFound(`Could not find attachment with ID ${id}.`, 'VolumeAttachmentNotFound')
+  return row
+}
+
+/** Reserves the volume; with a connector exports it, too. @throws Fault 400 when it is not available, 409 when the id is another's */
+export async function createAttachment(context: VolumeContext, volume: Volume, asked: NewAttachment): Promise<AttachmentRow> {
+  const there = asked.id && (await findAttachment(context.database.db, asked.id))
+  if (there && there.volume_id !== volume.id) throw conflict(`Attachment ${asked.id} is of another volume.`, 'AttachmentExists')
+  const row = there || (await insertAttachment(context, volume, { id: asked.id, instance_id: asked.instanceId, mode: asked.mode }))
+  return asked.connector ? await connectAttachment(context, row.id, asked.connector) : row
+}
+
+/** Takes the volume if it is free, shared (multiattach), or the same server's already. */
+export async function insertAttachment(context: VolumeContext, volume: Volume, given: Partial<AttachmentRow>): Promise<AttachmentRow> {
+  const at = timestamp()
+  const row: AttachmentRow = {
+    id: given.id ?? randomUUID(),
+    volume_id: volume.id,
+    project_id: volume.project_id,
+    instance_id: given.instance_id ?? null,
+    status: given.status ?? 'reserved',
+    mode: given.mode ?? 'rw',
+    mountpoint: null,
+    host: null,
+    connector_json: null,
+    connection_json: null,
+    secret: null,
+    legacy: given.legacy ?? 0,
+    attached_at: null,
+    created_at: at,
+    updated_at: at,
+  }
+  await context.database.transaction(async (trx) => {
+    const others = await attachmentsOf(trx, volume.id)
+    const own = row.instance_id !== null && others.some((one) => one.instance_id === row.instance_id)
+    const shared = volume.multiattach === 1 || own
+    const from = shared ? ['available', 'reserved', 'attaching', 'in-use'] : ['available']
+    if (!(await moveVolume(trx, volume.id, from, {})) || (!shared && !(await moveVolume(trx, volume.id, from, { status: 'reserved' }))))
+      throw invalidVolume(`Volume ${volume.id} status must be ${from.join(' or ')}, but current status is: ${volume.status}.`)
+    await trx.insertInto('attachments').values(row).execute()
+    await settleStatus(trx, volume.id)
+  })
+  return row
+}
+
+const ATTACHMENT_LED = ['available', 'reserved', 'attaching', 'detaching', 'in-use']
+
+/** A volume's status follows from its attachments, unless something else is done to it: then it is what that goes back to. */
+export async function settleStatus(trx: Handle, volumeId: string): Promise<string> {
+  const rows = await attachmentsOf(trx, volumeId)
+  const any = (status: string) => rows.some((one) => one.status === status)
+  const status = any('attached')
+    ? 'in-use'
+    : any('attaching')
+      ? 'attaching'
+      : any('detaching')
+        ? 'detaching'
+        : any('reserved')
+          ? 'reserved'
+          : 'available'
+  if (!(await moveVolume(trx, volumeId, ATTACHMENT_LED, { status })))
+    await moveVolume(trx, volumeId, ['uploading'], { previous_status: status === 'in-use' ? status : 'available' })
+  return status
+}
+
+/** The guest has it. @throws Fault 400 before it is exported */
+export async function completeAttachment(context: VolumeContext, row: AttachmentRow, more: Partial<AttachmentRow> = {}): Promise<void> {
+  await context.database.transaction(async (trx) => {
+    const present = await findAttachment(trx, row.id)
+    if (present?.status === 'attached') return
+    if (!present || present.status === 'detaching' || (present.secret === null && present.legacy === 0))
+      throw invalidVolume(`attachment ${row.id} is ${present?.status ?? 'gone'}, not attaching: it has no connector yet.`)
+    await changeAttachment(trx, row.id, { ...more, status: 'attached', attached_at: timestamp() })
+    await settleStatus(trx, row.volume_id)
+  })
+}
+
+/** Takes the target away if it was the last that used it; then the volume is available again. Answers what attachments remain. */
+export async function deleteAttachment(context: VolumeContext, row: AttachmentRow): Promise<AttachmentRow[]> {
+  return await context.locked(row.volume_id, async () => {
+    const startedAt = now()
+    const { db } = context.database
+    await context.database.transaction(async (trx) => {
+      await changeAttachment(trx, row.id, { status: 'detaching' })
+      await settleStatus(trx, row.volume_id)
+    })
+    await unexportUnlessUsed(context, row.volume_id)
+    const status = await context.database.transaction(async (trx) => {
+      await trx.deleteFrom('attachments').where('id', '=', row.id).execute()
+      return await settleStatus(trx, row.volume_id)
+    })
+    const volume = await volumeRow(db, row.volume_id)
+    if (status === 'available' && row.attached_at !== null && volume)
+      record({
+        subject: volumeSubject(row.volume_id),
+        step: 50,
+        name: 'data-outlives',
+        service: 'volume/control',
+        startedAt,
+        ms: now() - startedAt,
+        outcome: 'done',
+        evidence: { text: `volume data is available again, ${volume.size} GiB kept`, host: volume.host },
+      })
+    return await attachmentsOf(db, row.volume_id)
+  })
+}
+
+/** A storage host that is away removes the target when it is back: it asks which it shall have. */
+export async function unexportUnlessUsed(context: VolumeContext, volumeId: string): Promise<void> {
+  const { db } = context.database
+  const host = (await volumeRow(db, volumeId))?.host
+  const used = (await attachmentsOf(db, volumeId)).some((one) => one.secret !== null && one.status !== 'detaching')
+  if (!host || used) return
+  try {
+    await context.bus.call(volumeTopic(host), storage.unexportVolume, { volumeId })
+  } catch (error) {
+    if (!(error instanceof Fault) || (error.status !== 503 && error.status !== 504)) throw error
+    context.log.warn({ volumeId, host, error: error.message }, 'the target is removed when its storage host is back')
+  }
+}

@@ -1,0 +1,82 @@
+import { randomBytes } from 'node:crypto'
+import { fromJson, timestamp, toJson } from '../../kernel/db/columns.ts'
+import { conflict, notFound } from '../../kernel/errors/errors.ts'
+import { traced } from '../../kernel/trace/trace.ts'
+import { attachmentsOf, changeAttachment, exportsOf, findAttachment } from '../db/attachments.ts'
+import type { AttachmentRow } from '../db/tables.ts'
+import { volumeRow } from '../db/volumes.ts'
+import { type Export, storage, volumeTopic } from '../rpc.ts'
+import { settleStatus } from './attachment.ts'
+import { type VolumeContext, volumeSubject } from './context.ts'
+import { invalidVolume } from './volume.ts'
+
+const LETTERS = 'abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789'
+/** What CHAP takes everywhere: 16 characters. */
+const newSecret = () => [...randomBytes(16)].map((byte) => LETTERS[byte % LETTERS.length]).join('')
+
+/** Step 46: the volume as an iSCSI target, for whoever has this connector. May be repeated; all attachments of a volume share its target. */
+export function connectAttachment(context: VolumeContext, id: string, connector: Record<string, any>): Promise<AttachmentRow> {
+  const { db } = context.database
+  const work = async (row: AttachmentRow) => {
+    const volume = await volumeRow(db, row.volume_id)
+    if (!volume?.host) throw invalidVolume(`Volume ${row.volume_id} lies on no back end: it cannot be exported.`)
+    const { host } = volume
+    await context.database.transaction(async (trx) => {
+      const present = await findAttachment(trx, id)
+      if (!present || present.status === 'detaching') throw conflict(`Attachment ${id} is being deleted.`, 'InvalidAttachment')
+      const secret = present.secret ?? (await attachmentsOf(trx, volume.id)).find((one) => one.secret !== null)?.secret ?? newSecret()
+      await changeAttachment(trx, id, {
+        secret,
+        status: present.status === 'attached' ? 'attached' : 'attaching',
+        connector_json: toJson(connector),
+        host: connector.host ?? null,
+        mountpoint: connector.mountpoint ?? present.mountpoint,
+        mode: connector.mode ?? present.mode,
+      })
+      await settleStatus(trx, volume.id)
+    })
+    const [wanted] = await exportsOf(db, { volumeId: volume.id })
+    if (!wanted) throw conflict(`Attachment ${id} is being deleted.`, 'InvalidAttachment')
+    const ask = () => context.bus.call(volumeTopic(host), storage.exportVolume, wanted)
+    const target = row.connection_json
+      ? await ask()
+      : await traced(
+          { subject: volumeSubject(volume.id), step: 46, name: 'iscsi-target', service: 'volume/storage' },
+          ask,
+          ({ portal, iqn, lun }) => ({ portal, iqn, lun, text: `${iqn} at ${portal}, LUN ${lun}, CHAP on` }),
+        )
+    await changeAttachment(db, id, { connection_json: toJson({ ...target, readOnly: wanted.readOnly, at: timestamp() }) })
+    return (await findAttachment(db, id))!
+  }
+  return withAttachment(context, id, work)
+}
+
+async function withAttachment<T>(context: VolumeContext, id: string, work: (row: AttachmentRow) => Promise<T>): Promise<T> {
+  const find = async () => {
+    const row = await findAttachment(context.database.db, id)
+    if (!row) throw notFound(`Could not find attachment with ID ${id}.`, 'VolumeAttachmentNotFound')
+    return row
+  }
+  return await context.locked((await find()).volume_id, async () => await work(await find()))
+}
+
+/** For a connector: with the secret, so only to those who attach. */
+export function connectionData(row: AttachmentRow): Record<string, unknown> | null {
+  const target = fromJson<(Export & { readOnly: boolean }) | null>(row.connection_json)
+  if (!target || row.secret === null) return null
+  return {
+    target_discovered: false,
+    target_portal: target.portal,
+    target_iqn: target.iqn,
+    target_lun: target.lun,
+    volume_id: row.volume_id,
+    auth_method: 'CHAP',
+    auth_username: target.username,
+    auth_password: row.secret,
+    access_mode: target.readOnly || row.mode === 'ro' ? 'ro' : 'rw',
+    encrypted: false,
+    qos_specs: null,
+    cacheable: false,
+    discard: false,
+  }
+}

@@ -1,0 +1,62 @@
+import { attachmentsOf, changeAttachment } from '../db/attachments.ts'
+import type { AttachmentRow } from '../db/tables.ts'
+import { moveVolume } from '../db/volumes.ts'
+import { completeAttachment, deleteAttachment, insertAttachment, settleStatus, unexportUnlessUsed } from './attachment.ts'
+import { connectAttachment } from './connection.ts'
+import type { VolumeContext } from './context.ts'
+import { invalidVolume, type Volume } from './volume.ts'
+
+/** Attaching as before 3.27, by actions of the volume. Underneath it is an attachment, too. */
+
+export async function reserve(context: VolumeContext, volume: Volume): Promise<void> {
+  await insertAttachment(context, volume, { legacy: 1, status: 'attaching' })
+}
+
+export async function unreserve(context: VolumeContext, volume: Volume): Promise<void> {
+  for (const row of await waiting(context, volume)) await deleteAttachment(context, row)
+}
+
+export async function initializeConnection(context: VolumeContext, volume: Volume, connector: Record<string, any>): Promise<AttachmentRow> {
+  const rows = (await attachmentsOf(context.database.db, volume.id)).filter((one) => one.legacy === 1)
+  const row = rows[0] ?? (await insertAttachment(context, volume, { legacy: 1, status: 'attaching' }))
+  return await connectAttachment(context, row.id, connector)
+}
+
+export async function terminateConnection(context: VolumeContext, volume: Volume): Promise<void> {
+  await context.locked(volume.id, async () => {
+    for (const row of await attachmentsOf(context.database.db, volume.id))
+      if (row.legacy === 1) await changeAttachment(context.database.db, row.id, { secret: null, connection_json: null })
+    await unexportUnlessUsed(context, volume.id)
+  })
+}
+
+export async function attach(
+  context: VolumeContext,
+  volume: Volume,
+  how: { instanceId: string | null; host: string | null; mountpoint: string | null; mode: string },
+): Promise<void> {
+  const [row] = await waiting(context, volume)
+  const own = row ?? (await insertAttachment(context, volume, { legacy: 1, status: 'attaching' }))
+  await completeAttachment(context, own, { instance_id: how.instanceId, host: how.host, mountpoint: how.mountpoint, mode: how.mode })
+}
+
+export async function detach(context: VolumeContext, volume: Volume, attachmentId: string | null): Promise<void> {
+  const rows = (await attachmentsOf(context.database.db, volume.id)).filter((one) => attachmentId === null || one.id === attachmentId)
+  if (attachmentId !== null && rows.length === 0) throw invalidVolume(`Volume ${volume.id} has no attachment ${attachmentId}.`)
+  if (attachmentId === null && rows.length > 1)
+    throw invalidVolume(`Volume ${volume.id} is attached ${rows.length} times: which attachment_id is meant?`)
+  for (const row of rows) await deleteAttachment(context, row)
+  await context.database.transaction((trx) => settleStatus(trx, volume.id))
+}
+
+export async function beginDetaching(context: VolumeContext, volume: Volume): Promise<void> {
+  if (!(await moveVolume(context.database.db, volume.id, ['in-use'], { status: 'detaching' })))
+    throw invalidVolume(`Volume ${volume.id} status must be in-use to detach, it is ${volume.status}.`)
+}
+
+export async function rollDetaching(context: VolumeContext, volume: Volume): Promise<void> {
+  await moveVolume(context.database.db, volume.id, ['detaching'], { status: 'in-use' })
+}
+
+const waiting = async (context: VolumeContext, volume: Volume) =>
+  (await attachmentsOf(context.database.db, volume.id)).filter((one) => one.legacy === 1 && one.status !== 'attached')

@@ -1,0 +1,122 @@
+import { randomUUID } from 'node:crypto'
+import { badRequest, conflict } from '../../kernel/errors/errors.ts'
+import { moveSnapshot, snapshotsOf } from '../db/snapshots.ts'
+import { moveVolume } from '../db/volumes.ts'
+import { type Viewer, type VolumeContext, volumeSubject } from './context.ts'
+import { reserving } from './quota.ts'
+import { invalidVolume, type Volume } from './volume.ts'
+
+/** @throws Fault 400 when it is not larger or the volume is not available, 413 over quota */
+export async function extendVolume(context: VolumeContext, viewer: Viewer, volume: Volume, sizeGiB: number): Promise<void> {
+  if (sizeGiB <= volume.size)
+    throw badRequest(
+      `Invalid input received: New size for extend must be greater than current size. (current: ${volume.size}, extended: ${sizeGiB}).`,
+      'InvalidInput',
+    )
+  const wanted = { gigabytes: sizeGiB - volume.size, volumeGiB: sizeGiB, typeName: volume.typeName }
+  await reserving(context, volume.project_id, wanted, async (trx) => {
+    const change = { status: 'extending', previous_status: 'available', reserved_size: sizeGiB }
+    if (!(await moveVolume(trx, volume.id, ['available'], change)))
+      throw invalidVolume(`Volume ${volume.id} status must be 'available' to extend, it is '${volume.status}': detach it first.`)
+    await context.engine.submit(trx, {
+      kind: 'extend-volume',
+      subject: volumeSubject(volume.id),
+      input: { volumeId: volume.id, host: volume.host, sizeGiB, before: volume.size },
+      requestId: viewer.requestId,
+    })
+  })
+  context.engine.wake(volumeSubject(volume.id))
+}
+
+export interface Upload {
+  imageName: string
+  diskFormat: string
+  containerFormat: string
+  visibility: string
+  protected: boolean
+  force: boolean
+}
+
+/** @throws Fault 400 when the volume is in use and nobody insists */
+export async function uploadVolume(context: VolumeContext, viewer: Viewer, volume: Volume, upload: Upload): Promise<{ imageId: string }> {
+  const imageId = randomUUID()
+  const from = upload.force ? ['available', 'in-use'] : ['available']
+  await context.database.transaction(async (trx) => {
+    if (
+      !from.includes(volume.status) ||
+      !(await moveVolume(trx, volume.id, [volume.status], { status: 'uploading', previous_status: volume.status }))
+    )
+      throw invalidVolume(
+        `Volume ${volume.id} status must be available${upload.force ? ' or in-use' : ''} to upload, it is ${volume.status}.`,
+      )
+    const { imageMetadata } = volume
+    await context.engine.submit(trx, {
+      kind: 'upload-image',
+      subject: volumeSubject(volume.id),
+      input: {
+        volumeId: volume.id,
+        host: volume.host,
+        projectId: viewer.projectId,
+        imageId,
+        upload,
+        sizeGiB: volume.size,
+        properties: imageProperties(imageMetadata ?? {}),
+      },
+      requestId: viewer.requestId,
+    })
+  })
+  context.engine.wake(volumeSubject(volume.id))
+  return { imageId }
+}
+
+/** Of the image that the volume came from: what says how a guest of it runs. */
+function imageProperties(metadata: Record<string, string>): Record<string, string> {
+  const own = new Set('image_id image_name checksum size disk_format container_format min_ram min_disk'.split(' '))
+  return Object.fromEntries(Object.entries(metadata).filter(([name]) => !own.has(name)))
+}
+
+/** To the newest snapshot only, as what came after it would be lost. */
+export async function revertVolume(context: VolumeContext, viewer: Viewer, volume: Volume, snapshotId: string): Promise<void> {
+  await context.database.transaction(async (trx) => {
+    const newest = (await snapshotsOf(trx, volume.id))[0]
+    if (newest?.id !== snapshotId)
+      throw badRequest(`Snapshot ${snapshotId} is not the latest snapshot of volume ${volume.id}.`, 'InvalidSnapshot')
+    if (newest.size !== volume.size)
+      throw badRequest(`Volume ${volume.id} has grown since snapshot ${snapshotId}: it cannot be reverted to it.`, 'InvalidSnapshot')
+    if (!(await moveVolume(trx, volume.id, ['available'], { status: 'reverting', previous_status: 'available' })))
+      throw conflict(`Volume ${volume.id} status must be available to revert, it is ${volume.status}.`, 'InvalidVolume')
+    if (!(await moveSnapshot(trx, snapshotId, ['available'], { status: 'restoring' })))
+      throw conflict(`Snapshot ${snapshotId} is ${newest.status}, not available.`, 'InvalidSnapshot')
+    await context.engine.submit(trx, {
+      kind: 'revert-volume',
+      subject: volumeSubject(volume.id),
+      input: { volumeId: volume.id, host: volume.host, snapshotId, sizeGiB: volume.size },
+      requestId: viewer.requestId,
+    })
+  })
+  context.engine.wake(volumeSubject(volume.id))
+}
+
+export const VOLUME_STATUSES = 'creating available deleting error error_deleting attaching detaching in-use maintenance reserved'.split(' ')
+
+/** For administrators: says what is so, does nothing. */
+export async function resetStatus(
+  context: VolumeContext,
+  volume: Volume,
+  status: string | undefined,
+  attach: string | undefined,
+): Promise<void> {
+  if (status === undefined && attach === undefined)
+    throw badRequest("Must specify 'status', 'attach_status' or 'migration_status' for update.")
+  if (status) await moveVolume(context.database.db, volume.id, null, { status, previous_status: null })
+  if (attach === 'detached') await context.database.db.deleteFrom('attachments').where('volume_id', '=', volume.id).execute()
+}
+
+export const setBootable = (context: VolumeContext, volume: Volume, bootable: boolean) =>
+  moveVolume(context.database.db, volume.id, null, { bootable: bootable ? 1 : 0 })
+
+/** @throws Fault 400 while it is in use: its target would have to change under the guest */
+export async function setReadOnly(context: VolumeContext, volume: Volume, readOnly: boolean): Promise<void> {
+  if (!(await moveVolume(context.database.db, volume.id, ['available'], { readonly: readOnly ? 1 : 0 })))
+    throw invalidVolume(`Volume ${volume.id} status must be available to update readonly flag, it is ${volume.status}.`)
+}

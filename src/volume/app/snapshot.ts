@@ -1,0 +1,106 @@
+import { randomUUID } from 'node:crypto'
+import { timestamp } from '../../kernel/db/columns.ts'
+import { badRequest, notFound } from '../../kernel/errors/errors.ts'
+import { type Properties, setProperties } from '../db/properties.ts'
+import { findSnapshot, moveSnapshot, type Snapshot } from '../db/snapshots.ts'
+import { volumeRow } from '../db/volumes.ts'
+import { backends } from './backend.ts'
+import { type Viewer, type VolumeContext, volumeSubject } from './context.ts'
+import { reserving } from './quota.ts'
+import { invalidVolume, type Volume } from './volume.ts'
+
+export type { Snapshot }
+
+export interface NewSnapshot {
+  name: string
+  description: string | null
+  metadata: Properties
+  force: boolean
+}
+
+/** @throws Fault 404, also when the viewer may not know of it */
+export async function seeSnapshot(context: VolumeContext, viewer: Viewer, id: string): Promise<Snapshot> {
+  const snapshot = await findSnapshot(context.database.db, id)
+  if (!snapshot || !(viewer.isAdmin || snapshot.project_id === viewer.projectId))
+    throw notFound(`Snapshot ${id} could not be found.`, 'SnapshotNotFound')
+  return snapshot
+}
+
+/** @throws Fault 400 when the volume is busy, or in use and nobody insists; 413 over quota */
+export async function createSnapshot(context: VolumeContext, viewer: Viewer, volume: Volume, asked: NewSnapshot): Promise<Snapshot> {
+  const from = asked.force ? ['available', 'in-use'] : ['available']
+  if (volume.status === 'in-use' && asked.force) await requireOnline(context, volume)
+  const at = timestamp()
+  const snapshot: Snapshot = {
+    id: randomUUID(),
+    volume_id: volume.id,
+    project_id: volume.project_id,
+    user_id: viewer.userId ?? volume.user_id,
+    name: asked.name,
+    description: asked.description,
+    size: volume.size,
+    status: 'creating',
+    created_at: at,
+    updated_at: at,
+    metadata: asked.metadata,
+  }
+  const wanted = { snapshots: 1, gigabytes: volume.size, typeName: volume.typeName }
+  await reserving(context, volume.project_id, wanted, async (trx) => {
+    const { metadata, ...row } = snapshot
+    const status = (await volumeRow(trx, volume.id))?.status ?? 'deleted'
+    if (!from.includes(status))
+      throw invalidVolume(`Volume ${volume.id} status must be ${from.join(' or ')}, but current status is: ${status}.`)
+    await trx.insertInto('snapshots').values(row).execute()
+    await setProperties(trx, 'snapshot', row.id, metadata)
+    await context.engine.submit(trx, {
+      kind: 'create-snapshot',
+      subject: volumeSubject(volume.id),
+      input: { snapshotId: row.id, volumeId: volume.id, host: volume.host, sizeGiB: volume.size },
+      requestId: viewer.requestId,
+    })
+  })
+  context.engine.wake(volumeSubject(volume.id))
+  return snapshot
+}
+
+/** Where copies are no snapshots of one moment, what a guest writes meanwhile would tear them. */
+async function requireOnline(context: VolumeContext, volume: Volume): Promise<void> {
+  const backend = (await backends(context)).find((one) => one.state.name === volume.host)
+  if (backend && !backend.state.onlineSnapshots)
+    throw invalidVolume(
+      `Volume ${volume.id} is in use, and its back end (${backend.state.driver}) makes no snapshots of volumes in use: detach it first.`,
+    )
+}
+
+/** @throws Fault 400 while it is busy */
+export async function deleteSnapshot(context: VolumeContext, viewer: Viewer, snapshot: Snapshot, { force = false } = {}): Promise<void> {
+  const db = context.database.db
+  const copying = await db
+    .selectFrom('volumes')
+    .select('id')
+    .where('snapshot_id', '=', snapshot.id)
+    .where('status', '=', 'creating')
+    .executeTakeFirst()
+  if (copying) throw badRequest(`Invalid snapshot: volume ${copying.id} is being made from it.`, 'InvalidSnapshot')
+  const volume = await volumeRow(db, snapshot.volume_id)
+  await context.database.transaction(async (trx) => {
+    if (!(await moveSnapshot(trx, snapshot.id, force ? null : ['available', 'error', 'error_deleting'], { status: 'deleting' })))
+      throw badRequest(`Invalid snapshot: Volume Snapshot status must be available or error, it is ${snapshot.status}.`, 'InvalidSnapshot')
+    await context.engine.submit(trx, {
+      kind: 'delete-snapshot',
+      subject: volumeSubject(snapshot.volume_id),
+      input: { snapshotId: snapshot.id, volumeId: snapshot.volume_id, host: volume?.host ?? null },
+      requestId: viewer.requestId,
+    })
+  })
+  context.engine.wake(volumeSubject(snapshot.volume_id))
+}
+
+export async function updateSnapshot(
+  context: VolumeContext,
+  snapshot: Snapshot,
+  change: { name?: string; description?: string | null; status?: string },
+): Promise<Snapshot> {
+  await moveSnapshot(context.database.db, snapshot.id, null, change)
+  return { ...snapshot, ...change, updated_at: timestamp() }
+}

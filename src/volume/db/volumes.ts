@@ -1,0 +1,74 @@
+import { timestamp } from '../../kernel/db/columns.ts'
+import type { Handle } from './handle.ts'
+import { forgetProperties, type Properties, propertiesOf } from './properties.ts'
+import type { AttachmentRow, VolumeRow } from './tables.ts'
+
+/** A volume with what hangs on it. */
+export interface Volume extends VolumeRow {
+  metadata: Properties
+  /** Null: it came from no image. */
+  imageMetadata: Properties | null
+  attachments: AttachmentRow[]
+  typeName: string
+}
+
+export async function findVolume(db: Handle, id: string): Promise<Volume | undefined> {
+  const row = await volumeRow(db, id)
+  return row && (await dressVolumes(db, [row]))[0]
+}
+
+export const volumeRow = (db: Handle, id: string): Promise<VolumeRow | undefined> =>
+  db.selectFrom('volumes').selectAll().where('id', '=', id).executeTakeFirst()
+
+/** Four queries, however many rows. */
+export async function dressVolumes(db: Handle, rows: VolumeRow[]): Promise<Volume[]> {
+  if (rows.length === 0) return []
+  const ids = rows.map((row) => row.id)
+  const metadata = await propertiesOf(db, 'volume', ids)
+  const image = await propertiesOf(db, 'image', ids)
+  const attachments = Map.groupBy(
+    await db.selectFrom('attachments').selectAll().where('volume_id', 'in', ids).orderBy('created_at').orderBy('id').execute(),
+    (one) => one.volume_id,
+  )
+  const types = await db
+    .selectFrom('types')
+    .select(['id', 'name'])
+    .where('id', 'in', [...new Set(rows.map((row) => row.type_id))])
+    .execute()
+  const names = new Map(types.map((one) => [one.id, one.name]))
+  return rows.map((row) => ({
+    ...row,
+    metadata: metadata.get(row.id) ?? {},
+    imageMetadata: image.get(row.id) ?? null,
+    attachments: attachments.get(row.id) ?? [],
+    typeName: names.get(row.type_id) ?? row.type_id,
+  }))
+}
+
+/** Changes a volume if it is (still) in one of `from`; null: in whatever status. Answers whether it did. */
+export async function moveVolume(db: Handle, id: string, from: string[] | null, change: Partial<VolumeRow>): Promise<boolean> {
+  let query = db
+    .updateTable('volumes')
+    .set({ ...change, updated_at: timestamp() })
+    .where('id', '=', id)
+  if (from) query = query.where('status', 'in', from)
+  return (await query.executeTakeFirst()).numUpdatedRows > 0n
+}
+
+export async function deleteVolumeRows(db: Handle, id: string): Promise<void> {
+  await forgetProperties(db, ['volume', 'image'], id)
+  await db.deleteFrom('attachments').where('volume_id', '=', id).execute()
+  await db.deleteFrom('volumes').where('id', '=', id).execute()
+}
+
+/** Sizes of what is on its way to each back end and not yet in its report. */
+export async function pendingSizes(db: Handle): Promise<Map<string, number>> {
+  const rows = await db
+    .selectFrom('volumes')
+    .select((eb) => ['host', eb.fn.sum<number>('size').as('size')])
+    .where('status', '=', 'creating')
+    .where('host', 'is not', null)
+    .groupBy('host')
+    .execute()
+  return new Map(rows.map((row) => [row.host!, Number(row.size)]))
+}
