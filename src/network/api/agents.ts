@@ -2,6 +2,7 @@ import Type from 'typebox'
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import { agentById, deleteAgent, listAgents, updateAgent } from '../app/agents.ts'
 import type { NetworkContext } from '../app/context.ts'
+import { converted } from './convert.ts'
 import { shown } from './request.ts'
 import { AgentBody } from './schemas.ts'
 import { agentView } from './views.ts'
@@ -44,7 +45,7 @@ export function agentRoutes(context: NetworkContext): Route[] {
       policy: 'update_agent',
       body: AgentBody,
       response: one,
-      handler: async (request) => ({ agent: agentView(await updateAgent(context, await see(request), request.body.agent)) }),
+      handler: async (request) => ({ agent: agentView(await updateAgent(context, await see(request), converted(request.body.agent))) }),
     },
     {
       method: 'DELETE',

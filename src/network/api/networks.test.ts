@@ -42,6 +42,15 @@ describe('networks', () => {
     assert.equal((await house.request('DELETE', `/networks/${network.id}.json`)).status, 204)
   })
 
+  test('numbers and truth values may come as texts, as typed', async () => {
+    const typed = { 'provider:network_type': 'gre', 'provider:segmentation_id': '5', shared: 'True', admin_state_up: 'false', mtu: '1400' }
+    const network = await house.make('/networks', 'network', typed)
+    assert.deepEqual([network['provider:segmentation_id'], network.shared, network.admin_state_up, network.mtu], [5, true, false, 1400])
+    assert.equal((await house.request('POST', '/networks', { as: 'other', body: { network: { shared: 'True' } } })).status, 403)
+    assert.equal((await house.request('POST', '/networks', { body: { network: { shared: 'perhaps' } } })).status, 400)
+    await house.request('DELETE', `/networks/${network.id}`)
+  })
+
   test('segments: as asked, never twice, given back', async () => {
     const gre = { 'provider:network_type': 'gre', 'provider:segmentation_id': 77 }
     const one = await house.make('/networks', 'network', gre)

@@ -4,6 +4,7 @@ import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import type { NetworkContext, Viewer } from '../app/context.ts'
 import { readQuery } from '../app/listing.ts'
 import { type Noun, see, seeMany } from '../app/noun.ts'
+import { converted } from './convert.ts'
 import { hasRule, pageLinks, shown, viewerOf } from './request.ts'
 import { tagRoutes } from './tags.ts'
 
@@ -122,7 +123,7 @@ export function resource<D>(of: Resource<D>): Route[] {
       response: one,
       async handler(request) {
         const item = await seen(context, noun, request)
-        const document = request.body[noun.name]
+        const document = converted(request.body[noun.name])
         for (const name of ['id', 'project_id', 'tenant_id', ...(of.fixed ?? [])])
           if (document[name] !== undefined) throw badRequest(`Cannot update read-only attribute ${name}`, 'HTTPBadRequest')
         enforceAttributes(of, request, 'update', document, await target(request))
@@ -139,15 +140,14 @@ async function newTarget<D>(of: Resource<D>, request: ApiRequest, document: Reco
 
 /** One document or many; the old name of the project counts. @throws Fault 400 */
 function documents(noun: Noun<any, any>, request: ApiRequest): Record<string, any>[] {
-  const given = request.body?.[noun.plural] ?? (request.body?.[noun.name] ? [request.body[noun.name]] : [])
+  const given: Record<string, any>[] = request.body?.[noun.plural] ?? (request.body?.[noun.name] ? [request.body[noun.name]] : [])
   if (given.length === 0) throw badRequest(`Unable to find '${noun.name}' in request body`, 'HTTPBadRequest')
-  for (const document of given) {
-    if (document.tenant_id && !document.project_id) document.project_id = document.tenant_id
-    if (!document.project_id) delete document.project_id
-    if (!(document.project_id ?? request.context.projectId))
-      throw badRequest('Running without a project: project_id is needed.', 'HTTPBadRequest')
-  }
-  return given
+  return given.map((one) => {
+    const { project_id, tenant_id, ...document } = converted(one)
+    const project = project_id || tenant_id
+    if (!project && !request.context.projectId) throw badRequest('Running without a project: project_id is needed.', 'HTTPBadRequest')
+    return project ? { ...document, project_id: project } : document
+  })
 }
 
 function enforceAttributes<D>(

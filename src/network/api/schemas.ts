@@ -1,12 +1,18 @@
 import Type, { type TSchema } from 'typebox'
 
-export const Nullable = (schema: TSchema) => Type.Union([Type.Null(), schema])
-export const Choice = (values: (string | number)[]) => Type.Unsafe<string>({ enum: values })
-export const Name = Type.String({ maxLength: 255 })
-export const Id = Type.String({ minLength: 1, maxLength: 64 })
-export const Uuid = Type.String({ pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' })
-export const Flag = Type.Boolean()
-export const Count = Type.Integer({ minimum: 0, maximum: 4_294_967_295 })
+const Nullable = (schema: TSchema) => Type.Union([schema, Type.Null()])
+const Choice = (values: (string | number)[]) => Type.Unsafe<string>({ enum: values })
+const Name = Type.String({ maxLength: 255 })
+const Id = Type.String({ minLength: 1, maxLength: 64 })
+const Uuid = Type.String({ pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' })
+/** Also as texts: the older client sends them so, see convert.ts. */
+const Flag = Type.Union([
+  Type.Boolean(),
+  Type.String({ pattern: '^([Tt]rue|[Ff]alse|TRUE|FALSE|[01]|yes|no|on|off)$' }),
+  Type.Integer({ minimum: 0, maximum: 1 }),
+])
+const Whole = (maximum: number) => Type.Union([Type.Integer({ minimum: 0, maximum }), Type.String({ pattern: '^\\d{1,10}$' })])
+const Count = Whole(4_294_967_295)
 const Mac = Type.String({ pattern: '^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$' })
 const Address = Type.String({ minLength: 2, maxLength: 64 })
 const Strings = Type.Array(Name, { maxItems: 100 })
@@ -23,7 +29,7 @@ const network = {
   'router:external': Flag,
   is_default: Flag,
   port_security_enabled: Flag,
-  mtu: Type.Integer({ minimum: 0, maximum: 65_536 }),
+  mtu: Whole(65_536),
   dns_domain: Name,
   availability_zone_hints: Strings,
   'provider:network_type': Nullable(Name),
@@ -52,7 +58,7 @@ const port = {
   allowed_address_pairs: Nullable(Type.Array(open({ ip_address: Address, mac_address: Type.String() }, ['ip_address']), { maxItems: 100 })),
   extra_dhcp_opts: Nullable(
     Type.Array(
-      open({ opt_name: Type.String({ minLength: 1, maxLength: 64 }), opt_value: Nullable(Name), ip_version: Choice([4, 6]) }, [
+      open({ opt_name: Type.String({ minLength: 1, maxLength: 64 }), opt_value: Nullable(Name), ip_version: Choice([4, 6, '4', '6']) }, [
         'opt_name',
         'opt_value',
       ]),
@@ -80,8 +86,8 @@ const rule = {
   direction: Choice(['ingress', 'egress']),
   ethertype: Nullable(Type.String({ pattern: '^[Ii][Pp][Vv][46]$' })),
   protocol: Nullable(Type.Union([Name, Type.Integer({ minimum: 0, maximum: 255 })])),
-  port_range_min: Nullable(Type.Integer({ minimum: 0, maximum: 65_535 })),
-  port_range_max: Nullable(Type.Integer({ minimum: 0, maximum: 65_535 })),
+  port_range_min: Nullable(Whole(65_535)),
+  port_range_max: Nullable(Whole(65_535)),
   remote_ip_prefix: Nullable(Address),
   remote_group_id: Nullable(Id),
   security_group_id: Id,
@@ -109,7 +115,7 @@ export const bodies = {
         ...New,
         ...subnet,
         network_id: Id,
-        ip_version: Choice([4, 6]),
+        ip_version: Choice([4, 6, '4', '6']),
         cidr: Nullable(Address),
         subnetpool_id: Nullable(Id),
         ipv6_ra_mode: Nullable(Choice(['slaac', 'dhcpv6-stateful', 'dhcpv6-stateless'])),
