@@ -34,7 +34,8 @@ export function guestFiles(instance: InstanceSpec, vifs: Vif[], { newestOnly = f
     files.set(`openstack/${version}/vendor_data2.json`, '{}')
     if (userData) files.set(`openstack/${version}/user_data`, userData)
   }
-  instance.files.forEach((file, i) => files.set(`openstack/content/${String(i).padStart(4, '0')}`, Buffer.from(file.contents, 'base64')))
+  for (const [i, file] of instance.files.entries())
+    files.set(`openstack/content/${String(i).padStart(4, '0')}`, Buffer.from(file.contents, 'base64'))
   for (const version of newestOnly ? ['2009-04-04', 'latest'] : EC2_VERSIONS) {
     for (const [path, content] of ec2(instance, vifs)) files.set(`ec2/${version}/meta-data/${path}`, content)
     if (userData) files.set(`ec2/${version}/user-data`, userData)

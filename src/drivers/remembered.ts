@@ -10,13 +10,33 @@ export interface Remembered<T> {
 
 export function remembered<T>(file: string | undefined, initial: T): Remembered<T> {
   const state: T = file && existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : initial
+  let due: NodeJS.Timeout | undefined
+  let bytes = 0
+  const write = () => {
+    clearTimeout(due)
+    due = undefined
+    mkdirSync(dirname(file!), { recursive: true })
+    const text = JSON.stringify(state)
+    bytes = text.length
+    writeFileSync(`${file}.new`, text)
+    renameSync(`${file}.new`, file!)
+  }
+  unwritten.add(() => due && write())
   return {
     state,
     save() {
       if (!file) return
-      mkdirSync(dirname(file), { recursive: true })
-      writeFileSync(`${file}.new`, JSON.stringify(state))
-      renameSync(`${file}.new`, file)
+      if (bytes < LARGE) return write()
+      due ??= setTimeout(write, SOON_MS)
     },
   }
 }
+
+/** A simulated machine that has grown beyond this is written once in a while: a kill may then cost it its last moments, as a power cut costs a disk's cache. */
+const LARGE = 256 * 1024
+const SOON_MS = 100
+
+const unwritten = new Set<() => unknown>()
+process.once('exit', () => {
+  for (const write of unwritten) write()
+})

@@ -148,11 +148,13 @@ export class NetworkClient {
     const ports = await this.ports({ device_id: serverId, sort_key: 'created_at', sort_dir: 'asc' }, as)
     if (ports.length === 0) return []
     const networkIds = [...new Set(ports.map((port) => port.network_id))]
-    const [networks, subnets] = await Promise.all([
+    const portIds = ports.map((port) => port.id)
+    const [networks, subnets, floating] = await Promise.all([
       this.portions(networkIds, (id) => this.networks({ id }, as)),
       this.portions(networkIds, (network_id) => this.subnets({ network_id }, as)),
+      this.portions(portIds, (port_id) => this.floatingIps({ port_id }, as)),
     ])
-    return ports.map((port) => vif(port, networks.find((network) => network.id === port.network_id)!, subnets))
+    return ports.map((port) => vif(port, networks.find((network) => network.id === port.network_id)!, subnets, floating))
   }
 
   private async portions<T>(ids: string[], ask: (some: string[]) => Promise<T[]>): Promise<T[]> {
@@ -174,7 +176,8 @@ export class NetworkClient {
   }
 }
 
-function vif(port: PortDocument, network: NetworkDocument, subnets: SubnetDocument[]): Vif {
+function vif(port: PortDocument, network: NetworkDocument, subnets: SubnetDocument[], floating: FloatingIpDocument[]): Vif {
+  const mine = floating.filter((one) => one.port_id === port.id && one.fixed_ip_address)
   const details = port['binding:vif_details'] ?? {}
   const own = [...new Set(port.fixed_ips.map((ip) => ip.subnet_id))].flatMap((id) => subnets.find((subnet) => subnet.id === id) ?? [])
   return {
@@ -199,6 +202,9 @@ function vif(port: PortDocument, network: NetworkDocument, subnets: SubnetDocume
       bridgeName: String(details.bridge_name ?? 'br-int'),
       datapathType: String(details.datapath_type ?? 'system'),
     },
+    floatingIps: Object.fromEntries(
+      [...Map.groupBy(mine, (one) => one.fixed_ip_address!)].map(([fixed, list]) => [fixed, list.map((one) => one.floating_ip_address)]),
+    ),
     deviceName: `tap${port.id.slice(0, 11)}`,
     active: port.status === 'ACTIVE',
   }

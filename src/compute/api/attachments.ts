@@ -4,9 +4,9 @@ import { badRequest, notFound } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
 import { attachInterface, attachVolume, detachInterface, detachVolume, findAttachment } from '../app/attachment.ts'
 import type { ComputeContext } from '../app/context.ts'
+import type { BlockDeviceRow } from '../app/rows.ts'
 import { devicesByServer } from '../app/server-list.ts'
 import { as, portsFor } from '../app/wanted-networks.ts'
-import type { BlockDeviceRow } from '../db/tables.ts'
 import { closed, isTrue, Nullable, server, Truth, targetServer, Wrapped } from './common.ts'
 
 /** Volumes and network cards that come and go while a server lives. */

@@ -1,8 +1,8 @@
 import Type, { type TSchema } from 'typebox'
 import type { ApiRequest } from '../../kernel/http/route.ts'
 import type { ComputeContext } from '../app/context.ts'
+import type { InstanceRow } from '../app/rows.ts'
 import { findServer } from '../app/server.ts'
-import type { InstanceRow } from '../db/tables.ts'
 
 export const Nullable = (schema: TSchema) => Type.Union([schema, Type.Null()])
 export const Choice = (values: string[]) => Type.Unsafe<string>({ type: 'string', enum: values })

@@ -2,7 +2,7 @@ import Type from 'typebox'
 import { badRequest, notFound } from '../../kernel/errors/errors.ts'
 import { Reply, type Route } from '../../kernel/http/route.ts'
 import type { ComputeContext } from '../app/context.ts'
-import { networkChanged } from '../app/network-changed.ts'
+import { knownServers, networkChanged } from '../app/network-changed.ts'
 import { Choice, closed, Wrapped } from './common.ts'
 
 const Event = Type.Object(
@@ -35,20 +35,7 @@ export function eventRoutes(context: ComputeContext): Route[] {
       response: Wrapped('events', Type.Array(Type.Unknown())),
       async handler(request) {
         const events = request.body.events as { server_uuid: string; name: string; status?: string; tag?: string }[]
-        const known = new Set(
-          (
-            await context.database.db
-              .selectFrom('instances')
-              .select('id')
-              .where('deleted', '=', 0)
-              .where(
-                'id',
-                'in',
-                events.map((one) => one.server_uuid),
-              )
-              .execute()
-          ).map((row) => row.id),
-        )
+        const known = await knownServers(context, [...new Set(events.map((one) => one.server_uuid))])
         const done = events.map((one) => ({
           ...one,
           status: known.has(one.server_uuid) ? (one.status ?? 'completed') : 'failed',

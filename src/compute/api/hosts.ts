@@ -2,7 +2,7 @@ import Type from 'typebox'
 import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
 import type { ComputeContext } from '../app/context.ts'
-import { type Host, listHosts, removeHostRow, updateHost } from '../app/host.ts'
+import { type Host, listHosts, removeHostRow, serversOn, updateHost } from '../app/host.ts'
 import { zoneNames } from '../app/zone.ts'
 import { Choice, closed, isTrue, micro, Name, Truth, Wrapped } from './common.ts'
 import { hypervisorRoutes } from './hypervisors.ts'
@@ -111,13 +111,9 @@ function serviceRoutes(context: ComputeContext, startedAt: string): Route[] {
       status: 204,
       async handler(request) {
         const host = await byId(request.params.service_id!)
-        const living = await context.database.db
-          .selectFrom('instances')
-          .select('id')
-          .where('host', '=', host.host)
-          .where('deleted', '=', 0)
-          .executeTakeFirst()
-        if (living) throw conflict('Unable to delete compute service that is hosting instances. Migrate or delete the instances first.')
+        const living = await serversOn(context, [host.host])
+        if (living.size > 0)
+          throw conflict('Unable to delete compute service that is hosting instances. Migrate or delete the instances first.')
         await removeHostRow(context, host)
       },
     },

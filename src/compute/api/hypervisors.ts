@@ -2,7 +2,7 @@ import Type from 'typebox'
 import { badRequest, notFound } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
 import type { ComputeContext } from '../app/context.ts'
-import { type Host, listHosts } from '../app/host.ts'
+import { type Host, listHosts, serversOn } from '../app/host.ts'
 import { Wrapped } from './common.ts'
 
 export function hypervisorRoutes(context: ComputeContext): Route[] {
@@ -21,19 +21,11 @@ export function hypervisorRoutes(context: ComputeContext): Route[] {
     if (found.length === 0) throw notFound(`No hypervisor matching '${pattern}' could be found.`)
     return found
   }
-  const serversOf = async (hosts: Host[]) => {
-    const rows = await context.database.db
-      .selectFrom('instances')
-      .select(['id', 'name', 'host', 'number'])
-      .where('deleted', '=', 0)
-      .where(
-        'host',
-        'in',
-        hosts.map((one) => one.host),
-      )
-      .execute()
-    return Map.groupBy(rows, (row) => row.host!)
-  }
+  const serversOf = (hosts: Host[]) =>
+    serversOn(
+      context,
+      hosts.map((one) => one.host),
+    )
   const withServers = async (request: ApiRequest, hosts: Host[]) => {
     const servers = hosts.length > 0 && /^(true|1)$/i.test(request.query.with_servers ?? '') ? await serversOf(hosts) : null
     return (host: Host) => ({

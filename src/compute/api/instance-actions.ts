@@ -5,7 +5,7 @@ import type { StepRecord } from '../../kernel/trace/trace.ts'
 import { actionsOf } from '../app/action.ts'
 import type { ComputeContext } from '../app/context.ts'
 import { vifsOf } from '../app/instance-spec.ts'
-import type { ActionRow } from '../db/tables.ts'
+import type { ActionRow } from '../app/rows.ts'
 import { micro, server, targetServer, Wrapped } from './common.ts'
 
 /** What was done to a server, and the steps in which it was done: the trace's rows under their standard name. */

@@ -3,7 +3,7 @@ import { badRequest } from '../../kernel/errors/errors.ts'
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import type { ComputeContext } from '../app/context.ts'
 import { createKeypair, deleteKeypair, findKeypair, listKeypairs } from '../app/keypair.ts'
-import type { KeypairRow } from '../db/tables.ts'
+import type { KeypairRow } from '../app/rows.ts'
 import { Choice, closed, micro, Wrapped } from './common.ts'
 
 const NewKeypair = Wrapped(

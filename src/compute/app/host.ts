@@ -98,3 +98,15 @@ export async function removeHostRow(context: ComputeContext, host: Host): Promis
   await context.database.db.deleteFrom('hosts').where('host', '=', host.host).execute()
   booked.get(context)?.delete(host.host)
 }
+
+/** Names and ids of the servers that live on these hosts, by host. */
+export async function serversOn(context: ComputeContext, hosts: string[]): Promise<Map<string, { id: string; name: string }[]>> {
+  if (hosts.length === 0) return new Map()
+  const rows = await context.database.db
+    .selectFrom('instances')
+    .select(['id', 'name', 'host'])
+    .where('deleted', '=', 0)
+    .where('host', 'in', hosts)
+    .execute()
+  return Map.groupBy(rows, (row) => row.host!)
+}

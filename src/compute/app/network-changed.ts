@@ -9,3 +9,9 @@ export async function networkChanged(context: ComputeContext, serverId: string):
   const vifs = await context.networks.vifs(serverId)
   if (toJson(vifs) !== row.network_info_json) await updateInstance(context.database.db, serverId, { network_info_json: toJson(vifs) })
 }
+
+/** Which of these servers there are. */
+export async function knownServers(context: ComputeContext, ids: string[]): Promise<Set<string>> {
+  const rows = await context.database.db.selectFrom('instances').select('id').where('deleted', '=', 0).where('id', 'in', ids).execute()
+  return new Set(rows.map((row) => row.id))
+}

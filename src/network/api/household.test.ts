@@ -15,9 +15,9 @@ describe('quotas', () => {
   test('the usual ones, changed ones, and back again', async () => {
     const usual = (await house.request('GET', `${path}.json`, { as: 'other' })).body.quota
     assert.deepEqual(usual, {
-      network: 100,
-      subnet: 100,
-      port: 500,
+      network: 10,
+      subnet: 10,
+      port: 50,
       router: 10,
       floatingip: 50,
       security_group: 10,

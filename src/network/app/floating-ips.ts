@@ -8,7 +8,7 @@ import { allocationRows, chooseAddresses } from './ipam.ts'
 import { networkNoun } from './networks.ts'
 import { missing, type Noun, owned, STANDARD, seeRow } from './noun.ts'
 import { loadPort, portNoun } from './port.ts'
-import { removePortRow } from './port-removal.ts'
+import { isServers, notice, removePortRow } from './port-removal.ts'
 import { newMac, newPortRow } from './port-row.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
 import { ROUTING_LOCK, tellRouter } from './router.ts'
@@ -155,7 +155,14 @@ async function leadTo(
       'ExternalGatewayForFloatingIPNotFound',
     )
   tellRouter(work, routerId)
+  await tellServer(work, portId)
   return { port_id: portId, fixed_ip_address: ip.address, router_id: routerId, status: 'DOWN', associated_at: timestamp() }
+}
+
+/** Compute shows floating addresses beside the fixed ones. */
+async function tellServer(work: Work, portId: string): Promise<void> {
+  const [port] = await rowsWhere(work.trx, 'ports', 'id', [portId])
+  if (port && isServers(port)) await notice(work, port, 'network-changed', null)
 }
 
 async function routerBetween({ trx }: Work, subnetId: string, externalId: string): Promise<string | undefined> {
@@ -189,6 +196,7 @@ export async function updateFloatingIp(
     const port = asked.port_id === undefined && asked.fixed_ip_address ? now.port_id : asked.port_id
     if (port !== undefined) {
       if (now.router_id) tellRouter(work, now.router_id)
+      if (now.port_id) await tellServer(work, now.port_id)
       const nowhere = { port_id: null, fixed_ip_address: null, router_id: null, status: 'DOWN' as const, associated_at: null }
       Object.assign(columns, port ? await leadTo(work, viewer, now, port, asked.fixed_ip_address) : nowhere)
     }

@@ -4,9 +4,9 @@ import { mutate, type NetworkContext, type Work } from './context.ts'
 
 /** Resources with a limit for each project: their tables and what is allowed unless told otherwise; -1 is without end. */
 const LIMITED: Record<string, { table: ResourceTable | null; amount: number }> = {
-  network: { table: 'networks', amount: 100 },
-  subnet: { table: 'subnets', amount: 100 },
-  port: { table: 'ports', amount: 500 },
+  network: { table: 'networks', amount: 10 },
+  subnet: { table: 'subnets', amount: 10 },
+  port: { table: 'ports', amount: 50 },
   router: { table: 'routers', amount: 10 },
   floatingip: { table: 'floatingips', amount: 50 },
   security_group: { table: 'security_groups', amount: 10 },

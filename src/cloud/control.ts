@@ -1,0 +1,137 @@
+import { mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import YAML from 'yaml'
+import { ComputeClient } from '../compute/client.ts'
+import { stepRecorded } from '../compute/rpc.ts'
+import { createComputeService } from '../compute/service.ts'
+import { ConsoleProxy } from '../console/console.ts'
+import { serveConsolePage } from '../console/page.ts'
+import { doctorApi } from '../doctor/api.ts'
+import { ServiceSession } from '../identity/client.ts'
+import { createIdentity } from '../identity/service.ts'
+import { ImageClient } from '../image/client.ts'
+import { createImageService } from '../image/service.ts'
+import type { Bus } from '../kernel/bus/bus.ts'
+import { badRequest } from '../kernel/errors/errors.ts'
+import { inMemory } from '../kernel/http/client.ts'
+import { RateLimiter } from '../kernel/http/rate-limit.ts'
+import { ApiServer } from '../kernel/http/server.ts'
+import type { Log } from '../kernel/log/log.ts'
+import { onStep } from '../kernel/trace/trace.ts'
+import { NetworkClient } from '../network/client.ts'
+import { createNetworkService } from '../network/service.ts'
+import { PlacementClient } from '../placement/client.ts'
+import { createPlacement } from '../placement/service.ts'
+import { VolumeClient } from '../volume/client.ts'
+import { createVolumeService } from '../volume/service.ts'
+import type { Secrets } from './secrets.ts'
+import type { Settings } from './settings.ts'
+
+export interface ControlOptions {
+  settings: Settings
+  secrets: Secrets
+  bus: Bus
+  log: Log
+  url: string
+}
+
+/** The six services behind one listener, each with its own database, and what stands beside them: console and doctor. */
+export async function createControl({ settings, secrets, bus, log, url }: ControlOptions) {
+  mkdirSync(join(settings.stateDir, 'db'), { recursive: true, mode: 0o700 })
+  const databaseUrl = (name: string) => `sqlite:${join(settings.stateDir, 'db', `${name}.sqlite`)}`
+  const policyOverrides = policies(settings)
+  const shared = (name: string) => ({
+    databaseUrl: databaseUrl(name),
+    log: log.child({ service: name }),
+    policyOverrides: policyOverrides[name],
+    exclusive: true,
+  })
+
+  const identity = await createIdentity({
+    ...shared('identity'),
+    bus,
+    region: settings.region,
+    keyDirectory: join(settings.stateDir, 'fernet-keys'),
+  })
+  const tls = settings.tls ? { key: readFileSync(settings.tls.key), cert: readFileSync(settings.tls.cert) } : undefined
+  const server = new ApiServer({ log, authenticator: identity.authenticator, checkResponses: settings.development, publicUrl: url, tls })
+  const transport = inMemory(() => server.fastify)
+  const session = (username: string) =>
+    new ServiceSession(transport, { username, password: secrets.servicePassword, projectName: 'service' })
+  const [nova, neutron, cinder] = [session('nova'), session('neutron'), session('cinder')]
+
+  const [placement, image] = await Promise.all([
+    createPlacement(shared('placement')),
+    createImageService({ ...shared('image'), directory: join(settings.stateDir, 'images') }),
+  ])
+  const compute = new ComputeClient(transport, neutron)
+  const network = await createNetworkService({
+    ...shared('network'),
+    bus,
+    tenantNetworkType: settings.tenantNetworkType,
+    physicalNetworks: { public: 'br-ex' },
+    external: { cidr: settings.external.cidr, gateway: settings.external.gateway },
+    notifyCompute: (events) => compute.notify(events),
+  })
+  const volume = await createVolumeService({ ...shared('volume'), bus, images: new ImageClient(transport, cinder) })
+  const computing = await createComputeService({
+    ...shared('compute'),
+    bus,
+    images: new ImageClient(transport, nova),
+    networks: new NetworkClient(transport, nova),
+    volumes: new VolumeClient(transport, nova),
+    placement: new PlacementClient(transport, nova),
+    settings: { vifPluggingTimeoutMs: settings.vifPluggingTimeout * 1000, consoleUrl: `${url}/console` },
+    metadataSecret: secrets.metadataSecret,
+    limiter: limiterOf(settings),
+  })
+  const services = [placement, image, network, volume, computing]
+  for (const service of [identity, ...services]) for (const api of service.api) server.mount(api)
+  server.mount(doctorApi({ bus, transport, token: () => nova.token() }))
+  const apis = () => Object.fromEntries(server.apis.map((api) => [api.name, `${url}${api.prefix}`]))
+  server.fastify.get('/', () => ({ name: 'yun', region: settings.region, apis: apis() }))
+  serveConsolePage(server.fastify)
+  const console = new ConsoleProxy({ log, resolve: (token) => computing.console(token) })
+  const unlisten = onStep((record) => bus.publish(stepRecorded, record))
+
+  return {
+    server,
+    /** For the metadata servers of the hosts. */
+    metadata: computing.metadata,
+    /** For agents on the hosts, which store and fetch images. */
+    images: new ImageClient(transport, nova),
+    async start() {
+      await identity.bootstrap({ ...secrets, publicUrl: url, region: settings.region })
+      await server.fastify.ready()
+      console.attach(server.fastify.server)
+      for (const service of services) await service.start()
+    },
+    /** From the door inwards: no new requests, then the services, then those whom they ask. */
+    async stop() {
+      console.close()
+      await server.close()
+      for (const service of services.reverse()) await service.stop()
+      unlisten()
+      await identity.stop()
+    },
+  }
+}
+
+export type Control = Awaited<ReturnType<typeof createControl>>
+
+function policies(settings: Settings): Record<string, Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(settings.policyFiles).map(([service, file]) => {
+      try {
+        return [service, (YAML.parse(readFileSync(file, 'utf8')) ?? {}) as Record<string, string>]
+      } catch (error) {
+        throw badRequest(`policy file ${file} of ${service} cannot be read: ${(error as Error).message}`, 'Usage')
+      }
+    }),
+  )
+}
+
+function limiterOf(settings: Settings): RateLimiter | undefined {
+  if (settings.rateLimits.length === 0) return undefined
+  return new RateLimiter(settings.rateLimits.map((one) => ({ ...one, regex: new RegExp(one.regex) })))
+}

@@ -1,0 +1,135 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { type ComputeHost, createComputeHost } from '../host/compute/agent.ts'
+import { ensureDaemons } from '../host/machine/daemons.ts'
+import { probeMachine } from '../host/machine/probe.ts'
+import { NetworkHost } from '../host/network/agent.ts'
+import type { NetworkHostSettings } from '../host/network/machine.ts'
+import { createStorageAgent, type StorageAgent } from '../host/storage/agent.ts'
+import type { Bus } from '../kernel/bus/bus.ts'
+import type { Log } from '../kernel/log/log.ts'
+import type { Control } from './control.ts'
+import { type HostDrivers, nameServers, realDrivers, simulatedDrivers, storageDrivers, TGT } from './drivers.ts'
+import type { Secrets } from './secrets.ts'
+import type { Settings } from './settings.ts'
+
+export interface HostsOptions {
+  settings: Settings
+  secrets: Secrets
+  bus: Bus
+  log: Log
+  control: Pick<Control, 'images' | 'metadata'>
+}
+
+export interface Hosts {
+  /** What a user should know of this machine, in words. */
+  notices: string[]
+  stop(): Promise<void>
+}
+
+interface Host {
+  name: string
+  directory: string
+  drivers: HostDrivers
+  kvm: { works: boolean; reason: string | null }
+}
+
+/** The agents of all hosts that live in this process: compute and network on each, storage on the first. Returns when they have reported. */
+export async function startHosts(options: HostsOptions): Promise<Hosts> {
+  const { settings, bus, log, control } = options
+  const notices: string[] = []
+  const hosts = settings.hypervisor === 'simulated' ? simulatedHosts(settings) : [await thisMachine(settings, notices)]
+  const computes: ComputeHost[] = []
+  const networks: NetworkHost[] = []
+  for (const host of hosts) {
+    const machine = host.drivers
+    networks.push(
+      new NetworkHost({
+        settings: networkSettings(settings, host),
+        machine,
+        bus,
+        log: log.child({ host: host.name, agent: 'network' }),
+        metadataSecret: options.secrets.metadataSecret,
+        metadataApi: control.metadata,
+      }),
+    )
+    computes.push(
+      createComputeHost({
+        bus,
+        log: log.child({ host: host.name, agent: 'compute' }),
+        host: host.name,
+        hostIp: '127.0.0.1',
+        directory: join(host.directory, 'instances'),
+        machine,
+        images: control.images,
+        simulated: settings.hypervisor === 'simulated',
+        kvm: host.kvm,
+        ...(settings.hypervisor === 'simulated' ? { capacity: { vcpus: 64, memoryMiB: 262_144, diskGiB: 10_000 } } : {}),
+      }),
+    )
+  }
+  const storage = await storageOf(options, hosts[0]!.name, notices)
+  await Promise.all(networks.map((one) => one.start()))
+  await Promise.all([...computes.map((one) => one.start()), storage.start()])
+  return {
+    notices,
+    async stop() {
+      await Promise.all([...computes.map((one) => one.stop()), ...networks.map((one) => one.stop()), storage.stop()])
+      await Promise.all(hosts.map((host) => host.drivers.close()))
+    },
+  }
+}
+
+/** Looks at what the machine can, and starts the daemons that do not run. */
+async function thisMachine(settings: Settings, notices: string[]): Promise<Host> {
+  const [facts] = await Promise.all([
+    probeMachine({ stateDir: settings.stateDir }),
+    ensureDaemons({ stateDir: settings.stateDir, tgt: TGT }),
+  ])
+  if (!facts.kvm.usable) notices.push(facts.kvm.why)
+  notices.push(...facts.missing.filter((sentence) => sentence !== facts.kvm.why))
+  return {
+    name: settings.hostname,
+    directory: settings.stateDir,
+    drivers: realDrivers(settings.stateDir),
+    kvm: { works: facts.kvm.usable, reason: facts.kvm.usable ? null : facts.kvm.why },
+  }
+}
+
+function simulatedHosts(settings: Settings): Host[] {
+  const count = settings.simulatedHosts
+  const names = count === 0 ? [settings.hostname] : Array.from({ length: count }, (_, i) => `node${i + 1}`)
+  return names.map((name) => {
+    const directory = join(settings.stateDir, 'simulated', name)
+    mkdirSync(directory, { recursive: true, mode: 0o711 })
+    return { name, directory, drivers: simulatedDrivers(directory), kvm: { works: false, reason: null } }
+  })
+}
+
+const networkSettings = (settings: Settings, host: Host): NetworkHostSettings => ({
+  host: host.name,
+  bridgeMappings: { public: 'br-ex' },
+  tunnels: { address: null, types: [] },
+  external: { hostAddress: true, masquerade: true },
+  dnsDomain: 'openstacklocal',
+  upstreamDns: nameServers(),
+  metadataSocket: join(host.directory, 'metadata.sock'),
+  everyMs: settings.hypervisor === 'simulated' ? 60_000 : 15_000,
+})
+
+async function storageOf({ settings, bus, log, control }: HostsOptions, host: string, notices: string[]): Promise<StorageAgent> {
+  const { backend, name, pool, notice, targets } = await storageDrivers(settings)
+  if (notice) notices.push(notice)
+  return createStorageAgent({
+    bus,
+    log: log.child({ host, agent: 'storage' }),
+    host,
+    name,
+    pool,
+    backend,
+    targets,
+    images: control.images,
+    workDirectory: join(settings.stateDir, 'volumes-work'),
+    notice,
+  })
+}

@@ -1,0 +1,2 @@
+/** The rows as the API's views see them. */
+export type { ActionRow, BlockDeviceRow, InstanceRow, KeypairRow, VmState } from '../db/tables.ts'
