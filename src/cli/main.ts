@@ -5,6 +5,7 @@ const COMMANDS: Record<string, { help: string; load: () => Promise<{ run(argv: s
   stop: { help: 'stop the cloud of a state directory; its guests go on running', load: () => import('./stop.ts') },
   status: { help: 'what runs, where, and how it is', load: () => import('./status.ts') },
   trace: { help: 'the fifty steps of one server, with evidence', load: () => import('./trace.ts') },
+  'api-coverage': { help: 'every route of every service, as docs/api-coverage.md has it', load: () => import('./api-coverage.ts') },
   doctor: { help: 'doctor leaks: everything on this machine that should not be there', load: () => import('./doctor.ts') },
 }
 
@@ -12,7 +13,7 @@ const usage = () =>
   `Yun, a cloud that a person can understand.\n\nUsage: npx yun COMMAND [options]      (npm start is: npx yun up)\n\n${Object.entries(
     COMMANDS,
   )
-    .map(([name, { help }]) => `  ${name.padEnd(8)} ${help}`)
+    .map(([name, { help }]) => `  ${name.padEnd(12)} ${help}`)
     .join('\n')}\n\nEvery command answers to --help.`
 
 const [name = 'help', ...argv] = process.argv.slice(2)

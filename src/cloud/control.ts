@@ -96,6 +96,7 @@ export async function createControl({ settings, secrets, bus, log, url }: Contro
 
   return {
     server,
+    compute: computing,
     /** For the metadata servers of the hosts. */
     metadata: computing.metadata,
     /** For agents on the hosts, which store and fetch images. */

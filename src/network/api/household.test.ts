@@ -34,7 +34,7 @@ describe('quotas', () => {
       (await house.request('GET', '/quotas')).body.quotas.map((one: any) => one.project_id),
       [OTHER],
     )
-    assert.equal((await house.request('GET', `${path}/default`)).body.quota.network, 100)
+    assert.equal((await house.request('GET', `${path}/default`)).body.quota.network, 10)
     for (const quota of [{ unicorn: 1 }, { network: 'many' }, { network: -2 }, 7])
       assert.equal((await house.request('PUT', path, { body: { quota } })).status, 400, JSON.stringify(quota))
     assert.equal((await house.request('DELETE', path)).status, 204)

@@ -1,0 +1,69 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { MemoryBus } from '../kernel/bus/bus.ts'
+import { silent } from '../kernel/log/log.ts'
+import { type Control, createControl } from './control.ts'
+import { startHosts } from './hosts.ts'
+import { loadSecrets } from './secrets.ts'
+import { readSettings } from './settings.ts'
+
+export interface TestCloud {
+  control: Control
+  bus: MemoryBus
+  /** As admin of project demo; @throws Error with the fault when the status is 400 or above. */
+  api(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<any>
+  token: string
+  stop(): Promise<void>
+}
+
+/** A whole simulated cloud in this process, without a listener, in a directory that goes away with it. */
+export async function testCloud(options: { hosts?: number; flags?: string[] } = {}): Promise<TestCloud> {
+  const stateDir = mkdtempSync(join(tmpdir(), 'yun-house-'))
+  const flags = ['--state', stateDir, '--hypervisor', 'simulated', '--development', ...(options.flags ?? [])]
+  const { settings } = readSettings([...flags, '--simulated-hosts', String(options.hosts ?? 1)], 'node')
+  const secrets = loadSecrets(stateDir)
+  const bus = new MemoryBus()
+  const log = silent()
+  const control = await createControl({ settings, secrets, bus, log, url: 'http://127.0.0.1:5000' })
+  await control.start()
+  const hosts = await startHosts({ settings, secrets, bus, log, control })
+  const send = async (method: string, path: string, body: unknown, headers: Record<string, string>) => {
+    const answer = await control.server.fastify.inject({
+      method: method as 'GET',
+      url: path,
+      headers: { ...(body === undefined || headers['content-type'] ? {} : { 'content-type': 'application/json' }), ...headers },
+      payload: body instanceof Uint8Array ? Buffer.from(body) : body === undefined ? undefined : JSON.stringify(body),
+    })
+    if (answer.statusCode >= 400) throw new Error(`${method} ${path}: ${answer.statusCode} ${answer.payload}`)
+    return answer
+  }
+  const domain = { id: 'default' }
+  const login = await send(
+    'POST',
+    '/identity/v3/auth/tokens',
+    {
+      auth: {
+        identity: { methods: ['password'], password: { user: { name: 'admin', domain, password: secrets.adminPassword } } },
+        scope: { project: { name: 'demo', domain } },
+      },
+    },
+    {},
+  )
+  const token = login.headers['x-subject-token'] as string
+  return {
+    control,
+    bus,
+    token,
+    async api(method, path, body, headers = {}) {
+      const answer = await send(method, path, body, { 'x-auth-token': token, ...headers })
+      return answer.payload ? JSON.parse(answer.payload) : undefined
+    },
+    async stop() {
+      await hosts.stop()
+      await control.stop()
+      await bus.close()
+      rmSync(stateDir, { recursive: true, force: true })
+    },
+  }
+}
