@@ -1,0 +1,130 @@
+import { createHash } from 'node:crypto'
+import { createWriteStream } from 'node:fs'
+import { mkdir, rename, rm, stat, utimes } from 'node:fs/promises'
+import { Transform } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { ImageSpec } from '../../compute/rpc.ts'
+import type { DiskFormat } from '../../drivers/qemu-img/driver.ts'
+import { assertSafe, inspectImage, qemuFormat } from '../../drivers/qemu-img/inspect.ts'
+import { badRequest, Fault } from '../../kernel/errors/errors.ts'
+import { assertSpace, spaceFault } from './no-space.ts'
+import type { World } from './world.ts'
+
+export interface Base {
+  path: string
+  format: string
+  cached: boolean
+  bytes: number
+  virtualSizeBytes: number
+  sha: string
+}
+
+/** ms without a single byte after which a download is given up. */
+const STALLED_MS = 60_000
+
+/** Step 26. Images of the same data share one base, which overlays only read; each is downloaded once at a time, looked at, and moved into place when it is good. */
+export function baseImages(world: World) {
+  const underWay = new Map<string, Promise<Base>>()
+  const sizes = new Map<string, number>()
+  const { places } = world
+
+  async function find(sha: string, format: string): Promise<Base | undefined> {
+    const path = places.base(sha)
+    const found = await stat(path).catch(() => undefined)
+    if (!found) return undefined
+    const virtualSizeBytes = sizes.get(sha) ?? (await inspectImage(path)).virtualSizeBytes
+    sizes.set(sha, virtualSizeBytes)
+    return { path, format, cached: true, bytes: found.size, virtualSizeBytes, sha }
+  }
+
+  return async ({ image }: { image: ImageSpec }): Promise<Base> => {
+    const sha = keyOf(image)
+    const format = ownFormat(image)
+    const found = await find(sha, format)
+    if (found) {
+      const now = new Date()
+      await utimes(found.path, now, now) // who looks for bases that nobody needs any more sees when each was last wanted
+      return found
+    }
+    const work =
+      underWay.get(sha) ??
+      world
+        .busy(() => fetch(world, image, sha))
+        .then(async () => ({ ...(await find(sha, format))!, cached: false }))
+        .finally(() => underWay.delete(sha))
+    underWay.set(sha, work)
+    return await work
+  }
+}
+
+/** The data's own digest where the image service has one; the format is part of it, since the same bytes mean something else in another one. */
+function keyOf({ id, diskFormat, hashAlgorithm, hashValue, checksum }: ImageSpec): string {
+  const data = hashValue ? `${hashAlgorithm}:${hashValue}` : checksum ? `md5:${checksum}` : `image:${id}`
+  return createHash('sha1').update(`${diskFormat} ${data}`).digest('hex')
+}
+
+/** Raw and qcow2 stay as they are; what QEMU only reads well becomes qcow2. */
+const ownFormat = ({ diskFormat }: ImageSpec): 'raw' | 'qcow2' => (qemuFormat(diskFormat) === 'raw' ? 'raw' : 'qcow2')
+
+async function fetch({ options, places, machine }: World, image: ImageSpec, sha: string): Promise<void> {
+  const what = `the image ${image.name || image.id}`
+  const path = places.base(sha)
+  const [part, converted] = [`${path}.part`, `${path}.converted`]
+  await mkdir(places.bases, { recursive: true, mode: 0o755 })
+  await assertSpace(options.host, places.directory, image.sizeBytes, what)
+  try {
+    await download(options.images, image, part)
+    const { format } = await assertSafe(part, image.diskFormat, image.name || image.id)
+    if (ownFormat(image) === 'qcow2' && format !== 'qcow2') {
+      await machine.qemuImg.convert({ path: part, format: format as DiskFormat }, { path: converted, format: 'qcow2' })
+      await rename(converted, path)
+    } else await rename(part, path)
+  } catch (error) {
+    throw spaceFault(error, options.host, places.bases, what)
+  } finally {
+    await Promise.all([part, converted].map((each) => rm(each, { force: true })))
+  }
+}
+
+async function download(images: World['options']['images'], image: ImageSpec, path: string): Promise<void> {
+  const digests = [
+    ['md5', image.checksum],
+    [image.hashAlgorithm, image.hashValue],
+  ].flatMap(([algorithm, expected]) => (algorithm && expected ? [{ algorithm, expected, hash: createHash(algorithm) }] : []))
+  let bytes = 0
+  const stalled = new AbortController()
+  const wait = () =>
+    setTimeout(
+      () => stalled.abort(new Fault(504, 'ImageStalled', `No data of image ${image.id} came for ${STALLED_MS / 1000} s.`)),
+      STALLED_MS,
+    )
+  let timer = wait()
+  const watch = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      clearTimeout(timer)
+      timer = wait()
+      bytes += chunk.length
+      if (image.sizeBytes > 0 && bytes > image.sizeBytes) return done(corrupt(image, `more than its ${image.sizeBytes} bytes came`))
+      for (const { hash } of digests) hash.update(chunk)
+      done(null, chunk)
+    },
+  })
+  try {
+    await pipeline(await images.download(image.id), watch, createWriteStream(path, { mode: 0o644 }), { signal: stalled.signal })
+  } catch (error) {
+    throw stalled.signal.aborted ? stalled.signal.reason : error
+  } finally {
+    clearTimeout(timer)
+  }
+  if (bytes === 0) throw badRequest(`Image ${image.id} is empty: there is nothing to boot from.`, 'ImageNotSafe')
+  if (image.sizeBytes > 0 && bytes !== image.sizeBytes) throw corrupt(image, `${bytes} of its ${image.sizeBytes} bytes came`)
+  for (const { algorithm, expected, hash } of digests)
+    if (hash.digest('hex') !== expected.toLowerCase()) throw corrupt(image, `its ${algorithm} is not the one the image service knows`)
+}
+
+const corrupt = ({ id, name }: ImageSpec, why: string) =>
+  new Fault(
+    502,
+    'ImageCorrupt',
+    `Image ${name || id} came damaged from the image service: ${why}. Try again; if it stays so, upload it anew.`,
+  )

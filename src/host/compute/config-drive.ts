@@ -1,0 +1,64 @@
+import { rm } from 'node:fs/promises'
+import type { InstanceSpec, Vif } from '../../compute/rpc.ts'
+import { contentPath, ec2Metadata, openstackMetadata } from './guest-metadata.ts'
+import { networkData } from './network-data.ts'
+import { spaceFault } from './no-space.ts'
+import type { World } from './world.ts'
+
+interface Guest {
+  instance: InstanceSpec
+  vifs: Vif[]
+}
+
+const LABEL = 'config-2'
+
+/** Step 29. Personality files come onto it with step 30; a drive from before (of a rebuilt server) goes. */
+export async function buildConfigDrive(world: World, { instance, vifs }: Guest): Promise<{ path: string | null; bytes: number }> {
+  if (instance.configDrive) return await writeDrive(world, { instance: { ...instance, files: [] }, vifs })
+  await removeConfigDrive(world, instance.uuid)
+  return { path: null, bytes: 0 }
+}
+
+/** Step 30. The guest's own start-up puts the files in place: nothing of the host ever mounts a disk that a guest has written to. */
+export async function injectFiles(world: World, { instance, vifs }: Guest): Promise<{ files: string[]; by: string }> {
+  if (instance.files.length === 0) return { files: [], by: 'nothing' }
+  await writeDrive(world, { instance, vifs })
+  return { files: instance.files.map(({ path }) => path), by: "the config drive's openstack/content" }
+}
+
+/** Whether step 29 or 30 made one. */
+export const hasConfigDrive = (instance: InstanceSpec) => instance.configDrive || instance.files.length > 0
+
+export async function removeConfigDrive({ places }: World, uuid: string): Promise<void> {
+  await rm(places.configDrive(uuid), { force: true })
+}
+
+async function writeDrive({ machine: { iso }, places, options }: World, guest: Guest): Promise<{ path: string; bytes: number }> {
+  const path = places.configDrive(guest.instance.uuid)
+  try {
+    return { path, bytes: await iso.create(path, { label: LABEL, files: filesOf(guest) }) }
+  } catch (error) {
+    throw spaceFault(error, options.host, places.directory, `the config drive of server ${guest.instance.uuid}`)
+  }
+}
+
+function filesOf({ instance, vifs }: Guest): Map<string, Uint8Array> {
+  const json = (value: unknown) => Buffer.from(JSON.stringify(value, null, 2))
+  const fixed = vifs.flatMap((vif) => vif.subnets.flatMap((subnet) => subnet.addresses))
+  const floating = vifs.flatMap((vif) => Object.values(vif.floatingIps ?? {}).flat())
+  const userData = instance.userData ? Buffer.from(instance.userData, 'base64') : undefined
+  const files = new Map<string, Uint8Array>([
+    ['openstack/latest/meta_data.json', json(openstackMetadata(instance))],
+    ['openstack/latest/network_data.json', json(networkData(vifs))],
+    ['openstack/latest/vendor_data.json', json({})],
+    ['ec2/latest/meta-data.json', json(ec2Metadata(instance, { fixed, floating }))],
+  ])
+  if (userData) {
+    files.set('openstack/latest/user_data', userData)
+    files.set('ec2/latest/user-data', userData)
+  }
+  instance.files.forEach(({ contents }, index) => {
+    files.set(`openstack/${contentPath(index)}`, Buffer.from(contents, 'base64'))
+  })
+  return files
+}

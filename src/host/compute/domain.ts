@@ -1,0 +1,48 @@
+import type { PowerState } from '../../compute/rpc.ts'
+import { first, parseXml } from '../../drivers/libvirt/xml.ts'
+import { badRequest } from '../../kernel/errors/errors.ts'
+import { vncPortOf } from './console.ts'
+import { domainOf, isActive, powerOf, unless } from './power-states.ts'
+import { removeSecrets } from './volume-secrets.ts'
+import type { World } from './world.ts'
+
+/** Step 32. */
+export async function define({ machine: { libvirt }, domains }: World, { uuid, xml }: { uuid: string; xml: string }) {
+  if (first(parseXml(xml), 'uuid')?.text !== uuid) throw badRequest(`This XML is not of server ${uuid}.`, 'DomainXml')
+  const { name } = await libvirt.defineDomain(xml)
+  domains.remember(uuid)
+  return { domainName: name }
+}
+
+/** With the secrets that its definition named. */
+export async function undefine({ machine: { libvirt }, domains }: World, uuid: string): Promise<void> {
+  await unless(['NoDomain'], libvirt.undefineDomain(uuid))
+  await removeSecrets(libvirt, uuid)
+  domains.forget(uuid)
+}
+
+/** Step 37. A guest that runs already stays as it is. */
+export async function start({ machine: { libvirt } }: World, uuid: string) {
+  const before = await libvirt.domainByUuid(uuid)
+  // told twice at the same time, the second call comes too late
+  if (!isActive(before)) await unless(['DomainState'], libvirt.startDomain(uuid))
+  const domain = await libvirt.domainByUuid(uuid)
+  return {
+    powerState: await powerOf(libvirt, domain),
+    domainId: domain.id,
+    vncPort: isActive(domain) ? vncPortOf(await libvirt.domainXml(uuid)) : null,
+  }
+}
+
+/** Pulls the plug; memory that was saved is forgotten with it. */
+export async function destroy({ machine: { libvirt } }: World, uuid: string): Promise<void> {
+  const domain = await domainOf(libvirt, uuid)
+  if (!domain) return
+  if (isActive(domain)) await unless(['NoDomain', 'DomainState'], libvirt.destroyDomain(uuid))
+  else if (await unless(['NoDomain'], libvirt.hasSaved(uuid))) await unless(['NoDomain'], libvirt.removeSaved(uuid))
+}
+
+export async function powerState({ machine: { libvirt } }: World, uuid: string): Promise<{ powerState: PowerState; exists: boolean }> {
+  const domain = await domainOf(libvirt, uuid)
+  return domain ? { powerState: await powerOf(libvirt, domain), exists: true } : { powerState: 'nostate', exists: false }
+}

@@ -1,0 +1,36 @@
+import type { FlavorSpec } from '../../compute/rpc.ts'
+import type { DiskLimits, DomainDescription } from '../../drivers/libvirt/domain-xml.ts'
+import { badRequest } from '../../kernel/errors/errors.ts'
+
+/** What a flavor's extra specs say about its guests' share of the host, in Nova's names. */
+const SHARES_PER_VCPU = 1024
+/** More is refused where control groups have weights. */
+const MOST_SHARES = 10_000
+
+function quota({ name, extraSpecs }: FlavorSpec, key: string): number | undefined {
+  const text = extraSpecs[`quota:${key}`]
+  if (text === undefined) return undefined
+  const value = Number(text)
+  if (!Number.isSafeInteger(value) || (value < 0 && key !== 'cpu_quota'))
+    throw badRequest(`Flavor ${name} has quota:${key}=${JSON.stringify(text)}, which is no whole number.`, 'BadFlavor')
+  return value
+}
+
+export function cpuTuneOf(flavor: FlavorSpec): NonNullable<DomainDescription['cpuTune']> {
+  return {
+    shares: quota(flavor, 'cpu_shares') ?? Math.min(SHARES_PER_VCPU * flavor.vcpus, MOST_SHARES),
+    period: quota(flavor, 'cpu_period'),
+    quota: quota(flavor, 'cpu_quota'),
+  }
+}
+
+export function diskLimitsOf(flavor: FlavorSpec): DiskLimits {
+  return {
+    totalBytesSec: quota(flavor, 'disk_total_bytes_sec'),
+    readBytesSec: quota(flavor, 'disk_read_bytes_sec'),
+    writeBytesSec: quota(flavor, 'disk_write_bytes_sec'),
+    totalIopsSec: quota(flavor, 'disk_total_iops_sec'),
+    readIopsSec: quota(flavor, 'disk_read_iops_sec'),
+    writeIopsSec: quota(flavor, 'disk_write_iops_sec'),
+  }
+}
