@@ -22,7 +22,7 @@ export interface Database<T> {
 }
 
 const RETRIES = 8
-const TRY_AGAIN = new Set(['ER_LOCK_DEADLOCK', 'ER_LOCK_WAIT_TIMEOUT', 'ER_ERROR_DURING_COMMIT'])
+const TRY_AGAIN = new Set(['ER_LOCK_DEADLOCK', 'ER_LOCK_WAIT_TIMEOUT', 'ER_ERROR_DURING_COMMIT', 'ER_CHECKREAD'])
 
 /** `url` is `sqlite:/path/file.sqlite`, `sqlite::memory:` or `mysql://user:password@host/name?socketPath=…`. */
 export async function openDatabase<T>(url: string, migrations: Migrations): Promise<Database<T>> {

@@ -57,6 +57,7 @@ export class SagaEngine<World> {
   private readonly waiters = new Map<string, Set<() => void>>()
   private lease: NodeJS.Timeout | undefined
   private stopped = false
+  private submitted = 0
 
   constructor(options: EngineOptions<World>) {
     this.options = options
@@ -101,7 +102,7 @@ export class SagaEngine<World> {
       interrupt: null,
       owner: this.owner,
       lease_until: this.leaseEnd(),
-      created_at: at,
+      created_at: `${at}.${String(this.submitted++ % 1_000_000).padStart(6, '0')}`, // those of one moment keep their order
       updated_at: at,
     }
     await trx.insertInto('sagas').values(row).execute()
