@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { timestamp, toJson } from '../../kernel/db/columns.ts'
+import { timestamp } from '../../kernel/db/columns.ts'
 import { conflict, Fault, notFound } from '../../kernel/errors/errors.ts'
 import { now, record } from '../../kernel/trace/trace.ts'
 import { attachmentsOf, changeAttachment, findAttachment } from '../db/attachments.ts'
-import type { Handle } from '../db/handle.ts'
 import type { AttachmentRow } from '../db/tables.ts'
 import { moveVolume, volumeRow } from '../db/volumes.ts'
 import { storage, volumeTopic } from '../rpc.ts'
+import { settleStatus } from './attachment-status.ts'
 import { connectAttachment } from './connection.ts'
 import { type Viewer, type VolumeContext, volumeSubject } from './context.ts'
 import { invalidVolume, type Volume } from './volume.ts'
@@ -67,26 +67,6 @@ export async function insertAttachment(context: VolumeContext, volume: Volume, g
     await settleStatus(trx, volume.id)
   })
   return row
-}
-
-const ATTACHMENT_LED = ['available', 'reserved', 'attaching', 'detaching', 'in-use']
-
-/** A volume's status follows from its attachments, unless something else is done to it: then it is what that goes back to. */
-export async function settleStatus(trx: Handle, volumeId: string): Promise<string> {
-  const rows = await attachmentsOf(trx, volumeId)
-  const any = (status: string) => rows.some((one) => one.status === status)
-  const status = any('attached')
-    ? 'in-use'
-    : any('attaching')
-      ? 'attaching'
-      : any('detaching')
-        ? 'detaching'
-        : any('reserved')
-          ? 'reserved'
-          : 'available'
-  if (!(await moveVolume(trx, volumeId, ATTACHMENT_LED, { status })))
-    await moveVolume(trx, volumeId, ['uploading'], { previous_status: status === 'in-use' ? status : 'available' })
-  return status
 }
 
 /** The guest has it. @throws Fault 400 before it is exported */

@@ -6,7 +6,7 @@ import { attachmentsOf, changeAttachment, exportsOf, findAttachment } from '../d
 import type { AttachmentRow } from '../db/tables.ts'
 import { volumeRow } from '../db/volumes.ts'
 import { type Export, storage, volumeTopic } from '../rpc.ts'
-import { settleStatus } from './attachment.ts'
+import { settleStatus } from './attachment-status.ts'
 import { type VolumeContext, volumeSubject } from './context.ts'
 import { invalidVolume } from './volume.ts'
 

@@ -8,6 +8,8 @@ import type { VolumeTables } from '../db/tables.ts'
 export interface VolumeSettings {
   /** ms that a storage host may be silent before its service counts as down and nothing is scheduled to it. */
   serviceDownMs: number
+  /** ms that a saga waits for a storage host that is being started. */
+  hostPatienceMs: number
   /** Until a back end has reported one. */
   defaultZone: string
 }

@@ -135,3 +135,9 @@ export async function setLimits(context: VolumeContext, projectId: string | null
 }
 
 export const forgetLimits = (context: VolumeContext, projectId: string) => deleteQuotaRows(context.database.db, projectId)
+
+/** Null: of the default class. */
+export async function quotaOf(context: VolumeContext, projectId: string | null): Promise<{ limits: Limits; usage: Usage }> {
+  const { db } = context.database
+  return { limits: await limitsOf(db, projectId), usage: projectId === null ? {} : await usageOf(db, projectId) }
+}

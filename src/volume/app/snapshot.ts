@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { timestamp } from '../../kernel/db/columns.ts'
 import { badRequest, notFound } from '../../kernel/errors/errors.ts'
 import { type Properties, setProperties } from '../db/properties.ts'
-import { findSnapshot, moveSnapshot, type Snapshot } from '../db/snapshots.ts'
+import { dressSnapshots, findSnapshot, moveSnapshot, type Snapshot } from '../db/snapshots.ts'
+import type { SnapshotRow } from '../db/tables.ts'
 import { volumeRow } from '../db/volumes.ts'
 import { backends } from './backend.ts'
 import { type Viewer, type VolumeContext, volumeSubject } from './context.ts'
@@ -104,3 +105,5 @@ export async function updateSnapshot(
   await moveSnapshot(context.database.db, snapshot.id, null, change)
   return { ...snapshot, ...change, updated_at: timestamp() }
 }
+
+export const dressed = (context: VolumeContext, rows: SnapshotRow[]): Promise<Snapshot[]> => dressSnapshots(context.database.db, rows)

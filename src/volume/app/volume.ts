@@ -5,7 +5,7 @@ import { now, record } from '../../kernel/trace/trace.ts'
 import { setProperties } from '../db/properties.ts'
 import { moveSnapshot, snapshotsOf } from '../db/snapshots.ts'
 import type { VolumeRow } from '../db/tables.ts'
-import { findVolume, moveVolume, type Volume } from '../db/volumes.ts'
+import { dressVolumes, findVolume, moveVolume, type Volume } from '../db/volumes.ts'
 import { type Viewer, type VolumeContext, volumeSubject } from './context.ts'
 import { type NewVolume, sourceOf } from './new-volume.ts'
 import { reserving } from './quota.ts'
@@ -155,3 +155,5 @@ export async function updateVolume(
   await moveVolume(context.database.db, volume.id, null, change)
   return { ...volume, ...change, updated_at: timestamp() }
 }
+
+export const dressed = (context: VolumeContext, rows: VolumeRow[]): Promise<Volume[]> => dressVolumes(context.database.db, rows)

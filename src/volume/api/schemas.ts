@@ -1,0 +1,211 @@
+import Type, { type TSchema } from 'typebox'
+
+export const Nullable = (schema: TSchema) => Type.Union([Type.Null(), schema])
+export const Choice = (values: string[]) => Type.Unsafe<string>({ type: 'string', enum: values })
+const open = { additionalProperties: true }
+const closed = { additionalProperties: false }
+
+export const Text = Type.String({ maxLength: 255 })
+export const Uuid = Type.String({ pattern: '^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$' })
+export const Name = Nullable(Text)
+/** GiB; the clients send numbers also as text. */
+export const Size = Type.Union([Type.Integer({ minimum: 1, maximum: 2_147_483_647 }), Type.String({ pattern: '^[1-9][0-9]{0,9}$' })])
+/** As Cinder takes them. */
+export const Flag = Type.Union([
+  Type.Boolean(),
+  Choice(['true', 'True', 'TRUE', 'false', 'False', 'FALSE', '1', '0', 'yes', 'no', 'on', 'off']),
+])
+export const Metadata = Type.Record(Type.String({ minLength: 1, maxLength: 255 }), Type.String({ maxLength: 255 }))
+const Optional = Type.Optional
+const wrap = (name: string, schema: TSchema) => Type.Object({ [name]: schema }, open)
+
+/** Lists take every parameter: unknown ones are no filters. */
+export const ListQuery = Type.Object({}, open)
+
+export const NewVolume = wrap(
+  'volume',
+  Type.Object(
+    {
+      id: Optional(Uuid),
+      project_id: Optional(Nullable(Type.String({ minLength: 1, maxLength: 64 }))),
+      user_id: Optional(Nullable(Type.String({ minLength: 1, maxLength: 64 }))),
+      size: Optional(Nullable(Size)),
+      name: Optional(Name),
+      display_name: Optional(Name),
+      description: Optional(Name),
+      display_description: Optional(Name),
+      volume_type: Optional(Name),
+      availability_zone: Optional(Name),
+      metadata: Optional(Nullable(Metadata)),
+      imageRef: Optional(Name),
+      image_id: Optional(Name),
+      snapshot_id: Optional(Name),
+      source_volid: Optional(Name),
+      multiattach: Optional(Nullable(Flag)),
+      backup_id: Optional(Type.Null()),
+      group_id: Optional(Type.Null()),
+      consistencygroup_id: Optional(Type.Null()),
+      source_replica: Optional(Type.Null()),
+    },
+    open,
+  ),
+)
+
+const renaming = Type.Object(
+  {
+    name: Optional(Name),
+    display_name: Optional(Name),
+    description: Optional(Name),
+    display_description: Optional(Name),
+    metadata: Optional(Metadata),
+  },
+  open,
+)
+export const VolumeChange = wrap('volume', renaming)
+export const SnapshotChange = wrap('snapshot', renaming)
+
+export const NewSnapshot = wrap(
+  'snapshot',
+  Type.Object(
+    {
+      volume_id: Uuid,
+      name: Optional(Name),
+      display_name: Optional(Name),
+      description: Optional(Name),
+      display_description: Optional(Name),
+      metadata: Optional(Nullable(Metadata)),
+      force: Optional(Nullable(Flag)),
+    },
+    open,
+  ),
+)
+
+export const MetadataBody = wrap('metadata', Metadata)
+export const MetaBody = wrap('meta', Metadata)
+export const action = (name: string, schema: TSchema) => wrap(name, schema)
+export const Anything = Type.Unsafe<unknown>({})
+export const Connector = Type.Record(Type.String(), Anything)
+export const Mode = Choice(['rw', 'ro'])
+
+export const NewAttachment = wrap(
+  'attachment',
+  Type.Object(
+    {
+      id: Optional(Uuid),
+      volume_uuid: Uuid,
+      instance_uuid: Optional(Nullable(Uuid)),
+      connector: Optional(Nullable(Connector)),
+      mode: Optional(Nullable(Mode)),
+    },
+    open,
+  ),
+)
+export const AttachmentChange = wrap('attachment', Type.Object({ connector: Connector }, open))
+
+export const NewType = wrap(
+  'volume_type',
+  Type.Object(
+    {
+      name: Type.String({ minLength: 1, maxLength: 255 }),
+      description: Optional(Name),
+      extra_specs: Optional(Nullable(Metadata)),
+      'os-volume-type-access:is_public': Optional(Flag),
+    },
+    open,
+  ),
+)
+export const TypeChange = wrap(
+  'volume_type',
+  Type.Object(
+    { name: Optional(Nullable(Type.String({ minLength: 1, maxLength: 255 }))), description: Optional(Name), is_public: Optional(Flag) },
+    open,
+  ),
+)
+export const ExtraSpecs = wrap('extra_specs', Metadata)
+export const ExtraSpec = Metadata
+const Limit = Type.Union([Type.Integer({ minimum: -1, maximum: 2_147_483_647 }), Type.String({ pattern: '^(-1|[0-9]{1,9})$' })])
+export const QuotaChange = wrap('quota_set', Type.Record(Type.String(), Type.Union([Limit, Type.String(), Type.Null()])))
+export const QuotaClassChange = wrap('quota_class_set', Type.Record(Type.String(), Type.Union([Limit, Type.String(), Type.Null()])))
+export const ServiceChange = Type.Object({ host: Text, binary: Optional(Text), disabled_reason: Optional(Name) }, open)
+
+/* What is answered. */
+
+const Time = Nullable(Type.String())
+const Link = Type.Object({ rel: Type.String(), href: Type.String() }, closed)
+const Links = Type.Array(Link)
+export const VolumeView = Type.Object(
+  {
+    id: Type.String(),
+    name: Nullable(Type.String()),
+    description: Nullable(Type.String()),
+    size: Type.Integer(),
+    status: Type.String(),
+    availability_zone: Type.String(),
+    bootable: Choice(['true', 'false']),
+    created_at: Time,
+    updated_at: Time,
+    volume_type: Type.String(),
+    snapshot_id: Nullable(Type.String()),
+    source_volid: Nullable(Type.String()),
+    metadata: Metadata,
+    attachments: Type.Array(Type.Object({ id: Type.String(), attachment_id: Type.String() }, open)),
+    encrypted: Type.Boolean(),
+    multiattach: Type.Boolean(),
+    links: Links,
+  },
+  open,
+)
+const Brief = Type.Object({ id: Type.String(), name: Nullable(Type.String()), links: Links }, closed)
+const page = (name: string, item: TSchema) =>
+  Type.Object({ [name]: Type.Array(item), [`${name}_links`]: Optional(Links), count: Optional(Type.Integer()) }, closed)
+export const VolumeAnswer = Type.Object({ volume: VolumeView }, closed)
+export const VolumeList = page('volumes', Brief)
+export const VolumeDetails = page('volumes', VolumeView)
+export const SnapshotView = Type.Object(
+  {
+    id: Type.String(),
+    name: Nullable(Type.String()),
+    description: Nullable(Type.String()),
+    volume_id: Type.String(),
+    size: Type.Integer(),
+    status: Type.String(),
+    created_at: Time,
+    updated_at: Time,
+    metadata: Metadata,
+  },
+  open,
+)
+export const SnapshotAnswer = Type.Object({ snapshot: SnapshotView }, closed)
+export const SnapshotList = page('snapshots', SnapshotView)
+export const AttachmentView = Type.Object(
+  {
+    id: Type.String(),
+    volume_id: Type.String(),
+    instance: Nullable(Type.String()),
+    status: Type.String(),
+    attach_mode: Optional(Nullable(Type.String())),
+    attached_at: Optional(Time),
+    detached_at: Optional(Time),
+    connection_info: Optional(Connector),
+  },
+  closed,
+)
+export const AttachmentAnswer = Type.Object({ attachment: AttachmentView }, closed)
+export const AttachmentList = page('attachments', AttachmentView)
+export const TypeView = Type.Object(
+  {
+    id: Type.String(),
+    name: Type.String(),
+    description: Nullable(Type.String()),
+    is_public: Type.Boolean(),
+    'os-volume-type-access:is_public': Type.Boolean(),
+    qos_specs_id: Type.Null(),
+    extra_specs: Optional(Metadata),
+  },
+  closed,
+)
+export const TypeAnswer = Type.Object({ volume_type: TypeView }, closed)
+export const TypeList = page('volume_types', TypeView)
+export const MetadataAnswer = Type.Object({ metadata: Metadata }, closed)
+export const MetaAnswer = Type.Object({ meta: Metadata }, closed)
+export const Free = Type.Object({}, open)

@@ -1,0 +1,114 @@
+import type { ImageClient } from '../image/client.ts'
+import type { Bus } from '../kernel/bus/bus.ts'
+import { openDatabase } from '../kernel/db/database.ts'
+import type { Api } from '../kernel/http/server.ts'
+import type { Log } from '../kernel/log/log.ts'
+import { Policy } from '../kernel/policy/policy.ts'
+import type { Reconciler } from '../kernel/reconcile/reconciler.ts'
+import { type Interceptor, SagaEngine } from '../kernel/saga/engine.ts'
+import { attachmentRoutes } from './api/attachments.ts'
+import { volumeFault } from './api/faults.ts'
+import { infoRoutes } from './api/info.ts'
+import { metadataRoutes } from './api/metadata.ts'
+import { policies } from './api/policies.ts'
+import { quotaRoutes } from './api/quotas.ts'
+import { serviceRoutes } from './api/services.ts'
+import { snapshotRoutes } from './api/snapshots.ts'
+import { typeRoutes } from './api/types.ts'
+import { MICROVERSIONS, versionRoutes } from './api/versions.ts'
+import { volumeActionRoutes } from './api/volume-actions.ts'
+import { volumeRoutes } from './api/volumes.ts'
+import type { VolumeContext, VolumeSettings } from './app/context.ts'
+import { serveStorageHosts } from './app/control.ts'
+import { locks } from './app/locks.ts'
+import { migrations } from './db/migrations.ts'
+import type { VolumeTables } from './db/tables.ts'
+import { attachmentReconciler } from './reconcilers/attachments.ts'
+import { sagas } from './sagas/all.ts'
+
+export interface VolumeOptions {
+  databaseUrl: string
+  log: Log
+  bus: Bus
+  images: ImageClient
+  /** Lines of the operator's policy file. */
+  policyOverrides?: Record<string, string>
+  /** Nobody else works on this database: sagas that an earlier process left are taken over at once. */
+  exclusive: boolean
+  settings?: Partial<VolumeSettings>
+  /** ms between looks for detachings that were cut off (default 30 000), and how old they must be (default 60 000). */
+  reconcileEveryMs?: number
+  staleMs?: number
+  /** ms between tries of an undo that failed. */
+  undoRetryMs?: number
+  /** Tests stand between the sagas and their steps. */
+  interceptor?: Interceptor
+}
+
+export interface VolumeService {
+  api: Api[]
+  reconcilers: Reconciler[]
+  context: VolumeContext
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+
+export async function createVolumeService(options: VolumeOptions): Promise<VolumeService> {
+  const database = await openDatabase<VolumeTables>(options.databaseUrl, migrations)
+  await database.migrate()
+  const context = {
+    database,
+    bus: options.bus,
+    log: options.log,
+    images: options.images,
+    settings: { serviceDownMs: 60_000, hostPatienceMs: 30_000, defaultZone: 'nova', ...options.settings },
+    locked: locks(),
+  } as unknown as VolumeContext
+  const engine = new SagaEngine<VolumeContext>({
+    service: 'volume',
+    database,
+    world: context,
+    sagas,
+    log: options.log,
+    exclusive: options.exclusive,
+    undoRetryMs: options.undoRetryMs,
+    interceptor: options.interceptor,
+  })
+  context.engine = engine
+  const timing = { everyMs: options.reconcileEveryMs ?? 30_000, staleMs: options.staleMs ?? 60_000 }
+  const reconciler = attachmentReconciler(context, timing)
+  const shared = { name: 'volume', policy: new Policy(policies, options.policyOverrides), fault: volumeFault }
+  let deaf = () => {}
+  return {
+    api: [
+      { ...shared, prefix: '/volume', routes: versionRoutes('/volume', 300) },
+      { ...shared, prefix: '/volume/v3', projectInPath: true, microversions: MICROVERSIONS, routes: routes(context) },
+    ],
+    reconcilers: [reconciler],
+    context,
+    async start() {
+      deaf = serveStorageHosts(context)
+      await engine.start()
+      reconciler.start()
+    },
+    async stop() {
+      await reconciler.stop()
+      await engine.stop()
+      deaf()
+      await database.close()
+    },
+  }
+}
+
+const routes = (context: VolumeContext) => [
+  ...versionRoutes('/volume', 200),
+  ...volumeRoutes(context),
+  ...volumeActionRoutes(context),
+  ...metadataRoutes(context),
+  ...snapshotRoutes(context),
+  ...attachmentRoutes(context),
+  ...typeRoutes(context),
+  ...quotaRoutes(context),
+  ...serviceRoutes(context),
+  ...infoRoutes(context),
+]
