@@ -1,0 +1,113 @@
+import { randomUUID } from 'node:crypto'
+import { type TestCloud, testCloud } from '../../cloud/testing.ts'
+import { findLeaks } from '../../doctor/leaks.ts'
+import { inMemory } from '../../kernel/http/client.ts'
+import type { SagaEngine } from '../../kernel/saga/engine.ts'
+import type { SagaWorld } from '../../kernel/saga/testing.ts'
+
+/** One simulated cloud for the tests of all sagas: each case brings a server of its own and takes it away again. */
+export class Yard {
+  readonly cloud: TestCloud
+  readonly imageId: string
+  readonly networkId: string
+  readonly flavorId: string
+  readonly largeFlavorId: string
+
+  private constructor(cloud: TestCloud, ids: { image: string; network: string; flavor: string; large: string }) {
+    this.cloud = cloud
+    this.imageId = ids.image
+    this.networkId = ids.network
+    this.flavorId = ids.flavor
+    this.largeFlavorId = ids.large
+  }
+
+  static async open(): Promise<Yard> {
+    const cloud = await testCloud()
+    const { api } = cloud
+    const image = await api('POST', '/image/v2/images', { name: 'tiny', disk_format: 'raw', container_format: 'bare' })
+    await api('PUT', `/image/v2/images/${image.id}/file`, new Uint8Array(4096), { 'content-type': 'application/octet-stream' })
+    const { network } = await api('POST', '/network/v2.0/networks', { network: { name: 'private' } })
+    await api('POST', '/network/v2.0/subnets', { subnet: { network_id: network.id, ip_version: 4, cidr: '10.7.0.0/22' } })
+    const flavor = async (name: string, ram: number) =>
+      (await api('POST', '/compute/v2.1/flavors', { flavor: { name, ram, vcpus: 1, disk: 1 } })).flavor.id
+    return new Yard(cloud, { image: image.id, network: network.id, flavor: await flavor('small', 64), large: await flavor('large', 128) })
+  }
+
+  get context() {
+    return this.cloud.control.compute.context
+  }
+
+  async request(): Promise<string> {
+    const { server } = await this.cloud.api('POST', '/compute/v2.1/servers', {
+      server: { name: 'one', imageRef: this.imageId, flavorRef: this.flavorId, networks: [{ uuid: this.networkId }] },
+    })
+    return server.id
+  }
+
+  /** A server that runs. */
+  async server(): Promise<string> {
+    const id = await this.request()
+    await this.settled()
+    const { server } = await this.cloud.api('GET', `/compute/v2.1/servers/${id}`)
+    if (server.status !== 'ACTIVE') throw new Error(`the server is ${server.status}: ${server.fault?.message}`)
+    return id
+  }
+
+  /** Resolves when compute has nothing under way. */
+  settled(): Promise<void> {
+    return this.context.engine.idle()
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.context.database.db.updateTable('instances').set({ task_state: null, locked: 0 }).where('id', '=', id).execute()
+    await this.cloud.api('DELETE', `/compute/v2.1/servers/${id}`).catch(() => {})
+    await this.settled()
+  }
+
+  /** What is somewhere and belongs to nobody. */
+  async leaks(): Promise<string[]> {
+    const { bus, control, token } = this.cloud
+    const transport = inMemory(() => control.server.fastify)
+    const { leaks } = await findLeaks({ bus, transport, token: async () => token })
+    return leaks.map((one) => `${one.kind} ${one.name} on ${one.where}: ${one.why}`)
+  }
+}
+
+export interface Case {
+  kind: string
+  /** Brings the server into the state in which the operation begins; its saga's input. */
+  input: (yard: Yard, serverId: string) => Promise<Record<string, unknown>> | Record<string, unknown>
+  /** Status when it is done. */
+  status: string
+  /** And when it failed (default ACTIVE). */
+  failed?: string
+}
+
+/** A server in a yard, ready for one saga. */
+export function worldOf(yard: () => Yard, { kind, input, status, failed = 'ACTIVE' }: Case): () => Promise<SagaWorld> {
+  return async () => {
+    const { context, cloud } = yard()
+    const id = await yard().server()
+    const given = await input(yard(), id)
+    const wrong = async (wanted: string): Promise<string[]> => {
+      const { server } = await cloud.api('GET', `/compute/v2.1/servers/${id}`).catch(() => ({ server: { status: 'gone' } }))
+      const state = server.status === wanted ? [] : [`the server is ${server.status}, not ${wanted}: ${server.fault?.message ?? ''}`]
+      const task = server['OS-EXT-STS:task_state'] ? [`its task_state is ${server['OS-EXT-STS:task_state']}`] : []
+      return [...state, ...task, ...(await yard().leaks())]
+    }
+    return {
+      database: context.database,
+      context,
+      async submit(engine: SagaEngine<any>) {
+        const sagaId = await context.database.transaction((trx) =>
+          engine.submit(trx, { kind, subject: `server:${id}`, requestId: `req-${randomUUID()}`, input: { serverId: id, ...given } }),
+        )
+        engine.wake(`server:${id}`)
+        return sagaId
+      },
+      leftovers: () => wrong(failed),
+      arrived: () => wrong(status),
+      close: () => yard().remove(id),
+    }
+  }
+}
