@@ -87,7 +87,7 @@ export function interfaceOf(vif: Vif, model: string, vhost: boolean): InterfaceD
 /** @throws Fault 400 for what QEMU does not know: the word comes from an image's properties */
 function busOf(property: string | undefined): Bus {
   if (property === undefined) return 'virtio'
-  if (!(property in FIRST_TARGET))
+  if (!Object.hasOwn(FIRST_TARGET, property))
     throw badRequest(
       `The image's hw_disk_bus is ${JSON.stringify(property)}; known are ${Object.keys(FIRST_TARGET).join(', ')}.`,
       'BadImage',

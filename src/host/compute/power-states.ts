@@ -13,12 +13,14 @@ const POWER: Record<Domain['state'], PowerState> = {
   pmsuspended: 'suspended',
 }
 
+const MAY_BE_SAVED = ['saved', 'unknown', 'daemon']
+
 /** As users see it: a guest whose memory is saved is suspended. A libvirtd that was restarted has forgotten why a guest is off. */
 export async function powerOf(libvirt: Libvirt, { uuid, state, reason }: Domain): Promise<PowerState> {
   if (state !== 'shutoff') return POWER[state]
-  if (reason === 'saved') return 'suspended'
   if (reason === 'crashed') return 'crashed'
-  if ((reason === 'unknown' || reason === 'daemon') && (await libvirt.hasSaved(uuid).catch(() => false))) return 'suspended'
+  // `saved` stays the reason when the memory is thrown away
+  if (MAY_BE_SAVED.includes(reason) && (await unless(['NoDomain'], libvirt.hasSaved(uuid)))) return 'suspended'
   return 'shutdown'
 }
 

@@ -1,0 +1,171 @@
+import assert from 'node:assert/strict'
+import { chmodSync, copyFileSync, createReadStream, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { COMPUTE_CONTROL, computeTopic, control, host as messages } from '../../compute/rpc.ts'
+import { until } from '../../drivers/daemon.ts'
+import { realIso } from '../../drivers/iso/real.ts'
+import { realLibvirt } from '../../drivers/libvirt/real.ts'
+import { realNetNs } from '../../drivers/netns/real.ts'
+import { OvsdbOvs } from '../../drivers/ovs/real.ts'
+import { realQemuImg } from '../../drivers/qemu-img/real.ts'
+import { buildTinyGuest } from '../../guest/build-tiny.ts'
+import { MemoryBus, type Message } from '../../kernel/bus/bus.ts'
+import { exec } from '../../kernel/exec/exec.ts'
+import { silent } from '../../kernel/log/log.ts'
+import { GiB, MiB } from '../../kernel/units/units.ts'
+import { ensureDaemons, stopDaemons } from '../machine/daemons.ts'
+import { type ComputeHost, createComputeHost } from './agent.ts'
+import { build, FakeImages, flavor, imageOf, instance, PICTURE, unwind, uuidOf, vif } from './testing.ts'
+
+/** The tiny guest from image to picture, with a plugged card and no network behind it: everything real but control and the image service. */
+const uuid = uuidOf(1)
+const BOOT_MS = 180_000
+let stateDir: string
+let directory: string
+let host: ComputeHost
+let spec: ReturnType<typeof instance>
+const bus = new MemoryBus()
+const images = new FakeImages()
+const libvirt = realLibvirt()
+const ovs = new OvsdbOvs()
+const powers: string[] = []
+const tell = <In, Out>(message: Message<In, Out>, payload: In) => bus.call(computeTopic('one'), message, payload, { timeoutMs: 600_000 })
+
+before(async () => {
+  assert.ok(process.env.YUN_ISOLATED, 'run this through src/host/machine/isolated.ts')
+  stateDir = mkdtempSync(join(tmpdir(), 'compute-real-'))
+  chmodSync(stateDir, 0o755) // QEMU runs as a user of its own
+  directory = join(stateDir, 'instances')
+  await ensureDaemons({ stateDir, parts: ['openvswitch', 'libvirt'] })
+  await ovs.ensureBridge('br-int', { datapathType: 'netdev', failMode: 'secure' })
+  const guest = await buildTinyGuest()
+  const data = readFileSync(guest.path)
+  const image = imageOf(data)
+  images.data.set(image.id, data)
+  images.download = async () => createReadStream(guest.path)
+  spec = instance(1, {
+    image,
+    flavor: flavor({ ramMiB: 192, rootGiB: 1, extraSpecs: { 'quota:disk_read_iops_sec': '5000' } }),
+    configDrive: true,
+    files: [{ path: '/root/motd', contents: Buffer.from('hello').toString('base64') }],
+    userData: Buffer.from('#!/bin/sh\necho user data ran > /dev/ttyS0\n').toString('base64'),
+  })
+  bus.serve(COMPUTE_CONTROL, control.hostReport, () => {})
+  bus.serve(COMPUTE_CONTROL, control.powerChanged, ({ event }) => void powers.push(event))
+  host = createComputeHost({
+    bus,
+    log: silent(),
+    host: 'one',
+    hostIp: '127.0.0.1',
+    directory,
+    machine: { libvirt, qemuImg: realQemuImg(), iso: realIso(), ovs, netns: realNetNs() },
+    images,
+    simulated: false,
+    kvm: { works: false, reason: 'not tried' },
+  })
+  await host.start()
+})
+
+after(async () => {
+  await host?.stop()
+  libvirt.close()
+  ovs.close()
+  await stopDaemons({ stateDir })
+  rmSync(stateDir, { recursive: true, force: true })
+})
+
+const log = async () => (await tell(messages.consoleLog, { uuid, lines: null })).output
+const virsh = async (...args: string[]) => (await exec('virsh', ['--connect', 'qemu:///system', ...args])).stdout
+
+test('the host says what it is', async () => {
+  const state = await host.state()
+  assert.ok(state.vcpus > 0 && state.memoryMiB > 256 && state.diskGiB > 0 && state.hypervisorVersion > 5_000_000, JSON.stringify(state))
+  assert.ok(state.supportedInstances.some(([arch, hypervisor, mode]) => `${arch} ${hypervisor} ${mode}` === 'x86_64 qemu hvm'))
+})
+
+test('the tiny guest boots, with its name, its file and its user data', async (t) => {
+  const made = await build(tell, { spec, vifs: [vif()], times: 2 })
+  assert.equal(made.started.powerState, 'running')
+  assert.equal(made.overlay!.virtualSizeBytes, GiB)
+  const dump = await virsh('dumpxml', 'instance-00000001')
+  for (const line of [
+    /<backingStore type='file'[\s\S]*_base/,
+    /<source bridge='qbrc51a3401-87'\/>/,
+    /<target dev='tapc51a3401-87'\/>/,
+    /<entry name='product'>OpenStack Nova<\/entry>/,
+    /<graphics type='vnc' port='59\d\d' autoport='yes' listen='127\.0\.0\.1' keymap='en-us'>/,
+  ])
+    assert.match(dump, line)
+  assert.match((await exec('ovs-vsctl', ['get', 'Interface', 'qvoc51a3401-87', 'external_ids'])).stdout, new RegExp(`vm-uuid="${uuid}"`))
+  assert.match((await exec('ip', ['-o', 'link', 'show', 'master', 'qbrc51a3401-87'])).stdout, /qvb[\s\S]*tap|tap[\s\S]*qvb/)
+  const from = performance.now()
+  await until('the boot is seen', async () => /hostname server-1/.test(await log()), BOOT_MS).catch(async (error) => {
+    t.diagnostic((await log()).slice(-3_000))
+    throw error
+  })
+  await until('the file is put in place', async () => /file \/root\/motd written/.test(await log()), BOOT_MS)
+  await until('user data ran', async () => /user data ran/.test(await log()), BOOT_MS)
+  t.diagnostic(`booted in ${Math.round(performance.now() - from)} ms`)
+  const screen = await tell(messages.screenshot, { uuid })
+  assert.ok(Buffer.from(screen.base64, 'base64').length > 1_000)
+  const { num_nics, state } = (await tell(messages.diagnostics, { uuid })) as Record<string, unknown>
+  assert.deepEqual([num_nics, state], [1, 'running'])
+})
+
+test('a volume of its own secret and a second card come and go while it runs', async () => {
+  const second = vif(2)
+  for (const message of [messages.createBridge, messages.createVeth, messages.joinBridge, messages.joinIntegration])
+    await tell(message as typeof messages.createBridge, { uuid, vif: second })
+  for (let n = 0; n < 2; n++) await tell(messages.attachInterface, { uuid, vif: second, live: true })
+  assert.match(await virsh('domiflist', 'instance-00000001'), /tapc51a3402-87/)
+  for (let n = 0; n < 2; n++) await tell(messages.detachInterface, { uuid, vif: second, live: true })
+  assert.doesNotMatch(await virsh('domiflist', 'instance-00000001'), /tapc51a3402-87/)
+  await tell(messages.unplug, { vifs: [second] })
+})
+
+test('its picture is taken while it runs on, and is a disk of its own', async () => {
+  const { bytes } = await tell(messages.snapshot, { uuid, imageId: PICTURE, running: true })
+  assert.ok(bytes > MiB)
+  const path = join(stateDir, 'picture.qcow2')
+  writeFileSync(path, images.uploaded.get(PICTURE)!)
+  const info = await realQemuImg().info({ path, format: 'qcow2' })
+  assert.deepEqual([info.backingFile, info.virtualSizeBytes], [null, GiB])
+  assert.equal((await realQemuImg().check({ path, format: 'qcow2' })).corruptions, 0)
+  assert.equal((await tell(messages.powerState, { uuid })).powerState, 'running')
+  assert.match(await virsh('domblklist', 'instance-00000001'), new RegExp(`vda +${join(directory, uuid, 'disk')}\n`))
+  assert.deepEqual(readdirSync(join(directory, uuid)).sort(), ['console.log', 'disk', 'disk.config'])
+})
+
+test('it is suspended with its memory and goes on from there', async () => {
+  await tell(messages.suspend, { uuid })
+  assert.equal((await tell(messages.powerState, { uuid })).powerState, 'suspended')
+  await tell(messages.resume, { uuid })
+  assert.equal((await tell(messages.powerState, { uuid })).powerState, 'running')
+})
+
+test('its disk is kept for a resize and comes back', async () => {
+  assert.deepEqual(await tell(messages.stop, { uuid, timeoutMs: 60_000 }), { clean: true })
+  assert.ok(
+    powers.some((event) => event.startsWith('stopped')),
+    powers.join(),
+  )
+  const before = await stat(join(directory, uuid, 'disk'))
+  await tell(messages.keepDisk, { uuid, name: 'resize' })
+  assert.equal((await tell(messages.resizeDisk, { uuid, rootGiB: 2 })).grown, true)
+  copyFileSync(join(directory, uuid, 'disk.resize'), join(stateDir, 'kept'))
+  await tell(messages.restoreDisk, { uuid, name: 'resize' })
+  assert.equal((await stat(join(directory, uuid, 'disk'))).size, before.size)
+  assert.equal((await tell(messages.start, { uuid })).powerState, 'running')
+  assert.deepEqual(await tell(messages.stop, { uuid, timeoutMs: 0 }), { clean: false })
+})
+
+test('nothing is left when it is deleted', async () => {
+  assert.ok((await tell(messages.audit, {})).length > 4)
+  await unwind(tell, { spec, vifs: [vif()], times: 2 })
+  assert.deepEqual(await tell(messages.audit, {}), [])
+  assert.equal((await virsh('list', '--all', '--name')).trim(), '')
+  assert.deepEqual(readdirSync(directory).sort(), ['_base', '_claims'])
+})
