@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MemoryBus } from '../kernel/bus/bus.ts'
-import { silent } from '../kernel/log/log.ts'
+import { createLog, silent } from '../kernel/log/log.ts'
 import { type Control, createControl } from './control.ts'
 import { startHosts } from './hosts.ts'
 import { loadSecrets } from './secrets.ts'
@@ -24,7 +24,7 @@ export async function testCloud(options: { hosts?: number; flags?: string[] } = 
   const { settings } = readSettings([...flags, '--simulated-hosts', String(options.hosts ?? 1)], 'node')
   const secrets = loadSecrets(stateDir)
   const bus = new MemoryBus()
-  const log = silent()
+  const log = process.env.YUN_TEST_LOG ? createLog({ name: 'test', level: 'warn' }) : silent()
   const control = await createControl({ settings, secrets, bus, log, url: 'http://127.0.0.1:5000' })
   await control.start()
   const hosts = await startHosts({ settings, secrets, bus, log, control })

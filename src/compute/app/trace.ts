@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { fromJson } from '../../kernel/db/columns.ts'
 import type { Database } from '../../kernel/db/database.ts'
 import type { Log } from '../../kernel/log/log.ts'
@@ -41,6 +42,7 @@ export class TraceKeeper {
   }
 
   async of(subjects: string[]): Promise<StepRecord[]> {
+    await setImmediate() // what was published before is on its way
     await this.flush()
     return await stepsOf(this.database.db, subjects)
   }

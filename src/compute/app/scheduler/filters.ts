@@ -165,7 +165,8 @@ export interface Round {
 export function filterHosts(hosts: Candidate[], spec: RequestSpec): { left: Candidate[]; rounds: Round[] } {
   const rounds: Round[] = []
   let left = hosts
-  for (const [name, filter] of filtersFor(hosts)) {
+  const named = spec.forcedHost || spec.forcedNode || spec.ignoreHosts.length > 0
+  for (const [name, filter] of filtersFor(hosts).slice(named ? 0 : 1)) {
     const reasons: Record<string, number> = {}
     const after = left.filter((host) => {
       const reason = filter(host, spec)

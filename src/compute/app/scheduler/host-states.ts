@@ -78,7 +78,7 @@ export async function gatherHosts(context: ComputeContext, spec: RequestSpec): P
     context.placement.candidates({ resources: spec.resources }),
   ])
   const load = new Map(loads.map((one) => [one.host, one]))
-  const fitting = new Set(requests.flatMap((one) => Object.keys(one.allocations)))
+  const fitting = new Set(requests.flatMap((one) => Object.keys(one)))
   return rows.map((row) => {
     const state = stateOf(row)
     const { ratios } = context.settings
