@@ -1,0 +1,209 @@
+import { randomUUID } from 'node:crypto'
+import type { ImageClient, ImageDocument } from '../image/client.ts'
+import { MemoryBus } from '../kernel/bus/bus.ts'
+import { Fault, notFound } from '../kernel/errors/errors.ts'
+import { type TestRequest, type TestServer, testServer } from '../kernel/http/testing.ts'
+import { silent } from '../kernel/log/log.ts'
+import { GiB } from '../kernel/units/units.ts'
+import { type BackendState, control, storage, VOLUME_CONTROL, volumeTopic } from './rpc.ts'
+import { createVolumeService, type VolumeOptions, type VolumeService } from './service.ts'
+
+/** A storage host in memory. */
+export class StorageStandIn {
+  readonly name: string
+  readonly volumes = new Map<string, { sizeGiB: number; from: string | null }>()
+  readonly snapshots = new Map<string, string>()
+  readonly exports = new Map<string, { secret: string; readOnly: boolean }>()
+  readonly asked: string[] = []
+  /** Names of messages that fail, with what. */
+  readonly failing = new Map<string, Fault>()
+  totalGiB = 100
+  onlineSnapshots = true
+  zone = 'nova'
+  private readonly bus: MemoryBus
+  private stops: (() => void)[] = []
+
+  constructor(bus: MemoryBus, name = 'host@lvm#group') {
+    this.bus = bus
+    this.name = name
+  }
+
+  state(): BackendState {
+    const used = [...this.volumes.values()].reduce((sum, one) => sum + one.sizeGiB, 0)
+    return {
+      name: this.name,
+      driver: 'lvm',
+      protocol: 'iSCSI',
+      totalGiB: this.totalGiB,
+      freeGiB: this.totalGiB - used,
+      allocatedGiB: used,
+      provisionedGiB: used,
+      maxOverSubscription: 20,
+      thin: false,
+      reservedPercentage: 0,
+      availabilityZone: this.zone,
+      onlineSnapshots: this.onlineSnapshots,
+      notice: null,
+      startedAt: '2026-01-01T00:00:00.000Z',
+    }
+  }
+
+  report(): Promise<void> {
+    return this.bus.call(VOLUME_CONTROL, control.backendReport, this.state())
+  }
+
+  start(): void {
+    const on = (name: keyof typeof storage, work: (payload: any) => unknown) => {
+      const handler = (payload: any) => {
+        this.asked.push(name)
+        const failure = this.failing.get(name)
+        if (failure) throw failure
+        return work(payload) ?? null
+      }
+      this.stops.push(this.bus.serve<any, any>(volumeTopic(this.name), storage[name] as any, handler))
+    }
+    const make = (volumeId: string, sizeGiB: number, from: string | null) => {
+      this.volumes.set(volumeId, { sizeGiB, from })
+      return { path: `/dev/group/volume-${volumeId}` }
+    }
+    const need = (id: string) => {
+      const found = this.volumes.get(id)
+      if (!found) throw notFound(`no volume ${id}`)
+      return found
+    }
+    on('create', ({ volumeId, sizeGiB }) => make(volumeId, sizeGiB, null))
+    on('createFromImage', ({ volumeId, sizeGiB, imageId }) => ({ ...make(volumeId, sizeGiB, imageId), bytes: 9 }))
+    on('createFromSnapshot', ({ volumeId, sizeGiB, snapshotId }) => make(volumeId, sizeGiB, snapshotId))
+    on('createFromVolume', ({ volumeId, sizeGiB, sourceVolumeId }) => make(volumeId, sizeGiB, sourceVolumeId))
+    on('uploadToImage', () => ({ bytes: 1234 }))
+    on('remove', ({ volumeId }) => {
+      this.exports.delete(volumeId)
+      this.volumes.delete(volumeId)
+    })
+    on('extend', ({ volumeId, sizeGiB }) => {
+      need(volumeId).sizeGiB = sizeGiB
+    })
+    on('createSnapshot', ({ snapshotId, volumeId }) => {
+      need(volumeId)
+      this.snapshots.set(snapshotId, volumeId)
+    })
+    on('removeSnapshot', ({ snapshotId }) => {
+      this.snapshots.delete(snapshotId)
+    })
+    on('revertToSnapshot', ({ volumeId }) => void need(volumeId))
+    on('exportVolume', ({ volumeId, secret, readOnly }) => {
+      need(volumeId)
+      this.exports.set(volumeId, { secret, readOnly })
+      return { iqn: `iqn.2010-10.org.openstack:volume-${volumeId}`, lun: 1, portal: '127.0.0.1:3260', username: 'yun' }
+    })
+    on('unexportVolume', ({ volumeId }) => {
+      this.exports.delete(volumeId)
+    })
+  }
+
+  stop(): void {
+    for (const stop of this.stops) stop()
+    this.stops = []
+  }
+}
+
+/** Images that are there, and those that were made. */
+export class ImagesStandIn {
+  readonly images = new Map<string, Partial<ImageDocument>>()
+
+  add(image: Partial<ImageDocument> = {}): string {
+    const id = randomUUID()
+    this.images.set(id, {
+      id,
+      name: 'tiny',
+      status: 'active',
+      size: 9,
+      virtual_size: GiB,
+      min_disk: 0,
+      min_ram: 0,
+      disk_format: 'raw',
+      ...image,
+    })
+    return id
+  }
+
+  client(): ImageClient {
+    const find = (id: string) => {
+      const image = this.images.get(id)
+      if (!image) throw notFound(`No image found with ID ${id}`)
+      return image as ImageDocument
+    }
+    return {
+      image: async (id: string) => find(id),
+      create: async (body: any) => {
+        if (this.images.has(body.id)) throw new Fault(409, 'ImageExists', 'exists')
+        this.images.set(body.id, { ...body, status: 'queued' })
+        return find(body.id)
+      },
+      update: async (id: string) => find(id),
+      remove: async (id: string) => void this.images.delete(id),
+    } as unknown as ImageClient
+  }
+}
+
+export interface VolumeHouse {
+  service: VolumeService
+  bus: MemoryBus
+  storage: StorageStandIn
+  images: ImagesStandIn
+  server: TestServer['server']
+  request(method: string, path: string, options?: TestRequest): ReturnType<TestServer['request']>
+  /** Asks for a volume and waits until that has come to its end. */
+  volume(body?: object, as?: string): Promise<any>
+  show(id: string): Promise<any>
+  idle(): Promise<void>
+  close(): Promise<void>
+}
+
+const LATEST = { 'openstack-api-version': 'volume 3.70' }
+
+/** The volume service with a storage host in memory; paths are below /volume/v3. */
+export async function volumeHouse(options: Partial<VolumeOptions> = {}): Promise<VolumeHouse> {
+  const bus = new MemoryBus()
+  const host = new StorageStandIn(bus)
+  const images = new ImagesStandIn()
+  const service = await createVolumeService({
+    databaseUrl: 'sqlite::memory:',
+    log: silent(),
+    bus,
+    images: images.client(),
+    exclusive: true,
+    undoRetryMs: 5,
+    ...options,
+    settings: { hostPatienceMs: 50, ...options.settings },
+  })
+  await service.start()
+  host.start()
+  await host.report()
+  const { server, request: send, close } = await testServer({ apis: service.api })
+  const request: VolumeHouse['request'] = (method, path, more = {}) =>
+    send(method, `/volume/v3${path}`, { ...more, headers: { ...LATEST, ...more.headers } })
+  const show = async (id: string) => (await request('GET', `/volumes/${id}`)).body.volume
+  const idle = () => service.context.engine.idle()
+  return {
+    service,
+    bus,
+    storage: host,
+    images,
+    server,
+    request,
+    show,
+    idle,
+    async volume(body = {}, as = 'member') {
+      const answer = await request('POST', '/volumes', { as, body: { volume: { size: 1, name: 'data', ...body } } })
+      if (answer.status !== 202) throw new Error(JSON.stringify(answer.body))
+      await idle()
+      return await show(answer.body.volume.id)
+    },
+    async close() {
+      await close()
+      host.stop()
+      await service.stop()
+    },
+  }
+}
