@@ -43,7 +43,9 @@ export async function lvmBackend(group: string, options: { thin: boolean }): Pro
     if (found.open) throw conflict(`${of(name)} is open: some program still uses it`, 'VolumeInUse')
     const held = thin ? undefined : all.find((one) => one.origin === name)
     if (held) throw conflict(`${of(name)} has the snapshot ${held.name}`, 'VolumeInUse')
-    if (!thin) await exec('blkdiscard', ['--zeroout', found.origin ? mapperPath(group, name, 'cow') : device(name)], { timeoutMs: LONG })
+    // what a snapshot keeps is always held by the snapshot itself: only force opens it
+    const data = found.origin ? ['--force', mapperPath(group, name, 'cow')] : [device(name)]
+    if (!thin) await exec('blkdiscard', ['--zeroout', ...data], { timeoutMs: LONG })
     await lvm('lvremove', ['--yes', '--force', of(name)])
   }
   /** Under another name until it is whole: a copy that was cut off is never taken for a volume. */
