@@ -31,7 +31,7 @@ export const createVolume = saga<Create>(
       }),
     }),
     step(47, 'logical-volume', at.storage, makeData, removeData, { evidence: (out) => ({ ...out, text: out.path }) }),
-    step(null, 'available', at.control, publish, null), // the last step
+    step(null, 'available', at.control, publish, unpublish),
   ],
   { retry: { from: 'schedule-volume', when: mayGoElsewhere }, failed: tellWhy },
 )
@@ -84,6 +84,10 @@ async function removeData(run: Create): Promise<void> {
 async function publish(run: Create): Promise<void> {
   const change = { status: 'available', bootable: run.input.bootable ? 1 : 0, placement_json: null }
   await moveVolume(run.world.database.db, run.input.volumeId, ['creating'], change)
+}
+
+async function unpublish(run: Create): Promise<void> {
+  await moveVolume(run.world.database.db, run.input.volumeId, ['available'], { status: 'creating', bootable: 0 })
 }
 
 async function tellWhy(run: Create, error: Error): Promise<void> {

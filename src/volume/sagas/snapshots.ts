@@ -11,7 +11,13 @@ export const createSnapshot = saga<Snap>(
   'create-snapshot',
   [
     step(null, 'snapshot', at.storage, take, remove, { evidence: (out) => ({ text: `snapshot ${out.snapshotId}, ${out.sizeGiB} GiB` }) }),
-    step(null, 'available', at.control, (run) => settle(run, 'creating', 'available'), null), // the last step
+    step(
+      null,
+      'available',
+      at.control,
+      (run) => settle(run, 'creating', 'available'),
+      (run) => settle(run, 'available', 'creating'),
+    ),
   ],
   {
     async failed(run, error) {
