@@ -3,6 +3,7 @@ import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
+import { unavailable } from '../kernel/errors/errors.ts'
 import { showBytes } from '../kernel/units/units.ts'
 import { type Api, until } from './api.ts'
 import { type Screen, StepsView, type TraceStep } from './steps-view.ts'
@@ -52,7 +53,7 @@ export async function demo(options: DemoOptions): Promise<DemoResult> {
   const { network, externalId } = await ensureNetworks(options, view)
   await openDefaultGroup(api, view)
 
-  let server = (await api.get('/compute/v2.1/servers?name=%5Ehello%24')).servers[0]
+  let server = await theServer(api)
   if (!server)
     server = (
       await api.post('/compute/v2.1/servers', {
@@ -63,7 +64,7 @@ export async function demo(options: DemoOptions): Promise<DemoResult> {
 
   server = await watch.until('the guest to be started', 37, 600_000, async () => {
     const { server: now } = await api.get(`/compute/v2.1/servers/${server.id}`)
-    if (now.status === 'ERROR') throw new Error(`server hello is in ERROR: ${now.fault?.message ?? 'no reason given'}`)
+    if (now.status === 'ERROR') throw unavailable(`server hello is in ERROR: ${now.fault?.message ?? 'no reason given'}`, 'DemoFailed')
     return now.status === 'ACTIVE' ? now : null
   })
   const floatingIp = await watch.until("the router's NAT rules", 41, 60_000, () => ensureFloatingIp(api, server.id, externalId))
@@ -88,6 +89,18 @@ export async function demo(options: DemoOptions): Promise<DemoResult> {
     `cirros@${floatingIp}`,
   ].join(' ')
   return { server: (await api.get(`/compute/v2.1/servers/${server.id}`)).server, floatingIp, ssh, consoleUrl, volumeDevice }
+}
+
+/** Of an earlier run; one that failed then makes room for another try. */
+async function theServer(api: Api): Promise<any> {
+  const server = (await api.get('/compute/v2.1/servers/detail?name=%5Ehello%24')).servers[0]
+  if (server?.status !== 'ERROR') return server
+  await api.call('DELETE', `/compute/v2.1/servers/${server.id}`)
+  await until('the server of an earlier try to go', 60_000, async () => {
+    const { servers } = await api.get('/compute/v2.1/servers?name=%5Ehello%24')
+    return servers.length === 0
+  })
+  return undefined
 }
 
 /** Polls the server's trace while something is waited for, so that the view moves. */
@@ -300,7 +313,7 @@ async function ensureVolume(api: Api, watch: Watch, serverId: string): Promise<s
   if (!volume) volume = (await api.post('/volume/v3/volumes', { volume: { name: 'data', size: 1 } })).volume
   const settled = (wanted: string) => async () => {
     const { volume: now } = await api.get(`/volume/v3/volumes/${volume.id}`)
-    if (now.status.startsWith('error')) throw new Error(`volume data is in ${now.status}`)
+    if (now.status.startsWith('error')) throw unavailable(`volume data is in ${now.status}`, 'DemoFailed')
     return now.status === wanted ? now : null
   }
   if (!volume.attachments?.some((one: any) => one.server_id === serverId)) {

@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { COMPUTE_CONTROL, control as compute } from '../compute/rpc.ts'
 import { type ComputeHost, createComputeHost } from '../host/compute/agent.ts'
 import { ensureDaemons } from '../host/machine/daemons.ts'
 import { probeMachine } from '../host/machine/probe.ts'
@@ -71,6 +72,7 @@ export async function startHosts(options: HostsOptions): Promise<Hosts> {
   const storage = await storageOf(options, hosts[0]!.name, notices)
   await Promise.all(networks.map((one) => one.start()))
   await Promise.all([...computes.map((one) => one.start()), storage.start()])
+  for (const one of computes) await bus.call(COMPUTE_CONTROL, compute.hostReport, await one.state())
   return {
     notices,
     async stop() {
@@ -87,7 +89,7 @@ async function thisMachine(settings: Settings, notices: string[]): Promise<Host>
     ensureDaemons({ stateDir: settings.stateDir, tgt: TGT }),
   ])
   if (!facts.kvm.usable) notices.push(facts.kvm.why)
-  notices.push(...facts.missing.filter((sentence) => sentence !== facts.kvm.why))
+  notices.push(...facts.missing.filter((sentence) => sentence !== facts.kvm.why && !sentence.includes('device mapper'))) // of that the storage host tells
   return {
     name: settings.hostname,
     directory: settings.stateDir,
