@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict'
-import { chmodSync, copyFileSync, createReadStream, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  createReadStream,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,14 +21,17 @@ import { realLibvirt } from '../../drivers/libvirt/real.ts'
 import { realNetNs } from '../../drivers/netns/real.ts'
 import { OvsdbOvs } from '../../drivers/ovs/real.ts'
 import { realQemuImg } from '../../drivers/qemu-img/real.ts'
+import { tgt } from '../../drivers/tgt/real.ts'
+import { privateTgtd } from '../../drivers/tgt/testing.ts'
 import { buildTinyGuest } from '../../guest/build-tiny.ts'
 import { MemoryBus, type Message } from '../../kernel/bus/bus.ts'
+import type { Fault } from '../../kernel/errors/errors.ts'
 import { exec } from '../../kernel/exec/exec.ts'
 import { silent } from '../../kernel/log/log.ts'
 import { GiB, MiB } from '../../kernel/units/units.ts'
 import { ensureDaemons, stopDaemons } from '../machine/daemons.ts'
 import { type ComputeHost, createComputeHost } from './agent.ts'
-import { build, FakeImages, flavor, imageOf, instance, PICTURE, unwind, uuidOf, vif } from './testing.ts'
+import { build, connection, FakeImages, flavor, imageOf, instance, PICTURE, unwind, uuidOf, vif } from './testing.ts'
 
 /** The tiny guest from image to picture, with a plugged card and no network behind it: everything real but control and the image service. */
 const uuid = uuidOf(1)
@@ -124,6 +137,32 @@ test('a second card comes and goes while it runs', async () => {
   for (let n = 0; n < 2; n++) await tell(messages.detachInterface, { uuid, vif: second, live: true })
   assert.doesNotMatch(await virsh('domiflist', 'instance-00000001'), /tapc51a3402-87/)
   await tell(messages.unplug, { vifs: [second] })
+})
+
+test('a volume comes over iSCSI with its password, twice the same, and goes again', async () => {
+  const path = join(stateDir, 'volume')
+  writeFileSync(path, '')
+  truncateSync(path, 64 * MiB)
+  const daemon = await privateTgtd()
+  const iqn = 'iqn.2010-10.org.openstack:volume-1'
+  const targets = tgt(daemon)
+  const { username, lun } = await targets.ensure({ iqn, path, secret: 'abcdefghijklmnop', readOnly: false })
+  const volume = connection(1, { portal: daemon.portal, iqn, lun, auth: { username, password: 'abcdefghijklmnop' } })
+  const wrong = { ...volume, auth: { username, password: 'ponmlkjihgfedcba' } }
+  await assert.rejects(tell(messages.attachVolume, { uuid, connection: wrong, live: true }), (error: Fault) => error.status >= 400)
+  assert.deepEqual(await libvirt.listSecrets(), [])
+  for (let n = 0; n < 2; n++) {
+    const { device, address } = await tell(messages.attachVolume, { uuid, connection: volume, live: true })
+    assert.equal(device, '/dev/vdb')
+    assert.match(address ?? '', /^0000:00:[0-9a-f]{2}\.0$/)
+  }
+  assert.doesNotMatch(await virsh('dumpxml', '--security-info', 'instance-00000001'), /abcdefghijklmnop/)
+  const former = { ...volume, portal: '', iqn: '', auth: null }
+  for (let n = 0; n < 2; n++) await tell(messages.detachVolume, { uuid, connection: former, live: true })
+  assert.doesNotMatch(await virsh('domblklist', 'instance-00000001'), /vdb/)
+  assert.deepEqual(await libvirt.listSecrets(), [])
+  await targets.remove(iqn)
+  await daemon.stop()
 })
 
 test('its picture is taken while it runs on, and is a disk of its own', async () => {

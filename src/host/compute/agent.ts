@@ -1,8 +1,10 @@
 import { mkdir } from 'node:fs/promises'
 import { computeTopic, type HostState, host as messages } from '../../compute/rpc.ts'
 import type { Message } from '../../kernel/bus/bus.ts'
+import { Reconciler } from '../../kernel/reconcile/reconciler.ts'
 import { locks } from '../storage/locks.ts'
 import { audit } from './audit.ts'
+import { removeOldBases } from './base-ageing.ts'
 import { baseImages } from './base-image.ts'
 import { buildConfigDrive, injectFiles, removeConfigDrive } from './config-drive.ts'
 import { consoleAt, consoleLog, screenshot } from './console.ts'
@@ -10,6 +12,7 @@ import { diagnostics } from './diagnostics.ts'
 import { define, destroy, powerState, start, undefine } from './domain.ts'
 import { makeXml } from './domain-description.ts'
 import { factsOf } from './facts.ts'
+import { tellShare } from './governed.ts'
 import { prepareDirectory, removeDirectory } from './instance-directory.ts'
 import { attachInterface, detachInterface } from './interfaces.ts'
 import { dropDisk, keepDisk, restoreDisk } from './kept-disks.ts'
@@ -35,6 +38,8 @@ export interface ComputeHost {
   stop(): Promise<void>
   state(): Promise<HostState>
 }
+
+const BASES_EVERY_MS = 3_600_000
 
 /** Does on this host what compute's control decides, and tells it how host and guests are. Keeps nothing that files, libvirt and the switch do not. */
 export function createComputeHost(options: ComputeHostOptions): ComputeHost {
@@ -62,6 +67,7 @@ export function createComputeHost(options: ComputeHostOptions): ComputeHost {
   const report = reporter(world, state)
   const fetchBase = baseImages(world)
   const locked = locks()
+  const ageing = new Reconciler({ name: 'base-images', everyMs: BASES_EVERY_MS, log, run: () => removeOldBases(world) })
   const stops: (() => void)[] = []
 
   function serve<In, Out>(message: Message<In, Out>, work: (payload: In) => Promise<Out>): void {
@@ -105,7 +111,11 @@ export function createComputeHost(options: ComputeHostOptions): ComputeHost {
 
   /** What pulls the plug waits for nothing. */
   function servePower(): void {
-    inTurn(messages.start, ({ uuid }) => start(world, uuid))
+    inTurn(messages.start, async ({ uuid }) => {
+      const started = await start(world, uuid)
+      await tellShare(world, uuid).catch((error) => log.warn({ err: error, uuid }, 'the share of a guest cannot be told'))
+      return started
+    })
     serve(messages.destroy, ({ uuid }) => destroy(world, uuid))
     serve(messages.powerState, ({ uuid }) => powerState(world, uuid))
     serve(messages.stop, (payload) => stop(world, payload))
@@ -155,10 +165,11 @@ export function createComputeHost(options: ComputeHostOptions): ComputeHost {
       serveLooks()
       stops.push(watchGuests(world, report.soon))
       report.start()
+      ageing.start()
     },
     async stop() {
       for (const each of stops.splice(0)) each()
-      await report.stop()
+      await Promise.all([report.stop(), ageing.stop()])
     },
   }
 }

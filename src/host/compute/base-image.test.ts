@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
@@ -7,7 +7,9 @@ import { host as messages } from '../../compute/rpc.ts'
 import { encodeQcow2Header } from '../../drivers/qemu-img/formats/qcow2-header.ts'
 import { Fault } from '../../kernel/errors/errors.ts'
 import { MiB } from '../../kernel/units/units.ts'
-import { DATA, IMAGE, imageOf, onHost } from './testing.ts'
+import { removeOldBases } from './base-ageing.ts'
+import { placesIn } from './places.ts'
+import { build, DATA, IMAGE, imageOf, onHost, unwind, uuidOf } from './testing.ts'
 
 test('an image is downloaded once, however many ask, and again when its base is gone', () =>
   onHost(async ({ tell, images, restart }) => {
@@ -73,4 +75,28 @@ test('an overlay stands on a base of this host and on nothing else', () =>
         status: 400,
         code: 'BadBase',
       })
+  }))
+
+test('a base goes when nothing stands on it and nobody wanted it for a day', () =>
+  onHost(async ({ tell, directory }) => {
+    const world = () => ({ places: placesIn(directory) })
+    const uuid = uuidOf(1)
+    const { base } = await build(tell)
+    const other = await tell(messages.fetchBase, { image: imageOf(DATA, { hashValue: null, checksum: null }) })
+    const tomorrow = Date.now() + 25 * 3_600_000
+    assert.deepEqual(await removeOldBases(world()), [])
+    assert.deepEqual((await removeOldBases(world(), tomorrow)).length, 1)
+    assert.deepEqual([existsSync(base!.path), existsSync(other.path)], [true, false])
+    await tell(messages.keepDisk, { uuid, name: 'rebuild' })
+    assert.deepEqual(await removeOldBases(world(), tomorrow), [])
+    await unwind(tell)
+    assert.deepEqual((await removeOldBases(world(), tomorrow)).length, 1)
+  }))
+
+test('a base that lost its end is fetched again', () =>
+  onHost(async ({ tell, images }) => {
+    const { path } = await tell(messages.fetchBase, { image: imageOf(DATA) })
+    truncateSync(path, 10)
+    assert.equal((await tell(messages.fetchBase, { image: imageOf(DATA) })).cached, false)
+    assert.deepEqual([statSync(path).size, images.downloads], [DATA.length, 2])
   }))

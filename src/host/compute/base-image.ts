@@ -28,19 +28,18 @@ export function baseImages(world: World) {
   const sizes = new Map<string, number>()
   const { places } = world
 
-  async function find(sha: string, format: string): Promise<Base | undefined> {
+  async function find(image: ImageSpec, sha: string): Promise<Base | undefined> {
     const path = places.base(sha)
     const found = await stat(path).catch(() => undefined)
-    if (!found) return undefined
+    if (!found || isCutOff(image, found.size)) return undefined
     const virtualSizeBytes = sizes.get(sha) ?? (await inspectImage(path)).virtualSizeBytes
     sizes.set(sha, virtualSizeBytes)
-    return { path, format, cached: true, bytes: found.size, virtualSizeBytes, sha }
+    return { path, format: ownFormat(image), cached: true, bytes: found.size, virtualSizeBytes, sha }
   }
 
   return async ({ image }: { image: ImageSpec }): Promise<Base> => {
     const sha = keyOf(image)
-    const format = ownFormat(image)
-    const found = await find(sha, format)
+    const found = await find(image, sha)
     if (found) {
       const now = new Date()
       await utimes(found.path, now, now) // who looks for bases that nobody needs any more sees when each was last wanted
@@ -50,7 +49,7 @@ export function baseImages(world: World) {
       underWay.get(sha) ??
       world
         .busy(() => fetch(world, image, sha))
-        .then(async () => ({ ...(await find(sha, format))!, cached: false }))
+        .then(async () => ({ ...(await find(image, sha))!, cached: false }))
         .finally(() => underWay.delete(sha))
     underWay.set(sha, work)
     return await work
@@ -66,11 +65,15 @@ function keyOf({ id, diskFormat, hashAlgorithm, hashValue, checksum }: ImageSpec
 /** Raw and qcow2 stay as they are; what QEMU only reads well becomes qcow2. */
 const ownFormat = ({ diskFormat }: ImageSpec): 'raw' | 'qcow2' => (qemuFormat(diskFormat) === 'raw' ? 'raw' : 'qcow2')
 
+/** A machine that lost its power may have kept the name of a file and not all of its data. */
+const isCutOff = ({ diskFormat, sizeBytes }: ImageSpec, bytes: number) =>
+  sizeBytes > 0 && bytes !== sizeBytes && ['raw', 'qcow2'].includes(diskFormat)
+
 async function fetch({ options, places, machine }: World, image: ImageSpec, sha: string): Promise<void> {
   const what = `the image ${image.name || image.id}`
   const path = places.base(sha)
   const [part, converted] = [`${path}.part`, `${path}.converted`]
-  await mkdir(places.bases, { recursive: true, mode: 0o755 })
+  await mkdir(places.bases, { recursive: true, mode: 0o711 })
   await assertSpace(options.host, places.directory, image.sizeBytes, what)
   try {
     await download(options.images, image, part)

@@ -12,13 +12,18 @@ const SIDES = ['live', 'config'] as const
 const ASK_AGAIN_MS = 5_000
 const ASK_TIMES = 6
 
-/** Where it is there already, it stays as it is. @returns the device as it is now */
+/** Where it is there already, it stays as it is; where it does not come whole, none of it stays. @returns the device as it is now */
 export async function attach(libvirt: Libvirt, uuid: string, xml: string, name: 'disk' | 'interface', matches: Matches): Promise<Element> {
   const active = isActive(await libvirt.domainByUuid(uuid))
-  for (const side of SIDES) {
-    if (side === 'live' && !active) continue
-    if (await lookFor(libvirt, uuid, side, name, matches)) continue
-    await libvirt.attachDevice(uuid, xml, { [side]: true })
+  try {
+    for (const side of SIDES) {
+      if (side === 'live' && !active) continue
+      if (await lookFor(libvirt, uuid, side, name, matches)) continue
+      await libvirt.attachDevice(uuid, xml, { [side]: true })
+    }
+  } catch (error) {
+    await detach(libvirt, uuid, name, matches).catch(() => {}) // the first error tells more
+    throw error
   }
   return (await lookFor(libvirt, uuid, active ? 'live' : 'config', name, matches))!
 }

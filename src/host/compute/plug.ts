@@ -21,9 +21,9 @@ export async function createBridge({ machine: { netns } }: World, { vif }: Plug)
   const name = qbrOf(vif.portId)
   await applyNew(netns, { do: 'add-bridge', name }, [
     { do: 'set-bridge', name, forwardDelay: 0, ageing: 0, stp: false, multicastSnooping: false },
-    { do: 'set-link', name, mtu: vif.network.mtu, up: true },
+    { do: 'set-link', name, mtu: vif.network.mtu },
   ])
-  // the host takes no part in what passes: a guest must not reach it by a link-local address. A kernel without IPv6 has no such switch.
+  // before it is up: the host takes no part in what passes, and a guest must not reach it by a link-local address. A kernel without IPv6 has no such switch.
   await netns.setSysctl(undefined, { [`net.ipv6.conf.${name}.disable_ipv6`]: 1 }).catch((error) => {
     if (error.code !== 'ENOENT') throw error
   })
@@ -43,11 +43,14 @@ export async function createVeth({ machine: { netns } }: World, { vif }: Plug): 
   return { qvb, qvo, mtu }
 }
 
-/** Step 35. */
+/** Step 35. From here on the bridge passes frames. */
 export async function joinBridge({ machine: { netns } }: World, { vif }: Plug): Promise<{ bridge: string; port: string }> {
   if (!isHybrid(vif)) return { bridge: switchOf(vif), port: tapOf(vif.portId) }
   const [bridge, port] = [qbrOf(vif.portId), qvbOf(vif.portId)]
-  await netns.apply(undefined, [{ do: 'set-link', name: port, master: bridge }])
+  await netns.apply(undefined, [
+    { do: 'set-link', name: port, master: bridge },
+    { do: 'set-link', name: bridge, up: true },
+  ])
   return { bridge, port }
 }
 

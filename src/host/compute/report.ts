@@ -58,10 +58,8 @@ export function reporter(world: World, state: () => Promise<HostState>) {
   function soon(): void {
     if (stopped || next) return
     next = setTimeout(() => {
+      next = undefined // what changes while this one is on its way asks for another
       underWay = (underWay ?? Promise.resolve()).then(send)
-      underWay.finally(() => {
-        next = undefined
-      })
     }, APART_MS)
     next.unref()
   }

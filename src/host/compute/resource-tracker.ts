@@ -30,7 +30,7 @@ const UNITS: Record<keyof Resources, string> = { vcpus: 'vCPU', memoryMiB: 'MiB 
 const KINDS = Object.keys(UNITS) as (keyof Resources)[]
 
 /** Step 17. What servers were promised, a file each, so that the next process knows them too. */
-export function resourceTracker({ facts, places, options }: Pick<World, 'facts' | 'places' | 'options'>) {
+export function resourceTracker({ facts, places, options, log }: World) {
   const held = new Map<string, Held>()
   const reserved: Resources = { vcpus: 0, memoryMiB: options.reservedMemoryMiB ?? 512, diskGiB: 0 }
 
@@ -45,8 +45,12 @@ export function resourceTracker({ facts, places, options }: Pick<World, 'facts' 
     held.clear()
     for (const name of await readdir(places.claims)) {
       if (!name.endsWith('.json')) continue
-      const claim: Held = JSON.parse(await readFile(`${places.claims}/${name}`, 'utf8'))
-      held.set(claim.uuid, claim)
+      try {
+        const claim: Held = JSON.parse(await readFile(`${places.claims}/${name}`, 'utf8'))
+        held.set(claim.uuid, claim)
+      } catch (error) {
+        log.warn({ err: error, name }, 'a claim cannot be read: its server counts as nothing here until it is resized or built again')
+      }
     }
   }
 

@@ -20,14 +20,13 @@ const isVolume =
     first(disk, 'serial')?.text === volumeId
 
 /** Step 49. QEMU connects to the target by itself, with the password that libvirt holds. */
-export async function attachVolume(world: World, { uuid, connection }: OfVolume) {
-  const { libvirt } = world.machine
+export async function attachVolume({ machine: { libvirt } }: World, { uuid, connection }: OfVolume) {
   await ensureSecret(libvirt, uuid, connection)
   try {
     const disk = await attach(libvirt, uuid, diskXml(volumeDisk(connection)), 'disk', isVolume(connection.volumeId))
     return { device: `/dev/${first(disk, 'target')?.attributes.dev}`, address: pciAddress(disk) }
   } catch (error) {
-    await detachVolume(world, { uuid, connection }).catch(() => {}) // the first error tells more
+    await removeSecret(libvirt, uuid, connection.volumeId).catch(() => {})
     throw error
   }
 }

@@ -29,6 +29,7 @@ export function watchGuests(world: World, onChange: () => void): () => void {
   async function heard(event: Lifecycle, at: string): Promise<void> {
     if (event.event === 'undefined') {
       last.delete(event.uuid)
+      domains.forget(event.uuid)
       return
     }
     const powerState = POWER[event.event]?.(event.reason)
