@@ -18,7 +18,8 @@ export async function usageReport(context: ComputeContext, from: number, until: 
       const flavor = flavorOf(row)
       const began = Date.parse(row.launched_at ?? row.created_at)
       const ended = row.terminated_at ? Date.parse(row.terminated_at) : null
-      const hours = Math.max(0, Math.min(ended ?? until, until) - Math.max(began, from)) / HOUR
+      // what never ran costs nothing
+      const hours = row.launched_at ? Math.max(0, Math.min(ended ?? until, until) - Math.max(began, from)) / HOUR : 0
       return {
         instance_id: row.id,
         name: row.name,
