@@ -17,7 +17,7 @@ export async function extendVolume(context: VolumeContext, viewer: Viewer, volum
   await reserving(context, volume.project_id, wanted, async (trx) => {
     const change = { status: 'extending', previous_status: 'available', reserved_size: sizeGiB }
     if (!(await moveVolume(trx, volume.id, ['available'], change)))
-      throw invalidVolume(`Volume ${volume.id} status must be 'available' to extend, it is '${volume.status}': detach it first.`)
+      throw invalidVolume(`Volume ${volume.id} status must be 'available' to extend, it is '${volume.status}'.`)
     await context.engine.submit(trx, {
       kind: 'extend-volume',
       subject: volumeSubject(volume.id),
