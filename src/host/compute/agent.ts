@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises'
 import { computeTopic, type HostState, host as messages } from '../../compute/rpc.ts'
 import type { Message } from '../../kernel/bus/bus.ts'
 import { Reconciler } from '../../kernel/reconcile/reconciler.ts'
@@ -19,6 +18,7 @@ import { dropDisk, keepDisk, restoreDisk } from './kept-disks.ts'
 import type { ComputeHostOptions } from './options.ts'
 import { createOverlay, removeDisk } from './overlay.ts'
 import { ownDomains } from './own-domains.ts'
+import { makePassable } from './passable.ts'
 import { placesIn } from './places.ts'
 import { createBridge, createVeth, joinBridge, joinIntegration, unplug } from './plug.ts'
 import { pause, reboot, resume, setPassword, stop, suspend, unpause } from './power.ts'
@@ -156,7 +156,7 @@ export function createComputeHost(options: ComputeHostOptions): ComputeHost {
   return {
     state,
     async start() {
-      await mkdir(options.directory, { recursive: true, mode: 0o755 })
+      await makePassable(options.directory)
       await tracker.load()
       await mergeLeftDeltas(world).catch((error) => log.warn({ err: error }, 'a snapshot that was broken off is not cleared away'))
       serveBuild()

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
-import { mkdir, rename, rm, stat, utimes } from 'node:fs/promises'
+import { chmod, rename, rm, stat, utimes } from 'node:fs/promises'
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { ImageSpec } from '../../compute/rpc.ts'
@@ -8,6 +8,7 @@ import type { DiskFormat } from '../../drivers/qemu-img/driver.ts'
 import { assertSafe, inspectImage, qemuFormat } from '../../drivers/qemu-img/inspect.ts'
 import { badRequest, Fault } from '../../kernel/errors/errors.ts'
 import { assertSpace, spaceFault } from './no-space.ts'
+import { makePassable } from './passable.ts'
 import type { World } from './world.ts'
 
 export interface Base {
@@ -73,15 +74,19 @@ async function fetch({ options, places, machine }: World, image: ImageSpec, sha:
   const what = `the image ${image.name || image.id}`
   const path = places.base(sha)
   const [part, converted] = [`${path}.part`, `${path}.converted`]
-  await mkdir(places.bases, { recursive: true, mode: 0o711 })
+  await makePassable(places.bases)
   await assertSpace(options.host, places.directory, image.sizeBytes, what)
   try {
     await download(options.images, image, part)
     const { format } = await assertSafe(part, image.diskFormat, image.name || image.id)
     if (ownFormat(image) === 'qcow2' && format !== 'qcow2') {
       await machine.qemuImg.convert({ path: part, format: format as DiskFormat }, { path: converted, format: 'qcow2' })
+      await chmod(converted, 0o644)
       await rename(converted, path)
-    } else await rename(part, path)
+    } else {
+      await chmod(part, 0o644) // guests read it
+      await rename(part, path)
+    }
   } catch (error) {
     throw spaceFault(error, options.host, places.bases, what)
   } finally {
@@ -113,7 +118,7 @@ async function download(images: World['options']['images'], image: ImageSpec, pa
     },
   })
   try {
-    await pipeline(await images.download(image.id), watch, createWriteStream(path, { mode: 0o644 }), { signal: stalled.signal })
+    await pipeline(await images.download(image.id), watch, createWriteStream(path, { mode: 0o600 }), { signal: stalled.signal })
   } catch (error) {
     throw stalled.signal.aborted ? stalled.signal.reason : error
   } finally {

@@ -1,14 +1,15 @@
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { spaceFault } from './no-space.ts'
+import { makePassable } from './passable.ts'
 import { isUuid } from './places.ts'
 import { removeSecrets } from './volume-secrets.ts'
 import type { World } from './world.ts'
 
-/** Step 25. QEMU runs as a user of its own and must be able to pass; nobody else has anything to look for here. */
+/** Step 25. */
 export async function prepareDirectory({ places, options }: World, uuid: string): Promise<{ path: string }> {
   const path = places.instance(uuid)
   try {
-    await mkdir(path, { recursive: true, mode: 0o711 })
+    await makePassable(path)
   } catch (error) {
     throw spaceFault(error, options.host, places.directory, `the directory of server ${uuid}`)
   }

@@ -41,7 +41,7 @@ export function resourceTracker({ facts, places, options, log }: World) {
   }
 
   async function load(): Promise<void> {
-    await mkdir(places.claims, { recursive: true, mode: 0o755 })
+    await mkdir(places.claims, { recursive: true, mode: 0o700 })
     held.clear()
     for (const name of await readdir(places.claims)) {
       if (!name.endsWith('.json')) continue

@@ -1,7 +1,6 @@
-import { createReadStream } from 'node:fs'
-import { access, readdir, rm, stat } from 'node:fs/promises'
+import { access, open, readdir, rm, stat } from 'node:fs/promises'
 import { setTimeout as pause } from 'node:timers/promises'
-import { type Element, find, first, parseXml, printXml } from '../../drivers/libvirt/xml.ts'
+import { type Element, element, find, first, parseXml, printXml } from '../../drivers/libvirt/xml.ts'
 import { badRequest, unavailable } from '../../kernel/errors/errors.ts'
 import { instanceDirectories } from './instance-directory.ts'
 import { spaceFault } from './no-space.ts'
@@ -36,7 +35,8 @@ export async function takeSnapshot(world: World, { uuid, imageId }: Picture): Pr
     await still(world, { uuid, imageId }, () =>
       machine.qemuImg.convert({ path: disk, format: 'qcow2' }, { path: picture, format: 'qcow2' }),
     )
-    await options.images.upload(imageId, createReadStream(picture))
+    await using file = await open(picture) // closed also when the upload is given up half-way
+    await options.images.upload(imageId, file.createReadStream())
     return { bytes: (await stat(picture)).size }
   } catch (error) {
     throw spaceFault(error, options.host, places.directory, `the snapshot of server ${uuid}`)
@@ -76,10 +76,13 @@ async function snapshotXml({ machine: { libvirt }, places }: World, { uuid, imag
   const targets = find(parseXml(await libvirt.domainXml(uuid)), 'devices', 'disk', 'target').map(({ attributes }) => attributes.dev!)
   const disks = targets.map((name) =>
     name === target
-      ? `<disk name='${name}' snapshot='external'><driver type='qcow2'/><source file='${places.delta(uuid, imageId)}'/></disk>`
-      : `<disk name='${name}' snapshot='no'/>`,
+      ? element('disk', { name, snapshot: 'external' }, [
+          element('driver', { type: 'qcow2' }),
+          element('source', { file: places.delta(uuid, imageId) }),
+        ])
+      : element('disk', { name, snapshot: 'no' }),
   )
-  return `<domainsnapshot><disks>${disks.join('')}</disks></domainsnapshot>`
+  return printXml(element('domainsnapshot', {}, [element('disks', {}, disks)]))
 }
 
 /** Puts what the guest wrote beside its disk back into it, whether it runs or has stopped meanwhile. */

@@ -89,12 +89,12 @@ export const instance = (n = 1, over: Partial<InstanceSpec> = {}): InstanceSpec 
   ...over,
 })
 
+/** Of 1 to 255. */
+const hex = (n: number) => n.toString(16).padStart(2, '0')
+
 export const vif = (n = 1, over: Partial<Vif> = {}): Vif => ({
-  portId: `c51a349e-87a4-4b5c-8c2f-${n.toString(16).padStart(12, '0')}`.replace(
-    'c51a349e-87',
-    `c51a34${n.toString(16).padStart(2, '0')}-87`,
-  ),
-  macAddress: `fa:16:3e:00:03:${n.toString(16).padStart(2, '0')}`,
+  portId: `c51a34${hex(n)}-87a4-4b5c-8c2f-000000000001`,
+  macAddress: `fa:16:3e:00:03:${hex(n)}`,
   network: { id: '11111111-aaaa-4bbb-8ccc-000000000001', label: 'private', mtu: 1450, projectId: 'p-1' },
   subnets: [
     {
@@ -111,7 +111,7 @@ export const vif = (n = 1, over: Partial<Vif> = {}): Vif => ({
   vnicType: 'normal',
   vifType: 'ovs',
   details: { ovsHybridPlug: true, portFilter: true, bridgeName: 'br-int', datapathType: 'netdev' },
-  deviceName: `tapc51a34${n.toString(16).padStart(2, '0')}-87`,
+  deviceName: `tapc51a34${hex(n)}-87`,
   active: false,
   ...over,
 })
