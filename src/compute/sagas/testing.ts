@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import { type TestCloud, testCloud } from '../../cloud/testing.ts'
 import { findLeaks } from '../../doctor/leaks.ts'
 import { inMemory } from '../../kernel/http/client.ts'
@@ -30,6 +31,11 @@ export class Yard {
     await api('POST', '/network/v2.0/subnets', { subnet: { network_id: network.id, ip_version: 4, cidr: '10.7.0.0/22' } })
     const flavor = async (name: string, ram: number) =>
       (await api('POST', '/compute/v2.1/flavors', { flavor: { name, ram, vcpus: 1, disk: 1 } })).flavor.id
+    const { projects } = await api('GET', '/identity/v3/auth/projects')
+    const project = projects.find((one: { name: string }) => one.name === 'demo').id
+    await api('PUT', `/compute/v2.1/os-quota-sets/${project}`, { quota_set: { instances: -1, cores: -1, ram: -1 } })
+    await api('PUT', `/network/v2.0/quotas/${project}`, { quota: { port: -1 } })
+    await api('PUT', `/volume/v3/os-quota-sets/${project}`, { quota_set: { volumes: -1, gigabytes: -1 } })
     return new Yard(cloud, { image: image.id, network: network.id, flavor: await flavor('small', 64), large: await flavor('large', 128) })
   }
 
@@ -51,6 +57,14 @@ export class Yard {
     const { server } = await this.cloud.api('GET', `/compute/v2.1/servers/${id}`)
     if (server.status !== 'ACTIVE') throw new Error(`the server is ${server.status}: ${server.fault?.message}`)
     return id
+  }
+
+  /** A volume that can be attached. */
+  async volume(): Promise<string> {
+    const { volume } = await this.cloud.api('POST', '/volume/v3/volumes', { volume: { size: 1 } })
+    const show = async () => (await this.cloud.api('GET', `/volume/v3/volumes/${volume.id}`)).volume
+    await eventually(show, (now) => now.status === 'available')
+    return volume.id
   }
 
   /** Resolves when compute has nothing under way. */
@@ -79,19 +93,32 @@ export interface Case {
   input: (yard: Yard, serverId: string) => Promise<Record<string, unknown>> | Record<string, unknown>
   /** Status when it is done. */
   status: string
-  /** And when it failed (default ACTIVE). */
-  failed?: string
+  /** And when it failed (default ACTIVE): a guest that was stopped meanwhile is told to be. */
+  failed?: string[]
+}
+
+/** What `look` shows when it is as wanted, or after two seconds. */
+export async function eventually<T>(look: () => Promise<T>, asWanted: (now: T) => boolean): Promise<T> {
+  for (const end = Date.now() + 2000; ; ) {
+    const now = await look()
+    if (asWanted(now) || Date.now() > end) return now
+    await setTimeout(10)
+  }
 }
 
 /** A server in a yard, ready for one saga. */
-export function worldOf(yard: () => Yard, { kind, input, status, failed = 'ACTIVE' }: Case): () => Promise<SagaWorld> {
+export function worldOf(yard: () => Yard, { kind, input, status, failed = ['ACTIVE'] }: Case): () => Promise<SagaWorld> {
   return async () => {
     const { context, cloud } = yard()
     const id = await yard().server()
     const given = await input(yard(), id)
-    const wrong = async (wanted: string): Promise<string[]> => {
-      const { server } = await cloud.api('GET', `/compute/v2.1/servers/${id}`).catch(() => ({ server: { status: 'gone' } }))
-      const state = server.status === wanted ? [] : [`the server is ${server.status}, not ${wanted}: ${server.fault?.message ?? ''}`]
+    const shown = async () => (await cloud.api('GET', `/compute/v2.1/servers/${id}`).catch(() => ({ server: { status: 'gone' } }))).server
+    const wrong = async (wanted: string[]): Promise<string[]> => {
+      // a host's word of its guest may still be on its way
+      const server = await eventually(shown, (now) => wanted.includes(now.status))
+      const state = wanted.includes(server.status)
+        ? []
+        : [`the server is ${server.status}, not ${wanted.join(' or ')}: ${server.fault?.message ?? ''}`]
       const task = server['OS-EXT-STS:task_state'] ? [`its task_state is ${server['OS-EXT-STS:task_state']}`] : []
       return [...state, ...task, ...(await yard().leaks())]
     }
@@ -106,7 +133,7 @@ export function worldOf(yard: () => Yard, { kind, input, status, failed = 'ACTIV
         return sagaId
       },
       leftovers: () => wrong(failed),
-      arrived: () => wrong(status),
+      arrived: () => wrong([status]),
       close: () => yard().remove(id),
     }
   }

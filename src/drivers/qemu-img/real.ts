@@ -12,6 +12,9 @@ const WORK = { cpuSeconds: 3_600, timeoutMs: HOUR_MS }
 /** Of a qemu-img process: OpenStack's own limit. */
 const ADDRESS_SPACE_BYTES = GiB
 
+/** Each of glibc's arenas reserves 64 MiB of address space for a thread: without this the limit is reached by chance. */
+const ONE_ARENA = { MALLOC_ARENA_MAX: '1' }
+
 interface Limits {
   cpuSeconds: number
   timeoutMs: number
@@ -103,7 +106,7 @@ async function json(args: string[], limits: Limits): Promise<any> {
 async function run(args: string[], limits: Limits): Promise<string> {
   const prlimit = [`--as=${ADDRESS_SPACE_BYTES}`, `--cpu=${limits.cpuSeconds}`, '--core=0', '--', 'qemu-img', ...args]
   try {
-    return (await exec('prlimit', prlimit, { timeoutMs: limits.timeoutMs, ok: limits.ok })).stdout
+    return (await exec('prlimit', prlimit, { timeoutMs: limits.timeoutMs, ok: limits.ok, env: ONE_ARENA })).stdout
   } catch (error) {
     throw faultOf(error)
   }

@@ -1,0 +1,109 @@
+import { randomUUID } from 'node:crypto'
+import { after, before } from 'node:test'
+import { timestamp } from '../../kernel/db/columns.ts'
+import type { Saga } from '../../kernel/saga/saga.ts'
+import { sagaTests } from '../../kernel/saga/testing.ts'
+import { findInstance } from '../db/instances.ts'
+import { attachInterface, detachInterface } from './attach-interface.ts'
+import { attachVolume, detachVolume } from './attach-volume.ts'
+import { rebuildServer } from './rebuild-server.ts'
+import { rescueServer, unrescueServer } from './rescue-server.ts'
+import { confirmResize, resizeServer, revertResize } from './resize-server.ts'
+import { snapshotServer } from './snapshot-server.ts'
+import { type Case, worldOf, Yard } from './testing.ts'
+
+let yard: Yard
+before(async () => {
+  yard = await Yard.open()
+})
+after(() => yard.cloud.stop())
+
+const act = (body: object) => async (at: Yard, id: string) => {
+  await at.cloud.api('POST', `/compute/v2.1/servers/${id}/action`, body)
+  await at.settled()
+  return {}
+}
+const image = async (at: Yard, id: string) => ({
+  image: JSON.parse((await findInstance(at.context.database.db, id))!.request_json).image,
+})
+const resized = (at: Yard, id: string) => act({ resize: { flavorRef: at.largeFlavorId } })(at, id)
+
+async function device(at: Yard, id: string) {
+  const [attachmentId, volumeId] = [randomUUID(), await at.volume()]
+  await at.context.database.db
+    .insertInto('block_devices')
+    .values({
+      id: attachmentId,
+      server_id: id,
+      volume_id: volumeId,
+      device: '/dev/vdb',
+      boot_index: null,
+      delete_on_termination: 1,
+      tag: null,
+      source_type: 'volume',
+      source_id: null,
+      size: 1,
+      created_at: timestamp(),
+    })
+    .execute()
+  return { attachmentId, volumeId }
+}
+
+async function attached(at: Yard, id: string) {
+  const volumeId = await at.volume()
+  await at.cloud.api('POST', `/compute/v2.1/servers/${id}/os-volume_attachments`, { volumeAttachment: { volumeId } })
+  await at.settled()
+  const row = await at.context.database.db.selectFrom('block_devices').select('id').where('server_id', '=', id).executeTakeFirstOrThrow()
+  return { attachmentId: row.id, volumeId }
+}
+
+const cases: [saga: Saga<any>, one: Omit<Case, 'kind'>][] = [
+  [
+    snapshotServer,
+    {
+      status: 'ACTIVE',
+      async input(at) {
+        const made = await at.cloud.api('POST', '/image/v2/images', { name: 'picture', disk_format: 'qcow2', container_format: 'bare' })
+        return { imageId: made.id }
+      },
+    },
+  ],
+  [
+    resizeServer,
+    {
+      status: 'VERIFY_RESIZE',
+      failed: ['ACTIVE', 'SHUTOFF'],
+      async input(at) {
+        const { flavor } = await at.cloud.api('GET', `/compute/v2.1/flavors/${at.largeFlavorId}`)
+        const spec = { id: flavor.id, name: flavor.name, vcpus: 1, ramMiB: 128, rootGiB: 1, ephemeralGiB: 0, swapMiB: 0, extraSpecs: {} }
+        return { flavor: spec }
+      },
+    },
+  ],
+  [confirmResize, { status: 'ACTIVE', failed: ['ERROR'], input: resized }],
+  [revertResize, { status: 'ACTIVE', failed: ['ERROR'], input: resized }],
+  [rebuildServer, { status: 'ACTIVE', failed: ['ACTIVE', 'SHUTOFF'], input: image }],
+  [rescueServer, { status: 'RESCUE', failed: ['ACTIVE', 'SHUTOFF'], input: image }],
+  [unrescueServer, { status: 'ACTIVE', failed: ['ERROR'], input: act({ rescue: null }) }],
+  [attachVolume, { status: 'ACTIVE', input: device }],
+  [detachVolume, { status: 'ACTIVE', input: attached }],
+  [
+    attachInterface,
+    {
+      status: 'ACTIVE',
+      input: (at) => ({ wanted: { portId: randomUUID(), networkId: at.networkId, fixedIp: null, given: false, tag: null } }),
+    },
+  ],
+  [
+    detachInterface,
+    {
+      status: 'ACTIVE',
+      async input(at, id) {
+        const [port] = await at.context.networks.ports({ device_id: id })
+        return { portId: port!.id }
+      },
+    },
+  ],
+]
+
+for (const [saga, one] of cases) sagaTests({ saga, service: 'compute', world: worldOf(() => yard, { kind: saga.kind, ...one }) })

@@ -1,0 +1,4 @@
+import { isoContract } from './contract.ts'
+import { simulatedIso } from './simulated.ts'
+
+isoContract(simulatedIso)

@@ -1,0 +1,63 @@
+import { access, chmod, mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { badRequest, Fault, notFound, unavailable } from '../../kernel/errors/errors.ts'
+import { ExecError, exec } from '../../kernel/exec/exec.ts'
+import type { Disc, Iso } from './driver.ts'
+
+const LIMIT_MS = 60_000
+/** Names as they are: long, in lower case, with several dots. */
+const NAMES = ['-ldots', '-allow-lowercase', '-allow-multidot', '-l', '-J', '-joliet-long', '-r']
+
+/** genisoimage, and isoinfo of the same package for reading. */
+export function realIso(): Iso {
+  return { create, read }
+}
+
+async function create(path: string, disc: Disc): Promise<number> {
+  const part = `${path}.part`
+  try {
+    // beside the target, in a directory of its owner's alone, since the files may hold passwords
+    const tree = await mkdtemp(join(dirname(path), '.iso-'))
+    try {
+      for (const [name, content] of disc.files) {
+        await mkdir(dirname(join(tree, name)), { recursive: true })
+        await writeFile(join(tree, name), content)
+      }
+      await writeFile(part, '', { mode: 0o600 })
+      await exec('genisoimage', ['-quiet', ...NAMES, '-V', disc.label, '-o', part, tree], { timeoutMs: LIMIT_MS })
+      await chmod(part, 0o600)
+    } finally {
+      await rm(tree, { recursive: true, force: true })
+    }
+    await rename(part, path)
+    return (await stat(path)).size
+  } catch (error) {
+    await rm(part, { force: true }).catch(() => {})
+    throw asFault(error)
+  }
+}
+
+async function read(path: string): Promise<Disc> {
+  await access(path).catch(() => {
+    throw isoNotFound(path)
+  })
+  const about = await exec('isoinfo', ['-d', '-i', path], { timeoutMs: LIMIT_MS }).catch(() => undefined)
+  const label = /^Volume id: ?(.*)$/m.exec(about?.stdout ?? '')?.[1]
+  if (label === undefined) throw isoInvalid(path)
+  const names = (await exec('isoinfo', ['-f', '-R', '-i', path], { timeoutMs: LIMIT_MS })).stdout.split('\n').filter(Boolean)
+  const parents = new Set(names.map((name) => dirname(name)))
+  const files = new Map<string, Uint8Array>()
+  for (const name of names.filter((each) => !parents.has(each)))
+    files.set(name.slice(1), Buffer.from((await exec('isoinfo', ['-R', '-x', name, '-i', path], { timeoutMs: LIMIT_MS })).stdout))
+  return { label: label.trim(), files }
+}
+
+export const isoNotFound = (path: string) => notFound(`There is no disc image ${path}.`, 'IsoNotFound')
+export const isoInvalid = (path: string) => badRequest(`${path} is no ISO 9660 image.`, 'IsoInvalid')
+
+function asFault(error: unknown): Fault {
+  if (error instanceof Fault && !(error instanceof ExecError)) return error
+  const said = error instanceof ExecError ? `${error.stderr} ${error.message}` : (error as Error).message
+  if (/No space left on device|ENOSPC/.test(said)) return new Fault(507, 'DiskFull', `No room for a disc image: ${said.slice(0, 300)}`)
+  return unavailable(`The disc image was not made: ${(error as Error).message}`, 'IsoFailed', error)
+}
