@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { MemoryBus } from '../kernel/bus/bus.ts'
 import { createLog } from '../kernel/log/log.ts'
+import type { Interceptor } from '../kernel/saga/engine.ts'
 import { writeClientFiles } from './client-files.ts'
 import { createControl } from './control.ts'
 import { startHosts } from './hosts.ts'
@@ -19,7 +20,7 @@ export interface Cloud {
  * A whole cloud in this process. Returns when all APIs answer and the hosts have reported.
  * @throws Fault 409 when another process runs it, 503 when a program or daemon is missing; the error of the listener (EADDRINUSE)
  */
-export async function startCloud(settings: Settings, listen: { fd?: number } = {}): Promise<Cloud> {
+export async function startCloud(settings: Settings, options: { fd?: number; interceptor?: Interceptor } = {}): Promise<Cloud> {
   const url = `${settings.tls ? 'https' : 'http'}://${settings.host}:${settings.port}`
   const lock = await holdStateDir(settings.stateDir, url)
   const undo: (() => unknown)[] = [() => lock.release()]
@@ -31,12 +32,14 @@ export async function startCloud(settings: Settings, listen: { fd?: number } = {
     const secrets = loadSecrets(settings.stateDir)
     const bus = new MemoryBus((error, where) => log.error({ err: error, where }, 'message failed'))
     undo.push(() => bus.close())
-    const control = await createControl({ settings, secrets, bus, log, url })
+    const control = await createControl({ settings, secrets, bus, log, url, interceptor: options.interceptor })
     undo.push(() => control.stop())
     await control.start()
-    await open(control.server.fastify.server, listen.fd === undefined ? { port: settings.port, host: settings.host } : { fd: listen.fd })
+    await open(control.server.fastify.server, options.fd === undefined ? { port: settings.port, host: settings.host } : { fd: options.fd })
     const hosts = await startHosts({ settings, secrets, bus, log, control })
     undo.push(() => hosts.stop())
+    await control.resume()
+    undo.push(() => control.pause())
     writeClientFiles(settings.stateDir, url, settings.region, secrets)
     lock.ready(url, hosts.notices)
     log.info({ url, notices: hosts.notices }, 'all APIs answer')

@@ -17,6 +17,7 @@ import { inMemory } from '../kernel/http/client.ts'
 import { RateLimiter } from '../kernel/http/rate-limit.ts'
 import { ApiServer } from '../kernel/http/server.ts'
 import type { Log } from '../kernel/log/log.ts'
+import type { Interceptor } from '../kernel/saga/engine.ts'
 import { onStep } from '../kernel/trace/trace.ts'
 import { NetworkClient } from '../network/client.ts'
 import { createNetworkService } from '../network/service.ts'
@@ -33,10 +34,12 @@ export interface ControlOptions {
   bus: Bus
   log: Log
   url: string
+  /** Stands between compute's sagas and their steps; for tests. */
+  interceptor?: Interceptor
 }
 
 /** The six services behind one listener, each with its own database, and what stands beside them: console and doctor. */
-export async function createControl({ settings, secrets, bus, log, url }: ControlOptions) {
+export async function createControl({ settings, secrets, bus, log, url, interceptor }: ControlOptions) {
   mkdirSync(join(settings.stateDir, 'db'), { recursive: true, mode: 0o700 })
   const databaseUrl = (name: string) => `sqlite:${join(settings.stateDir, 'db', `${name}.sqlite`)}`
   const policyOverrides = policies(settings)
@@ -84,6 +87,7 @@ export async function createControl({ settings, secrets, bus, log, url }: Contro
     settings: { vifPluggingTimeoutMs: settings.vifPluggingTimeout * 1000, consoleUrl: `${url}/console` },
     metadataSecret: secrets.metadataSecret,
     limiter: limiterOf(settings),
+    interceptor,
   })
   const services = [placement, image, network, volume, computing]
   for (const service of [identity, ...services]) for (const api of service.api) server.mount(api)
@@ -106,6 +110,14 @@ export async function createControl({ settings, secrets, bus, log, url }: Contro
       await server.fastify.ready()
       console.attach(server.fastify.server)
       for (const service of services) await service.start()
+    },
+    /** Goes on with what an earlier process left, now that the hosts serve. */
+    async resume() {
+      await Promise.all([volume.resume(), computing.resume()])
+    },
+    /** Steps under way end, no further ones begin: the next process goes on. To be called while the hosts still serve. */
+    async pause() {
+      await Promise.all([volume.context.engine.stop(), computing.context.engine.stop()])
     },
     /** From the door inwards: no new requests, then the services, then those whom they ask. */
     async stop() {

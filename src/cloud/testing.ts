@@ -28,6 +28,7 @@ export async function testCloud(options: { hosts?: number; flags?: string[] } = 
   const control = await createControl({ settings, secrets, bus, log, url: 'http://127.0.0.1:5000' })
   await control.start()
   const hosts = await startHosts({ settings, secrets, bus, log, control })
+  await control.resume()
   const send = async (method: string, path: string, body: unknown, headers: Record<string, string>) => {
     const answer = await control.server.fastify.inject({
       method: method as 'GET',
@@ -60,6 +61,7 @@ export async function testCloud(options: { hosts?: number; flags?: string[] } = 
       return answer.payload ? JSON.parse(answer.payload) : undefined
     },
     async stop() {
+      await control.pause()
       await hosts.stop()
       await control.stop()
       await bus.close()

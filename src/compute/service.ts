@@ -5,7 +5,7 @@ import type { RateLimiter } from '../kernel/http/rate-limit.ts'
 import type { Api } from '../kernel/http/server.ts'
 import type { Log } from '../kernel/log/log.ts'
 import { Policy } from '../kernel/policy/policy.ts'
-import { SagaEngine } from '../kernel/saga/engine.ts'
+import { type Interceptor, SagaEngine } from '../kernel/saga/engine.ts'
 import type { NetworkClient } from '../network/client.ts'
 import type { PlacementClient } from '../placement/client.ts'
 import type { VolumeClient } from '../volume/client.ts'
@@ -53,6 +53,8 @@ export interface ComputeOptions {
   metadataSecret: string
   limiter?: RateLimiter
   policyOverrides?: Record<string, string>
+  /** Stands between sagas and their steps; for tests. */
+  interceptor?: Interceptor
 }
 
 export interface ComputeService {
@@ -62,7 +64,10 @@ export interface ComputeService {
   metadata(request: MetadataRequest): Promise<MetadataAnswer>
   /** Where a console token leads. @throws Fault 404 */
   console(token: string): Promise<{ instanceId: string; host: string; port: number }>
+  /** Serves the hosts. */
   start(): Promise<void>
+  /** Goes on with what an earlier process left: to be called when the hosts of this process serve. */
+  resume(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -91,7 +96,15 @@ export async function createComputeService(options: ComputeOptions): Promise<Com
     trace: new TraceKeeper(database, log),
     plugEvents: new PlugEvents(),
   } as ComputeContext
-  context.engine = new SagaEngine({ service: 'compute', database, world: context, sagas, log, exclusive: options.exclusive })
+  context.engine = new SagaEngine({
+    service: 'compute',
+    database,
+    world: context,
+    sagas,
+    log,
+    exclusive: options.exclusive,
+    interceptor: options.interceptor,
+  })
 
   const startedAt = new Date().toISOString()
   const shared = { name: 'compute', policy: new Policy(policies, options.policyOverrides), fault: computeFault, limiter: options.limiter }
@@ -127,8 +140,8 @@ export async function createComputeService(options: ComputeOptions): Promise<Com
         bus.serve(COMPUTE_CONTROL, control.powerChanged, ({ uuid, powerState }) => follow(database.db, uuid, powerState)),
         serveScheduler(context, bus),
       )
-      await context.engine.start()
     },
+    resume: () => context.engine.start(),
     async stop() {
       await context.engine.stop()
       for (const stop of stops) stop()

@@ -49,7 +49,10 @@ export interface VolumeService {
   api: Api[]
   reconcilers: Reconciler[]
   context: VolumeContext
+  /** Serves the storage hosts. */
   start(): Promise<void>
+  /** Goes on with what an earlier process left: to be called when the hosts of this process serve. */
+  resume(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -88,6 +91,8 @@ export async function createVolumeService(options: VolumeOptions): Promise<Volum
     context,
     async start() {
       deaf = serveStorageHosts(context)
+    },
+    async resume() {
       await engine.start()
       reconciler.start()
     },

@@ -179,6 +179,7 @@ export async function volumeHouse(options: Partial<VolumeOptions> = {}): Promise
   })
   await service.start()
   host.start()
+  await service.resume()
   await host.report()
   const { server, request: send, close } = await testServer({ apis: service.api })
   const request: VolumeHouse['request'] = (method, path, more = {}) =>

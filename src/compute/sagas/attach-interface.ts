@@ -20,7 +20,7 @@ export const attachInterface = saga<Attach>(
     step(18, 'allocate-network', at.control, allocateNetwork, releasePort, says.ports),
     step(21, 'network-info', at.control, networkInfo, null, says.networkInfo), // refreshed when the wish is dropped
     step(null, 'plug', at.host, plug, unplug),
-    step(null, 'attach', at.host, attach, null), // the last step that does anything
+    step(null, 'attach', at.host, attach, unattach),
   ],
   { failed: (run, error) => failAction(run.world.database.db, run.input.serverId, run.requestId, error.message) },
 )
@@ -85,6 +85,12 @@ async function attach(run: Attach): Promise<void> {
   const row = await serverOf(run)
   const vif = (await vifOf(run, run.input.wanted.portId))!
   await ask(run, row.host!, host.attachInterface, { uuid: row.id, vif, live: LIVE.includes(row.vm_state) })
+}
+
+async function unattach(run: Attach): Promise<void> {
+  const row = await serverOf(run)
+  const vif = await vifOf(run, run.input.wanted.portId)
+  if (vif) await tell(run, row.host!, host.detachInterface, { uuid: row.id, vif, live: LIVE.includes(row.vm_state) })
 }
 
 async function detach(run: ServerRun<{ portId: string }>): Promise<void> {

@@ -26,6 +26,8 @@ export async function detachBlockDevices(run: ServerRun): Promise<void> {
 }
 
 const POLL_MS = 250
+/** Told twice, the first time has gone on to attach it. */
+const MADE = ['available', 'reserved', 'attaching', 'in-use']
 
 async function makeVolume(run: ServerRun, device: BlockDeviceRow, projectId: string): Promise<void> {
   const { volumes } = run.world
@@ -38,7 +40,7 @@ async function makeVolume(run: ServerRun, device: BlockDeviceRow, projectId: str
   })
   for (;;) {
     const { status } = await volumes.volume(device.volume_id!)
-    if (status === 'available') return
+    if (MADE.includes(status)) return
     if (status.startsWith('error'))
       throw new Fault(500, 'BlockDeviceMapping', `Volume ${device.volume_id} did not become available: it is in ${status}.`)
     run.signal.throwIfAborted()

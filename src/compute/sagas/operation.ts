@@ -51,3 +51,9 @@ export async function startAgain(run: ServerRun): Promise<void> {
   const row = await serverOf(run)
   await tell(run, row.host!, host.start, { uuid: row.id })
 }
+
+/** Undo of a new vm_state. */
+export async function asItWas(run: ServerRun): Promise<void> {
+  const vmState = run.outputs['was-running']?.running ? 'active' : 'stopped'
+  await move(run.world.database.db, run.input.serverId, { vmState })
+}

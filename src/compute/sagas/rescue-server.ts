@@ -5,7 +5,7 @@ import { host, type ImageSpec } from '../rpc.ts'
 import * as build from './build.ts'
 import { says } from './evidence.ts'
 import { ask, LONG, onItsHost, type ServerRun, serverOf, undoOnItsHost, uuid } from './on-host.ts'
-import { giveBack, intoError, redefine, settle, startAgain, wasRunning } from './operation.ts'
+import { asItWas, giveBack, intoError, redefine, settle, startAgain, wasRunning } from './operation.ts'
 
 type Rescue = ServerRun<{ image: ImageSpec }>
 
@@ -23,7 +23,7 @@ export const rescueServer = saga<Rescue>(
     step(31, 'domain-xml', at.host, rescueXml, null, says.xml),
     step(32, 'define-domain', at.host, build.define, null, says.defined), // defined as it was when the disk comes back
     step(37, 'start-domain', at.host, build.start, build.destroy, says.started),
-    step(null, 'rescued', at.control, settle({ vmState: 'rescued', powerState: 'running' }), null),
+    step(null, 'rescued', at.control, settle({ vmState: 'rescued', powerState: 'running' }), asItWas),
   ],
   { failed: giveBack },
 )

@@ -9,7 +9,7 @@ import { type FlavorSpec, host } from '../rpc.ts'
 import * as build from './build.ts'
 import { says } from './evidence.ts'
 import { change, LONG, onItsHost, type ServerRun, serverOf, tell, undoOnItsHost, uuid } from './on-host.ts'
-import { giveBack, intoError, redefine, settle, startAgain, wasRunning } from './operation.ts'
+import { asItWas, giveBack, intoError, redefine, settle, startAgain, wasRunning } from './operation.ts'
 
 type Resize = ServerRun<{ flavor: FlavorSpec }>
 
@@ -50,7 +50,7 @@ export const resizeServer = saga<Resize>(
     step(31, 'domain-xml', at.host, build.domainXml, null, says.xml),
     step(32, 'define-domain', at.host, build.define, null, says.defined), // the flavor's undo defines it as it was
     step(37, 'start-domain', at.host, startIfItRan, build.destroy),
-    step(null, 'resized', at.control, settle({ vmState: 'resized' }), null),
+    step(null, 'resized', at.control, settle({ vmState: 'resized' }), asItWas),
   ],
   { failed: giveBack },
 )

@@ -116,6 +116,7 @@ for (const saga of sagas) {
         await one.house.service.stop()
         const again = await createVolumeService({ databaseUrl, bus, images: images.client(), log: silent(), exclusive: true })
         await again.start()
+        await again.resume()
         await again.context.engine.idle()
         assert.deepEqual(await picture(one, again.context.database.db), wanted, `killed after record ${n}`)
         await again.stop()
