@@ -3,7 +3,6 @@ import { openSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { startCloud } from '../cloud/cloud.ts'
 import { guestImage } from '../cloud/guest-image.ts'
 import { whoRuns } from '../cloud/lock.ts'
 import { machineFor } from '../cloud/machine.ts'
@@ -70,7 +69,7 @@ interface Held {
 }
 
 async function here(settings: Settings): Promise<Held> {
-  const cloud = await startCloud(settings)
+  const cloud = await start(settings)
   const ended = new Promise<number>((resolve) =>
     onSignal(() =>
       cloud.stop().then(
@@ -119,9 +118,15 @@ async function apart(settings: Settings, argv: string[], enter: string[], detach
   return { url: who.url, notices: who.notices, ended }
 }
 
+/** Whoever only starts another process does not load what it will run. */
+async function start(settings: Settings, fd?: number) {
+  const { startCloud } = await import('../cloud/cloud.ts')
+  return await startCloud(settings, { fd })
+}
+
 /** The process that holds the cloud for {@link apart}. */
 async function hold(settings: Settings, fd: number): Promise<number> {
-  const cloud = await startCloud(settings, { fd })
+  const cloud = await start(settings, fd)
   await new Promise<void>((resolve) => onSignal(resolve))
   await cloud.stop()
   return 0

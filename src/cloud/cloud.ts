@@ -1,10 +1,11 @@
+import { flushCompileCache } from 'node:module'
 import { join } from 'node:path'
 import { MemoryBus } from '../kernel/bus/bus.ts'
 import { createLog } from '../kernel/log/log.ts'
 import type { Interceptor } from '../kernel/saga/engine.ts'
 import { writeClientFiles } from './client-files.ts'
 import { createControl } from './control.ts'
-import { startHosts } from './hosts.ts'
+import { prepareGround, startHosts } from './hosts.ts'
 import { holdStateDir } from './lock.ts'
 import { loadSecrets } from './secrets.ts'
 import type { Settings } from './settings.ts'
@@ -32,16 +33,19 @@ export async function startCloud(settings: Settings, options: { fd?: number; int
     const secrets = loadSecrets(settings.stateDir)
     const bus = new MemoryBus((error, where) => log.error({ err: error, where }, 'message failed'))
     undo.push(() => bus.close())
+    const ground = prepareGround(settings)
+    ground.catch(() => {}) // told of below
     const control = await createControl({ settings, secrets, bus, log, url, interceptor: options.interceptor })
     undo.push(() => control.stop())
     await control.start()
     await open(control.server.fastify.server, options.fd === undefined ? { port: settings.port, host: settings.host } : { fd: options.fd })
-    const hosts = await startHosts({ settings, secrets, bus, log, control })
+    const hosts = await startHosts({ settings, ground: await ground, secrets, bus, log, control })
     undo.push(() => hosts.stop())
     await control.resume()
     undo.push(() => control.pause())
     writeClientFiles(settings.stateDir, url, settings.region, secrets)
     lock.ready(url, hosts.notices)
+    flushCompileCache() // a process that is killed keeps nothing for the next start
     log.info({ url, notices: hosts.notices }, 'all APIs answer')
     return { url, notices: hosts.notices, stop }
   } catch (error) {

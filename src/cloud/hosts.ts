@@ -10,12 +10,13 @@ import { createStorageAgent, type StorageAgent } from '../host/storage/agent.ts'
 import type { Bus } from '../kernel/bus/bus.ts'
 import type { Log } from '../kernel/log/log.ts'
 import type { Control } from './control.ts'
-import { type HostDrivers, nameServers, realDrivers, simulatedDrivers, storageDrivers, TGT } from './drivers.ts'
+import { type HostDrivers, nameServers, realDrivers, type StorageDrivers, simulatedDrivers, storageDrivers, TGT } from './drivers.ts'
 import type { Secrets } from './secrets.ts'
 import type { Settings } from './settings.ts'
 
 export interface HostsOptions {
   settings: Settings
+  ground: Ground
   secrets: Secrets
   bus: Bus
   log: Log
@@ -28,6 +29,22 @@ export interface Hosts {
   stop(): Promise<void>
 }
 
+/** What the hosts stand on: the machines, looked at and with their daemons running, and the back end of volumes. */
+export interface Ground {
+  hosts: Host[]
+  storage: StorageDrivers
+  notices: string[]
+}
+
+/** Takes a while on a real machine and needs nothing of the services: the two come up side by side. */
+export async function prepareGround(settings: Settings): Promise<Ground> {
+  const notices: string[] = []
+  const hosts = settings.hypervisor === 'simulated' ? simulatedHosts(settings) : [await thisMachine(settings, notices)]
+  const storage = await storageDrivers(settings)
+  if (storage.notice) notices.push(storage.notice)
+  return { hosts, storage, notices }
+}
+
 interface Host {
   name: string
   directory: string
@@ -38,8 +55,7 @@ interface Host {
 /** The agents of all hosts that live in this process: compute and network on each, storage on the first. Returns when they have reported. */
 export async function startHosts(options: HostsOptions): Promise<Hosts> {
   const { settings, bus, log, control } = options
-  const notices: string[] = []
-  const hosts = settings.hypervisor === 'simulated' ? simulatedHosts(settings) : [await thisMachine(settings, notices)]
+  const { hosts, notices } = options.ground
   const computes: ComputeHost[] = []
   const networks: NetworkHost[] = []
   for (const host of hosts) {
@@ -69,7 +85,7 @@ export async function startHosts(options: HostsOptions): Promise<Hosts> {
       }),
     )
   }
-  const storage = await storageOf(options, hosts[0]!.name, notices)
+  const storage = storageOf(options, hosts[0]!.name)
   await Promise.all(networks.map((one) => one.start()))
   await Promise.all([...computes.map((one) => one.start()), storage.start()])
   for (const one of computes) await bus.call(COMPUTE_CONTROL, compute.hostReport, await one.state())
@@ -119,9 +135,8 @@ const networkSettings = (settings: Settings, host: Host): NetworkHostSettings =>
   everyMs: settings.hypervisor === 'simulated' ? 60_000 : 15_000,
 })
 
-async function storageOf({ settings, bus, log, control }: HostsOptions, host: string, notices: string[]): Promise<StorageAgent> {
-  const { backend, name, pool, notice, targets } = await storageDrivers(settings)
-  if (notice) notices.push(notice)
+function storageOf({ settings, bus, log, control, ground }: HostsOptions, host: string): StorageAgent {
+  const { backend, name, pool, notice, targets } = ground.storage
   return createStorageAgent({
     bus,
     log: log.child({ host, agent: 'storage' }),

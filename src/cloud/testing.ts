@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { MemoryBus } from '../kernel/bus/bus.ts'
 import { createLog, silent } from '../kernel/log/log.ts'
 import { type Control, createControl } from './control.ts'
-import { startHosts } from './hosts.ts'
+import { prepareGround, startHosts } from './hosts.ts'
 import { loadSecrets } from './secrets.ts'
 import { readSettings } from './settings.ts'
 
@@ -27,7 +27,7 @@ export async function testCloud(options: { hosts?: number; flags?: string[] } = 
   const log = process.env.YUN_TEST_LOG ? createLog({ name: 'test', level: 'warn' }) : silent()
   const control = await createControl({ settings, secrets, bus, log, url: 'http://127.0.0.1:5000' })
   await control.start()
-  const hosts = await startHosts({ settings, secrets, bus, log, control })
+  const hosts = await startHosts({ settings, ground: await prepareGround(settings), secrets, bus, log, control })
   await control.resume()
   const send = async (method: string, path: string, body: unknown, headers: Record<string, string>) => {
     const answer = await control.server.fastify.inject({

@@ -62,9 +62,9 @@ export async function bootstrap(context: IdentityContext, input: BootstrapInput)
 
 async function user(context: IdentityContext, name: string, password: string, projectId: string): Promise<string> {
   const found = (await listUsers(context, { name, domain_id: 'default' }))[0]
-  if (!found) return (await createUser(context, { name, password, default_project_id: projectId })).id
-  if (name !== 'admin' && name !== 'demo' && !(await checkPassword(password, found.password_hash)))
-    await updateUser(context, found.id, { password })
+  const random = SERVICE_USERS.includes(name)
+  if (!found) return (await createUser(context, { name, password, default_project_id: projectId }, { random })).id
+  if (random && !(await checkPassword(password, found.password_hash))) await updateUser(context, found.id, { password }, { random })
   return found.id
 }
 

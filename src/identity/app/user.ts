@@ -20,7 +20,8 @@ export interface UserInput {
   password?: string | null
 }
 
-export async function createUser(context: IdentityContext, input: UserInput & { name: string }): Promise<User> {
+/** `random`: the password was drawn, not chosen. */
+export async function createUser(context: IdentityContext, input: UserInput & { name: string }, { random = false } = {}): Promise<User> {
   const user: User = {
     id: newId(),
     name: input.name,
@@ -29,7 +30,7 @@ export async function createUser(context: IdentityContext, input: UserInput & { 
     description: input.description ?? null,
     email: input.email ?? null,
     enabled: Number(input.enabled ?? true),
-    password_hash: input.password ? await hashPassword(input.password) : null,
+    password_hash: input.password ? await hashPassword(input.password, { random }) : null,
     password_changed_at: input.password ? timestamp() : null,
   }
   await findProject(context, user.domain_id, true)
@@ -58,7 +59,7 @@ export async function listUsers(
   return await query.execute()
 }
 
-export async function updateUser(context: IdentityContext, id: string, input: UserInput): Promise<User> {
+export async function updateUser(context: IdentityContext, id: string, input: UserInput, { random = false } = {}): Promise<User> {
   const before = await findUser(context, id)
   const { password, enabled } = input
   if (input.domain_id !== undefined && input.domain_id !== before.domain_id) throw badRequest('The domain of a user cannot be changed.')
@@ -70,7 +71,7 @@ export async function updateUser(context: IdentityContext, id: string, input: Us
     email: input.email === undefined ? before.email : input.email,
     enabled: enabled === undefined ? before.enabled : Number(enabled),
   }
-  if (password) Object.assign(after, { password_hash: await hashPassword(password), password_changed_at: timestamp() })
+  if (password) Object.assign(after, { password_hash: await hashPassword(password, { random }), password_changed_at: timestamp() })
   if (after.name !== before.name) await unique(context, 'users', after)
   await unlessTaken(context.database.db.updateTable('users').set(after).where('id', '=', id).execute(), taken('user', after))
   if (password || (before.enabled && !after.enabled)) await revoke(context, { userId: id })

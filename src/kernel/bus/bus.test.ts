@@ -51,7 +51,12 @@ test('sender and receiver share nothing', async () => {
 test('an event reaches all who subscribed and nobody who left', async () => {
   const bus = new MemoryBus()
   const heard: string[] = []
-  const done = new Promise<void>((resolve) => bus.subscribe(happened, ({ what }) => (heard.push(`a ${what}`), resolve())))
+  const done = new Promise<void>((resolve) =>
+    bus.subscribe(happened, ({ what }) => {
+      heard.push(`a ${what}`)
+      resolve()
+    }),
+  )
   bus.subscribe(happened, ({ what }) => void heard.push(`b ${what}`))()
   bus.publish(happened, { what: 'x' })
   await done

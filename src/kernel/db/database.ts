@@ -1,7 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Kysely, type Migration, Migrator, MysqlDialect, type Transaction } from 'kysely'
-import { createPool } from 'mysql2'
 import { Fault, unavailable } from '../errors/errors.ts'
 import { nodeSqlite } from './node-sqlite.ts'
 
@@ -27,7 +26,7 @@ const TRY_AGAIN = new Set(['ER_LOCK_DEADLOCK', 'ER_LOCK_WAIT_TIMEOUT', 'ER_ERROR
 /** `url` is `sqlite:/path/file.sqlite`, `sqlite::memory:` or `mysql://user:password@host/name?socketPath=…`. */
 export async function openDatabase<T>(url: string, migrations: Migrations): Promise<Database<T>> {
   const dialect = url.startsWith('sqlite:') ? 'sqlite' : 'mysql'
-  const db = new Kysely<T>({ dialect: dialect === 'sqlite' ? sqlite(url.slice('sqlite:'.length)) : mysql(url) })
+  const db = new Kysely<T>({ dialect: dialect === 'sqlite' ? sqlite(url.slice('sqlite:'.length)) : await mysql(url) })
   const database: Database<T> = {
     dialect,
     db,
@@ -59,7 +58,9 @@ function sqlite(file: string) {
   return nodeSqlite(file)
 }
 
-function mysql(url: string) {
+/** The driver is loaded where it is used: an embedded cloud does without its 25 MiB. */
+async function mysql(url: string) {
+  const { createPool } = await import('mysql2')
   const at = new URL(url)
   return new MysqlDialect({
     pool: createPool({
