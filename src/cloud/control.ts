@@ -84,7 +84,7 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
     networks: new NetworkClient(transport, nova),
     volumes: new VolumeClient(transport, nova),
     placement: new PlacementClient(transport, nova),
-    settings: { vifPluggingTimeoutMs: settings.vifPluggingTimeout * 1000, consoleUrl: `${url}/console` },
+    settings: { ...settings.scheduler, vifPluggingTimeoutMs: settings.vifPluggingTimeout * 1000, consoleUrl: `${url}/console` },
     metadataSecret: secrets.metadataSecret,
     limiter: limiterOf(settings),
     interceptor,

@@ -31,6 +31,8 @@ export interface Settings {
   storage: { backend: 'auto' | 'lvm' | 'lvm-thin' | 'file'; volumeGroup: string; sizeGiB: number }
   /** s to wait for the network to say that a port is plugged. */
   vifPluggingTimeout: number
+  /** What the scheduler's IoOps and NumInstances filters allow each host; null: as much as there is room for. */
+  scheduler: { maxIoOpsPerHost: number | null; maxInstancesPerHost: number | null }
   /** Requests per unit, user and verb; empty: no limits. */
   rateLimits: { verb: string; uri: string; regex: string; value: number; unit: 'SECOND' | 'MINUTE' | 'HOUR' | 'DAY' }[]
 }
@@ -53,6 +55,7 @@ const DEFAULTS: Settings = {
   tenantNetworkType: 'vxlan',
   storage: { backend: 'auto', volumeGroup: 'yun-volumes', sizeGiB: 100 },
   vifPluggingTimeout: 300,
+  scheduler: { maxIoOpsPerHost: null, maxInstancesPerHost: null },
   rateLimits: [
     { verb: 'POST', uri: '*', regex: '.*', value: 6000, unit: 'MINUTE' },
     { verb: 'DELETE', uri: '*', regex: '.*', value: 6000, unit: 'MINUTE' },

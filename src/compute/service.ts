@@ -77,6 +77,8 @@ const DEFAULTS: ComputeSettings = {
   serviceDownMs: 60_000,
   consoleUrl: 'http://127.0.0.1:5000/console',
   defaultZone: 'nova',
+  maxIoOpsPerHost: null,
+  maxInstancesPerHost: null,
   maxAttempts: 3,
 }
 

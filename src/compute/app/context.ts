@@ -21,6 +21,9 @@ export interface ComputeSettings {
   consoleUrl: string
   /** The zone of hosts that are in no aggregate with one. */
   defaultZone: string
+  /** What IoOpsFilter and NumInstancesFilter allow a host; null: as much as there is room for. */
+  maxIoOpsPerHost: number | null
+  maxInstancesPerHost: number | null
   /** Alternates that a build may go on with. */
   maxAttempts: number
 }

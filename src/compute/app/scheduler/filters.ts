@@ -6,9 +6,6 @@ import type { RequestSpec } from './request-spec.ts'
 /** Null if the host may have the server, else why not, in words that fit after a number of hosts: "2 lack ssd=true". */
 export type Filter = (host: Candidate, spec: RequestSpec) => string | null
 
-const MAX_IO_OPS = 8
-const MAX_SERVERS = 50
-
 const forced: Filter = (host, spec) => {
   if (spec.forcedHost && host.host !== spec.forcedHost) return `are not ${spec.forcedHost}`
   if (spec.forcedNode && host.node !== spec.forcedNode) return `are not node ${spec.forcedNode}`
@@ -131,9 +128,10 @@ const differentHost: Filter = (host, { hints }) => {
   return unwanted.length === 0 ? null : `have server ${unwanted.join(', ')}`
 }
 
-const ioOps: Filter = (host) => (host.ioOps < MAX_IO_OPS ? null : `have ${MAX_IO_OPS} or more builds, resizes and snapshots under way`)
+const ioOps: Filter = (host) =>
+  host.ioOps < host.limits.ioOps ? null : `have ${host.limits.ioOps} or more builds, resizes and snapshots under way`
 
-const numInstances: Filter = (host) => (host.servers < MAX_SERVERS ? null : `have ${MAX_SERVERS} or more servers`)
+const numInstances: Filter = (host) => (host.servers < host.limits.servers ? null : `have ${host.limits.servers} or more servers`)
 
 /** In the order in which they are asked: each sees what those before it left. */
 export const filtersFor = (hosts: Candidate[]): [name: string, filter: Filter][] => [

@@ -24,6 +24,8 @@ export interface Candidate {
   servers: number
   /** Servers being built, resized, snapshotted: I/O heavy. */
   ioOps: number
+  /** Of the operator or of the host's aggregates (`max_io_ops_per_host`, `max_instances_per_host`); infinite where nobody set one. */
+  limits: { ioOps: number; servers: number }
   /** Servers of the request's group here. */
   groupMembers: number
   /** Ids of servers that hints name and that live here. */
@@ -82,6 +84,7 @@ export async function gatherHosts(context: ComputeContext, spec: RequestSpec): P
   return rows.map((row) => {
     const state = stateOf(row)
     const { ratios } = context.settings
+    const own = aggregates.filter((one) => one.hosts.includes(row.host))
     const books = summaries[row.provider_id]?.resources
     const left = (name: string, total: number, used: number) =>
       books?.[name] ? books[name].capacity - books[name].used : Math.floor(total) - used
@@ -95,7 +98,11 @@ export async function gatherHosts(context: ComputeContext, spec: RequestSpec): P
       up: isUp(context, row),
       silentS: Math.round((Date.now() - Date.parse(row.seen_at)) / 1000),
       zone: zoneOfHost(aggregates, row.host, context.settings.defaultZone),
-      aggregates: aggregates.filter((one) => one.hosts.includes(row.host)),
+      aggregates: own,
+      limits: {
+        ioOps: lowest(own, 'max_io_ops_per_host', context.settings.maxIoOpsPerHost),
+        servers: lowest(own, 'max_instances_per_host', context.settings.maxInstancesPerHost),
+      },
       fits: fitting.has(row.provider_id),
       free: {
         vcpus: left('VCPU', state.vcpus * ratios.cpu, state.vcpusUsed),
@@ -108,6 +115,11 @@ export async function gatherHosts(context: ComputeContext, spec: RequestSpec): P
       hinted: hinted.filter((one) => one.host === row.host).map((one) => one.id),
     }
   })
+}
+
+function lowest(aggregates: Aggregate[], key: string, setting: number | null): number {
+  const given = aggregates.map((one) => Number(one.metadata[key] ?? Number.NaN)).filter((value) => !Number.isNaN(value))
+  return given.length > 0 ? Math.min(...given) : (setting ?? Number.POSITIVE_INFINITY)
 }
 
 async function serversAt(
