@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -33,24 +33,26 @@ export class CloudUnderTest {
     this.flags = flags
   }
 
-  static async start(flags: string[] = ['--hypervisor', 'simulated']): Promise<CloudUnderTest> {
+  /** What the last start printed. */
+  said = ''
+
+  /** `demo`: with the main job, as `npm start` does it. */
+  static async start(flags: string[] = ['--hypervisor', 'simulated'], { demo = false } = {}): Promise<CloudUnderTest> {
     const cloud = new CloudUnderTest(mkdtempSync(join(tmpdir(), 'yun-cloud-')), await freePort(), flags)
-    await cloud.up()
+    chmodSync(cloud.stateDir, 0o711)
+    await cloud.up({ demo })
     return cloud
   }
 
-  async up(): Promise<void> {
-    const { code, stdout, stderr } = await run(YUN, [
-      'up',
-      '--detach',
-      '--no-demo',
-      '--development',
-      '--state',
-      this.stateDir,
-      '--port',
-      String(this.port),
-      ...this.flags,
-    ])
+  async up({ demo = false } = {}): Promise<void> {
+    const where = ['--state', this.stateDir, '--port', String(this.port)]
+    const { code, stdout, stderr } = await run(
+      YUN,
+      ['up', '--detach', ...(demo ? [] : ['--no-demo']), '--development', ...where, ...this.flags],
+      {},
+      600_000,
+    )
+    this.said = stdout
     if (code !== 0) throw new Error(`the cloud did not start:\n${stdout}${stderr}`)
   }
 

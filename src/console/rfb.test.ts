@@ -3,13 +3,21 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { type RfbSeen, RfbWatcher } from './rfb.ts'
 
+/** As QEMU begins: its extended clipboard, whose length is negative. */
+const clipboard = () => {
+  const message = Buffer.alloc(8 + 4)
+  message[0] = 3
+  message.writeInt32BE(-4, 4)
+  return message
+}
+
 function conversation(): Buffer {
   const init = Buffer.alloc(24 + 4)
   init.writeUInt16BE(720, 0)
   init.writeUInt16BE(400, 2)
   init.writeUInt32BE(4, 20)
   init.write('QEMU', 24)
-  return Buffer.concat([Buffer.from('RFB 003.008\n'), Buffer.from([1, 1]), Buffer.alloc(4), init, Buffer.from([0, 0, 0, 1])])
+  return Buffer.concat([Buffer.from('RFB 003.008\n'), Buffer.from([1, 1]), Buffer.alloc(4), init, clipboard(), Buffer.from([2, 0, 0, 0, 1])])
 }
 
 test('the first picture is noticed however the bytes are cut', () => {

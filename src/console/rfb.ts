@@ -59,12 +59,25 @@ export class RfbWatcher {
       case 'messages': {
         const type = this.buffer[0]
         if (type === undefined) return false
-        if (type === 0) this.onPicture(this.seen)
-        return this.go('over')
+        if (type === 0) {
+          this.onPicture(this.seen)
+          return this.go('over')
+        }
+        const length = this.lengthOf(type)
+        if (length === undefined) return this.go('over')
+        return length !== null && this.take(length) !== null
       }
       default:
         return false
     }
+  }
+
+  /** Of a message that comes before the first picture: colour map, bell, clipboard (QEMU begins with its extended form, whose length is negative). Null: not there yet. */
+  private lengthOf(type: number): number | null | undefined {
+    if (type === 1) return this.buffer.length < 6 ? null : 6 + 6 * this.buffer.readUInt16BE(4)
+    if (type === 2) return 1
+    if (type === 3) return this.buffer.length < 8 ? null : 8 + Math.abs(this.buffer.readInt32BE(4))
+    return undefined
   }
 
   private go(stage: RfbWatcher['stage']): boolean {
