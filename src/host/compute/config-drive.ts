@@ -1,7 +1,6 @@
 import { rm } from 'node:fs/promises'
+import { driveFiles } from '../../compute/instance-metadata.ts'
 import type { InstanceSpec, Vif } from '../../compute/rpc.ts'
-import { contentPath, ec2Metadata, openstackMetadata } from './guest-metadata.ts'
-import { networkData } from './network-data.ts'
 import { spaceFault } from './no-space.ts'
 import type { World } from './world.ts'
 
@@ -35,30 +34,10 @@ export async function removeConfigDrive({ places }: World, uuid: string): Promis
 
 async function writeDrive({ machine: { iso }, places, options }: World, guest: Guest): Promise<{ path: string; bytes: number }> {
   const path = places.configDrive(guest.instance.uuid)
+  const files = new Map([...driveFiles(guest.instance, guest.vifs)].map(([name, content]) => [name, Buffer.from(content as string)]))
   try {
-    return { path, bytes: await iso.create(path, { label: LABEL, files: filesOf(guest) }) }
+    return { path, bytes: await iso.create(path, { label: LABEL, files }) }
   } catch (error) {
     throw spaceFault(error, options.host, places.directory, `the config drive of server ${guest.instance.uuid}`)
   }
-}
-
-function filesOf({ instance, vifs }: Guest): Map<string, Uint8Array> {
-  const json = (value: unknown) => Buffer.from(JSON.stringify(value, null, 2))
-  const fixed = vifs.flatMap((vif) => vif.subnets.flatMap((subnet) => subnet.addresses))
-  const floating = vifs.flatMap((vif) => Object.values(vif.floatingIps ?? {}).flat())
-  const userData = instance.userData ? Buffer.from(instance.userData, 'base64') : undefined
-  const files = new Map<string, Uint8Array>([
-    ['openstack/latest/meta_data.json', json(openstackMetadata(instance))],
-    ['openstack/latest/network_data.json', json(networkData(vifs))],
-    ['openstack/latest/vendor_data.json', json({})],
-    ['ec2/latest/meta-data.json', json(ec2Metadata(instance, { fixed, floating }))],
-  ])
-  if (userData) {
-    files.set('openstack/latest/user_data', userData)
-    files.set('ec2/latest/user-data', userData)
-  }
-  instance.files.forEach(({ contents }, index) => {
-    files.set(`openstack/${contentPath(index)}`, Buffer.from(contents, 'base64'))
-  })
-  return files
 }
