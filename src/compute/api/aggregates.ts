@@ -7,7 +7,7 @@ import { closed, micro, Name, Nullable, Wrapped } from './common.ts'
 
 const View = Wrapped('aggregate', Type.Object({ id: Type.Integer(), name: Type.String() }, { additionalProperties: true }))
 const ZoneName = Nullable(Type.String({ minLength: 1, maxLength: 255, pattern: '^[^:]*$' }))
-const MetadataBody = Type.Record(Type.String({ pattern: '^[a-zA-Z0-9-_:. ]{1,255}$' }), Nullable(Type.String({ maxLength: 255 })))
+const MetadataBody = Type.Record(Type.String({ pattern: '^[a-zA-Z0-9-_:. ]{1,255}$' }), Nullable(Type.String({ maxLength: 255 })), closed)
 
 export function aggregateRoutes(context: ComputeContext): Route[] {
   const policy = (name: string) => `os_compute_api:os-aggregates:${name}`

@@ -1,4 +1,5 @@
 import Type, { type TSchema } from 'typebox'
+import { badRequest } from '../../kernel/errors/errors.ts'
 import type { ApiRequest } from '../../kernel/http/route.ts'
 import type { ComputeContext } from '../app/context.ts'
 import type { InstanceRow } from '../app/rows.ts'
@@ -7,11 +8,11 @@ import { findServer } from '../app/server.ts'
 export const Nullable = (schema: TSchema) => Type.Union([schema, Type.Null()])
 export const Choice = (values: string[]) => Type.Unsafe<string>({ type: 'string', enum: values })
 export const Name = Type.String({ minLength: 1, maxLength: 255, pattern: '^(?! )[^\\x00-\\x1f]*[^ \\x00-\\x1f]$|^[^ \\x00-\\x1f]$' })
-export const Metadata = Type.Record(Type.String({ pattern: '^[a-zA-Z0-9-_:. /]{1,255}$' }), Type.String({ maxLength: 255 }))
 export const closed = { additionalProperties: false }
+export const Metadata = Type.Record(Type.String({ pattern: '^[a-zA-Z0-9-_:. /]{1,255}$' }), Type.String({ maxLength: 255 }), closed)
 /** Clients write numbers as texts, too. */
 export const Count = (minimum = 0, maximum = 2_147_483_647) =>
-  Type.Union([Type.Integer({ minimum, maximum }), Type.String({ pattern: '^[0-9]{1,10}$' })])
+  Type.Union([Type.Integer({ minimum, maximum }), Type.String({ pattern: minimum > 0 ? '^0*[1-9][0-9]{0,8}$' : '^[0-9]{1,9}$' })])
 export const Truth = Type.Union([
   Type.Boolean(),
   Choice(['true', 'True', 'TRUE', 'false', 'False', 'FALSE', '1', '0', 'yes', 'no', 'on', 'off', 't', 'f']),
@@ -35,6 +36,13 @@ export function server(context: ComputeContext, request: ApiRequest): Promise<In
 export const targetServer = (context: ComputeContext) => async (request: ApiRequest) => {
   const row = await server(context, request)
   return { project_id: row.project_id, user_id: row.user_id, server_id: row.id }
+}
+
+/** @throws Fault 400 */
+export function wholeNumber(name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  if (!/^\d{1,15}$/.test(text)) throw badRequest(`Invalid input for query parameters ${name}. Value: ${text}. A whole number is needed`)
+  return Number(text)
 }
 
 /** `next` for a page that others follow. */

@@ -3,7 +3,7 @@ import { badRequest, notFound } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
 import type { ComputeContext } from '../app/context.ts'
 import * as flavors from '../app/flavor.ts'
-import { Count, closed, isTrue, links, Name, Nullable, nextLink, Truth, Wrapped } from './common.ts'
+import { Count, closed, isTrue, links, Name, Nullable, nextLink, Truth, Wrapped, wholeNumber } from './common.ts'
 
 const Key = Type.String({ pattern: '^[a-zA-Z0-9-_:. ]{1,255}$' })
 const Value = Type.Union([Type.String({ maxLength: 255 }), Type.Number()])
@@ -27,7 +27,7 @@ const NewFlavor = Type.Object(
   },
   closed,
 )
-const ExtraSpecs = Wrapped('extra_specs', Type.Record(Key, Value))
+const ExtraSpecs = Wrapped('extra_specs', Type.Record(Key, Value, closed))
 
 export function flavorRoutes(context: ComputeContext): Route[] {
   const project = (request: ApiRequest) => (request.context.isAdmin ? null : request.context.projectId)
@@ -148,7 +148,7 @@ export function flavorRoutes(context: ComputeContext): Route[] {
       path: '/flavors/:flavor_id/os-extra_specs/:key',
       doc: 'Set one extra spec',
       policy: 'os_compute_api:os-flavor-extra-specs:update',
-      body: Type.Record(Key, Value),
+      body: Type.Record(Key, Value, closed),
       async handler(request) {
         const { key } = request.params
         if (!Object.hasOwn(request.body, key!)) throw badRequest('Request body and URI mismatch')
@@ -187,7 +187,7 @@ export function flavorRoutes(context: ComputeContext): Route[] {
         action,
         doc: action === 'addTenantAccess' ? 'Let a project use a flavor' : 'No longer let a project use a flavor',
         policy: `os_compute_api:os-flavor-access:${action === 'addTenantAccess' ? 'add' : 'remove'}_tenant_access`,
-        body: Wrapped(action, Type.Object({ tenant: Type.String({ minLength: 1 }) }, closed)),
+        body: Wrapped(action, Type.Object({ tenant: Type.String({ minLength: 1, maxLength: 64 }) }, closed)),
         async handler(request) {
           const flavor = await find(request)
           const { tenant } = request.body[action]
@@ -206,22 +206,16 @@ function filterOf(request: ApiRequest): Omit<flavors.FlavorFilter, 'limit'> {
   return {
     isPublic: context.isAdmin ? isPublic : true,
     accessOf: context.isAdmin ? null : context.projectId,
-    minDisk: number('minDisk', query.minDisk),
-    minRam: number('minRam', query.minRam),
+    minDisk: wholeNumber('minDisk', query.minDisk),
+    minRam: wholeNumber('minRam', query.minRam),
     sortKey: query.sort_key,
     sortDir: query.sort_dir === 'desc' ? 'desc' : 'asc',
     marker: query.marker,
   }
 }
 
-function number(name: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined
-  if (!/^\d+$/.test(text)) throw badRequest(`Invalid ${name} filter [${text}]`)
-  return Number(text)
-}
-
 function limitOf(text: string | undefined): number {
-  return Math.min(number('limit', text) ?? 1000, 1000)
+  return Math.min(wholeNumber('limit', text) ?? 1000, 1000)
 }
 
 const texts = (specs: Record<string, string | number>) =>

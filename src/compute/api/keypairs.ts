@@ -4,7 +4,7 @@ import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import type { ComputeContext } from '../app/context.ts'
 import { createKeypair, deleteKeypair, findKeypair, listKeypairs } from '../app/keypair.ts'
 import type { KeypairRow } from '../app/rows.ts'
-import { Choice, closed, micro, Wrapped } from './common.ts'
+import { Choice, closed, micro, Wrapped, wholeNumber } from './common.ts'
 
 const NewKeypair = Wrapped(
   'keypair',
@@ -13,7 +13,7 @@ const NewKeypair = Wrapped(
       name: Type.String({ minLength: 1, maxLength: 255, pattern: '^[\\w .@-]+$' }),
       type: Type.Optional(Choice(['ssh', 'x509'])),
       public_key: Type.Optional(Type.String({ maxLength: 16_384 })),
-      user_id: Type.Optional(Type.String()),
+      user_id: Type.Optional(Type.String({ maxLength: 64 })),
     },
     closed,
   ),
@@ -37,7 +37,7 @@ export function keypairRoutes(context: ComputeContext): Route[] {
         const rows = await listKeypairs(context, userOf(request, request.query.user_id))
         const from = request.query.marker ? rows.findIndex((row) => row.name === request.query.marker) + 1 : 0
         if (request.query.marker && from === 0) throw badRequest(`marker [${request.query.marker}] not found`)
-        const page = rows.slice(from, from + Number(request.query.limit ?? 1000))
+        const page = rows.slice(from, from + (wholeNumber('limit', request.query.limit) ?? 1000))
         return { keypairs: page.map((row) => ({ keypair: brief(request, row) })) }
       },
     },

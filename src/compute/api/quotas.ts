@@ -18,7 +18,7 @@ const shown = (request: ApiRequest): quota.Resource[] =>
 const pick = <T>(request: ApiRequest, values: Record<string, T>): Record<string, T> =>
   Object.fromEntries(shown(request).map((one) => [one, values[one]!]))
 
-const Limit = Type.Union([Type.Integer({ minimum: -1, maximum: 2_147_483_647 }), Type.String({ pattern: '^-?[0-9]{1,10}$' })])
+const Limit = Type.Union([Type.Integer({ minimum: -1, maximum: 2_147_483_647 }), Type.String({ pattern: '^(-1|[0-9]{1,9})$' })])
 const QuotaBody = (key: string) =>
   Wrapped(
     key,

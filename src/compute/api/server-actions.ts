@@ -13,6 +13,7 @@ import { addSecurityGroup, removeSecurityGroup } from '../app/server-security.ts
 import { move } from '../app/server-state.ts'
 import { createImage } from '../app/snapshot.ts'
 import { Choice, closed, Metadata, Name, Nullable, server, targetServer, viewerOf, Wrapped } from './common.ts'
+import { NewServerBody } from './server-schemas.ts'
 import { serverView } from './server-view.ts'
 
 const Nothing = Type.Unknown()
@@ -102,7 +103,14 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
       doc: 'Rebuild a server from an image: a new disk, the same addresses',
       policy: 'servers:rebuild',
       body: Type.Object(
-        { imageRef: Type.String({ format: 'uuid' }), name: Type.Optional(Name), metadata: Type.Optional(Metadata) },
+        {
+          imageRef: Type.String({ format: 'uuid' }),
+          name: Type.Optional(Name),
+          metadata: Type.Optional(Metadata),
+          ...Type.Partial(
+            Type.Pick(NewServerBody.properties.server, ['description', 'hostname', 'personality', 'adminPass', 'key_name', 'user_data']),
+          ).properties,
+        },
         { additionalProperties: true },
       ),
       async run(row, request) {
@@ -176,6 +184,7 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
     lock: {
       doc: 'Lock a server: only administrators may change it',
       policy: 'os-lock-server:lock',
+      body: Nullable(Type.Object({ locked_reason: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })) }, closed)),
       run: (row, request) => lockServer(context, row, request.body.lock?.locked_reason ?? null),
     },
     unlock: { doc: 'Unlock a server', policy: 'os-lock-server:unlock', run: (row) => unlockServer(context, row) },

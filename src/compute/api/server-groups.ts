@@ -3,7 +3,7 @@ import { badRequest } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
 import type { ComputeContext } from '../app/context.ts'
 import { createServerGroup, deleteServerGroup, findServerGroup, listServerGroups, type ServerGroup } from '../app/server-group.ts'
-import { Choice, Count, closed, Name, Wrapped } from './common.ts'
+import { Choice, Count, closed, Name, Wrapped, wholeNumber } from './common.ts'
 
 const POLICIES = ['anti-affinity', 'affinity', 'soft-anti-affinity', 'soft-affinity']
 const Body = Wrapped(
@@ -35,8 +35,9 @@ export function serverGroupRoutes(context: ComputeContext): Route[] {
       async handler(request) {
         const all = request.context.isAdmin && request.query.all_projects !== undefined
         const groups = await listServerGroups(context, all ? null : request.context.projectId)
-        const from = Number(request.query.offset ?? 0)
-        return { server_groups: groups.slice(from, from + Number(request.query.limit ?? 1000)).map((one) => view(request, one)) }
+        const from = wholeNumber('offset', request.query.offset) ?? 0
+        const limit = wholeNumber('limit', request.query.limit) ?? 1000
+        return { server_groups: groups.slice(from, from + limit).map((one) => view(request, one)) }
       },
     },
     {

@@ -1,6 +1,6 @@
 import Type from 'typebox'
 import { fromJson } from '../../kernel/db/columns.ts'
-import { badRequest, notFound } from '../../kernel/errors/errors.ts'
+import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import { remoteConsole } from '../app/console.ts'
 import type { ComputeContext } from '../app/context.ts'
@@ -82,7 +82,8 @@ export function serverPartRoutes(context: ComputeContext): Route[] {
       target,
       async handler(request) {
         const { id, host: where } = await row(request)
-        return await context.bus.call(computeTopic(where ?? ''), host.diagnostics, { uuid: id })
+        if (!where) throw conflict(`Instance ${id} is not ready`, 'InstanceNotReady')
+        return await context.bus.call(computeTopic(where), host.diagnostics, { uuid: id })
       },
     },
     {
@@ -230,6 +231,7 @@ function tagRoutes(context: ComputeContext): Route[] {
       policy: 'os_compute_api:os-server-tags:update',
       ...since,
       async handler(request) {
+        if (!/^[^,/]{1,60}$/.test(request.params.tag!)) throw badRequest('A tag has 1 to 60 letters, commas and slashes not among them')
         const had = (await now(request)).includes(request.params.tag!)
         await change(request, (tags) => [...tags, request.params.tag!])
         return new Reply(undefined, {

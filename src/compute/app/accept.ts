@@ -14,7 +14,7 @@ import { checkFits, imageSpec } from './image-spec.ts'
 import { domainNameOf, type ServerRequest } from './instance-spec.ts'
 import { findKeypair } from './keypair.ts'
 import type { NewServer } from './new-server.ts'
-import { limitsOf, reserve } from './quota.ts'
+import { limitsOf, reserveServers, usageOf } from './quota.ts'
 import { parseQuery } from './scheduler/json-filter.ts'
 import { findServerGroup } from './server-group.ts'
 import { portsFor, securityGroupsFor } from './wanted-networks.ts'
@@ -39,12 +39,13 @@ export async function acceptServers(
   wanted: NewServer,
 ): Promise<Accepted> {
   const started = now()
+  const most = await mostOf(context, request, wanted)
   const flavor = await flavorFor(context, request, wanted)
   const [image, keypair, securityGroups, ports, place, group, devices] = await Promise.all([
     wanted.imageRef ? imageSpec(context, request, wanted.imageRef) : null,
     wanted.keyName ? keyFor(context, request, wanted.keyName) : null,
     securityGroupsFor(context, request, wanted.securityGroups),
-    portsFor(context, request, wanted, wanted.maxCount),
+    portsFor(context, request, wanted, most),
     placeFor(context, wanted),
     groupFor(context, request, wanted),
     blockDevicesFor(context, request, wanted),
@@ -101,13 +102,8 @@ export async function acceptServers(
   const quotaAt = now()
   let quotaMs = 0
   const { servers, quotaText } = await context.database.transaction(async (trx) => {
-    const asked = (count: number) => ({ instances: count, cores: count * flavor.vcpus, ram: count * flavor.ramMiB })
-    let count = wanted.maxCount
-    const reserved = await reserve(trx, request.projectId!, asked(count)).catch((error) => {
-      count = wanted.minCount
-      if (wanted.minCount === wanted.maxCount) throw error
-      return reserve(trx, request.projectId!, asked(count))
-    })
+    const each = { cores: flavor.vcpus, ram: flavor.ramMiB }
+    const { count, text } = await reserveServers(trx, request.projectId!, each, { least: wanted.minCount, most })
     quotaMs = now() - quotaAt
     const rows: InstanceRow[] = []
     for (let i = 0; i < count; i++) {
@@ -151,7 +147,7 @@ export async function acceptServers(
       })
       rows.push(row)
     }
-    return { servers: rows, quotaText: reserved.text }
+    return { servers: rows, quotaText: text }
   })
   const rowMs = now() - quotaAt - quotaMs
   for (const row of servers) {
@@ -159,6 +155,25 @@ export async function acceptServers(
     context.engine.wake(`server:${row.id}`)
   }
   return { servers, reservationId, adminPass }
+}
+
+/** So many servers one request makes at most where no quota says less. */
+const MOST = 1000
+
+/** For how many servers to prepare: what no quota allows need not be drawn up first. @throws Fault 403 TooManyInstances, 400 */
+async function mostOf(context: ComputeContext, request: RequestContext, wanted: NewServer): Promise<number> {
+  const { db } = context.database
+  const { instances: limit } = await limitsOf(db, request.projectId!)
+  if (limit >= 0 && wanted.minCount > limit) {
+    const { instances: used } = await usageOf(db, request.projectId!)
+    throw new Fault(
+      403,
+      'TooManyInstances',
+      `Quota exceeded for instances: Requested ${wanted.minCount}, but already used ${used} of ${limit} instances`,
+    )
+  }
+  if (wanted.minCount > MOST) throw badRequest(`One request makes ${MOST} servers at most, not ${wanted.minCount}.`)
+  return Math.min(wanted.maxCount, MOST, Math.max(limit < 0 ? MOST : limit, wanted.minCount))
 }
 
 async function flavorFor(context: ComputeContext, request: RequestContext, wanted: NewServer) {

@@ -94,7 +94,8 @@ export async function listFlavors(context: ComputeContext, filter: FlavorFilter)
   else if (filter.isPublic !== null) query = query.where('is_public', '=', filter.isPublic ? 1 : 0)
   if (filter.minDisk) query = query.where('disk', '>=', filter.minDisk)
   if (filter.minRam) query = query.where('ram', '>=', filter.minRam)
-  const key = SORT_KEYS[filter.sortKey ?? 'flavorid']
+  const wanted = filter.sortKey ?? 'flavorid'
+  const key = Object.hasOwn(SORT_KEYS, wanted) ? SORT_KEYS[wanted] : undefined
   if (!key) throw badRequest(`Invalid sort key '${filter.sortKey}'. Valid ones: ${Object.keys(SORT_KEYS).join(', ')}`)
   const rows = await query
     .orderBy(key, filter.sortDir ?? 'asc')

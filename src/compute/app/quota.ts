@@ -1,5 +1,5 @@
 import type { Transaction } from 'kysely'
-import { Fault } from '../../kernel/errors/errors.ts'
+import { badRequest, Fault } from '../../kernel/errors/errors.ts'
 import type { Handle } from '../db/handle.ts'
 import type { ComputeTables } from '../db/tables.ts'
 import type { ComputeContext } from './context.ts'
@@ -27,7 +27,12 @@ export type Limits = Record<Resource, number>
 export const RESOURCES = Object.keys(DEFAULT_LIMITS) as Resource[]
 
 const CLASS = 'class:default'
-export const ownerOf = (projectId: string, userId?: string | null) => (userId ? `${projectId}/${userId}` : projectId)
+
+export function ownerOf(projectId: string, userId?: string | null): string {
+  const owner = userId ? `${projectId}/${userId}` : projectId
+  if (owner.length > 255) throw badRequest('That is no id of a project or user')
+  return owner
+}
 
 /** A user's own limits over the project's over the default class's over those above. */
 export async function limitsOf(db: Handle, projectId: string, userId?: string | null): Promise<Limits> {
@@ -100,6 +105,22 @@ export async function reserve(
     .map((one) => `${one} ${used[one]}+${wanted[one]} of ${limits[one] < 0 ? 'any' : limits[one]}`)
     .join(', ')
   return { limits, used, text }
+}
+
+/** {@link reserve}s for as many servers as there is room for, `least` to `most` of them. @throws Fault 403 when not even `least` fit */
+export async function reserveServers(
+  trx: Transaction<ComputeTables>,
+  projectId: string,
+  each: Omit<Usage, 'instances'>,
+  { least, most }: { least: number; most: number },
+): Promise<{ count: number; text: string }> {
+  await lockProject(trx, projectId)
+  const [limits, used] = [await limitsOf(trx, projectId), await usageOf(trx, projectId)]
+  const room = (one: keyof Usage, amount: number) =>
+    limits[one] < 0 || amount === 0 ? most : Math.floor((limits[one] - used[one]) / amount)
+  const count = Math.max(least, Math.min(most, room('instances', 1), room('cores', each.cores), room('ram', each.ram)))
+  const { text } = await reserve(trx, projectId, { instances: count, cores: count * each.cores, ram: count * each.ram })
+  return { count, text }
 }
 
 export async function lockProject(trx: Transaction<ComputeTables>, projectId: string): Promise<void> {

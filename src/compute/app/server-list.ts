@@ -90,20 +90,21 @@ async function filterOf(context: ComputeContext, viewer: Viewer, query: Query): 
   for (const [name, value] of Object.entries(query)) {
     const text = one(value)
     if (text === undefined) continue
-    if (EQUAL[name]) filter.columns.push({ column: EQUAL[name], is: '=', value: text })
-    else if (viewer.isAdmin && OPERATORS_ONLY[name] && !/^(project|tenant)_id$/.test(name))
-      filter.columns.push({ column: OPERATORS_ONLY[name], is: '=', value: text })
+    if (Object.hasOwn(EQUAL, name)) filter.columns.push({ column: EQUAL[name]!, is: '=', value: text })
+    else if (viewer.isAdmin && Object.hasOwn(OPERATORS_ONLY, name) && !/^(project|tenant)_id$/.test(name))
+      filter.columns.push({ column: OPERATORS_ONLY[name]!, is: '=', value: text })
     else if (name === 'name' || name === 'hostname') filter.matches.push({ column: name, pattern: patternOf(name, text) })
-    else if (name === 'flavor') filter.like.push({ column: 'flavor_json', value: `"id":${JSON.stringify(text)}` })
+    else if (name === 'flavor') filter.like.push({ column: 'flavor_json', oneOf: [`"id":${JSON.stringify(text)}`] })
     else if (name === 'locked') filter.columns.push({ column: 'locked', is: '=', value: truth(name, text) ? 1 : 0 })
     else if (name === 'config_drive') filter.columns.push({ column: 'config_drive', is: '=', value: truth(name, text) ? 1 : 0 })
-    else if (name === 'power_state')
-      filter.columns.push({ column: 'power_state', is: '=', value: POWER[text as keyof typeof POWER] ?? Number(text) })
-    else if (name === 'ip' || name === 'ip6') filter.like.push({ column: 'network_info_json', value: text.replace(/[\^$\\%]/g, '') })
-    else if (name === 'tags' || name === 'tags-any')
-      filter.like.push(...text.split(',').map((tag) => ({ column: 'tags_json' as const, value: JSON.stringify(tag) })))
+    else if (name === 'power_state') filter.columns.push({ column: 'power_state', is: '=', value: powerOf(text) })
+    else if (name === 'ip' || name === 'ip6') filter.like.push({ column: 'network_info_json', oneOf: [text.replace(/[\^$\\]/g, '')] })
+    else if (name === 'tags')
+      filter.like.push(...text.split(',').map((tag) => ({ column: 'tags_json' as const, oneOf: [JSON.stringify(tag)] })))
+    else if (name === 'tags-any') filter.like.push({ column: 'tags_json', oneOf: text.split(',').map((tag) => JSON.stringify(tag)) })
     else if (name === 'changes-since' || name === 'changes-before') {
       filter.columns.push({ column: 'updated_at', is: name === 'changes-since' ? '>=' : '<=', value: timeOf(name, text) })
+      if (name === 'changes-since' && query.deleted === undefined) filter.deleted = null
     }
   }
   const statuses = [query.status ?? []].flat()
@@ -116,7 +117,7 @@ async function filterOf(context: ComputeContext, viewer: Viewer, query: Query): 
   const marker = one(query.marker)
   if (marker !== undefined) {
     filter.after = await findInstance(context.database.db, marker)
-    if (!filter.after) throw badRequest(`marker [${marker}] not found`)
+    if (!filter.after || (!viewer.isAdmin && filter.after.project_id !== viewer.projectId)) throw badRequest(`marker [${marker}] not found`)
   }
   return filter
 }
@@ -140,7 +141,7 @@ function sortOf(query: Query): InstanceFilter['sort'] {
   const keys = [query.sort_key ?? []].flat()
   const directions = [query.sort_dir ?? []].flat()
   const sort = keys.map((key, i) => {
-    const column = SORT_KEYS[key]
+    const column = Object.hasOwn(SORT_KEYS, key) ? SORT_KEYS[key] : undefined
     if (!column)
       throw badRequest(
         `Invalid input for query parameters sort_key. Value: ${key}. '${key}' is not one of ${Object.keys(SORT_KEYS).join(', ')}`,
@@ -157,9 +158,15 @@ function sortOf(query: Query): InstanceFilter['sort'] {
   return sort
 }
 
-function patternOf(name: string, text: string): RegExp {
+function powerOf(text: string): number {
+  if (Object.hasOwn(POWER, text)) return POWER[text as keyof typeof POWER]
+  if (!/^\d$/.test(text)) throw badRequest(`Invalid input for query parameters power_state. Value: ${text}. It is no power state`)
+  return Number(text)
+}
+
+function patternOf(name: string, text: string): string {
   try {
-    return new RegExp(text)
+    return new RegExp(text).source
   } catch {
     throw badRequest(`Invalid filter '${name}': ${text} is no regular expression`)
   }

@@ -1,17 +1,19 @@
-import type { ExpressionBuilder, Transaction } from 'kysely'
+import { type ExpressionBuilder, sql, type Transaction } from 'kysely'
 import { timestamp } from '../../kernel/db/columns.ts'
 import type { Handle } from './handle.ts'
+import { fitting } from './name-pattern.ts'
 import type { BlockDeviceRow, ComputeTables, InstanceRow } from './tables.ts'
 
 export interface InstanceFilter {
   /** Null: of all projects. */
   projectId: string | null
-  deleted: boolean
+  /** Null: deleted or not. */
+  deleted: boolean | null
   columns: { column: keyof InstanceRow; is: '=' | '!=' | '>=' | '<=' | 'in' | 'not in'; value: any }[]
-  /** Pieces of text that the JSON columns must hold. */
-  like: { column: keyof InstanceRow; value: string }[]
-  /** As in MySQL: not anchored. */
-  matches: { column: 'name' | 'hostname'; pattern: RegExp }[]
+  /** Pieces of text of which a JSON column must hold one. */
+  like: { column: keyof InstanceRow; oneOf: string[] }[]
+  /** Regular expressions; as in MySQL: not anchored. */
+  matches: { column: 'name' | 'hostname'; pattern: string }[]
   sort: { key: keyof InstanceRow; direction: 'asc' | 'desc' }[]
   limit: number
   after?: InstanceRow
@@ -56,28 +58,49 @@ export async function moveInstance(
 export async function listInstances(db: Handle, filter: InstanceFilter): Promise<InstanceRow[]> {
   if (filter.limit === 0) return []
   let query = db.selectFrom('instances').selectAll()
-  query = query.where('deleted', '=', filter.deleted ? 1 : 0)
+  if (filter.deleted !== null) query = query.where('deleted', '=', filter.deleted ? 1 : 0)
   if (filter.projectId !== null) query = query.where('project_id', '=', filter.projectId)
   for (const { column, is, value } of filter.columns)
     query = value === null ? query.where(column, is === '!=' ? 'is not' : 'is', null) : query.where(column, is, value)
-  for (const { column, value } of filter.like) query = query.where(column, 'like', `%${value}%`)
+  for (const { column, oneOf } of filter.like) query = query.where((eb) => eb.or(oneOf.map((text) => holds(column, text))))
   const { after } = filter
   if (after) query = query.where((eb) => comesAfter(eb, after, filter.sort))
   for (const { key, direction } of filter.sort) query = query.orderBy(key, direction)
   if (filter.matches.length === 0) return await query.limit(filter.limit).execute()
-  const rows = (await query.execute()).filter((row) => filter.matches.every(({ column, pattern }) => pattern.test(row[column])))
+  let rows = await query.execute()
+  for (const { column, pattern } of filter.matches) {
+    const fits = fitting(
+      pattern,
+      rows.map((row) => row[column]),
+    )
+    rows = rows.filter((_row, i) => fits[i])
+  }
   return rows.slice(0, filter.limit)
 }
+
+const holds = (column: keyof InstanceRow, text: string) =>
+  sql<boolean>`${sql.ref(column)} like ${`%${text.replace(/[!%_]/g, '!$&')}%`} escape '!'`
 
 function comesAfter(eb: ExpressionBuilder<ComputeTables, 'instances'>, after: InstanceRow, sort: InstanceFilter['sort']) {
   return eb.or(
     sort.map(({ key, direction }, i) =>
       eb.and([
-        ...sort.slice(0, i).map((before) => eb(before.key, '=', after[before.key] as any)),
-        eb(key, direction === 'asc' ? '>' : '<', after[key] as any),
+        ...sort.slice(0, i).map((before) => eb(before.key, after[before.key] === null ? 'is' : '=', after[before.key] as any)),
+        beyond(eb, key, direction, after[key]),
       ]),
     ),
   )
+}
+
+/** Both databases put null before everything else. */
+function beyond(
+  eb: ExpressionBuilder<ComputeTables, 'instances'>,
+  key: keyof InstanceRow,
+  direction: 'asc' | 'desc',
+  value: InstanceRow[keyof InstanceRow],
+) {
+  if (direction === 'asc') return value === null ? eb(key, 'is not', null) : eb(key, '>', value as any)
+  return value === null ? sql<boolean>`1 = 0` : eb.or([eb(key, '<', value as any), eb(key, 'is', null)])
 }
 
 export async function blockDevicesOf(db: Handle, serverIds: string[]): Promise<BlockDeviceRow[]> {

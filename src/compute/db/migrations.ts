@@ -96,7 +96,7 @@ async function servers(db: Kysely<any>): Promise<void> {
 async function catalog(db: Kysely<any>): Promise<void> {
   await db.schema
     .createTable('flavors')
-    .addColumn('id', id, (c) => c.primaryKey())
+    .addColumn('id', name, (c) => c.primaryKey())
     .addColumn('name', name, (c) => c.notNull().unique())
     .addColumn('vcpus', integer, (c) => c.notNull())
     .addColumn('ram', integer, (c) => c.notNull())
@@ -112,7 +112,7 @@ async function catalog(db: Kysely<any>): Promise<void> {
     .execute()
   await db.schema
     .createTable('flavor_access')
-    .addColumn('flavor_id', id, (c) => c.notNull())
+    .addColumn('flavor_id', name, (c) => c.notNull())
     .addColumn('project_id', id, (c) => c.notNull())
     .addPrimaryKeyConstraint('flavor_access_pk', ['flavor_id', 'project_id'])
     .execute()

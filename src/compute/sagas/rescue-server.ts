@@ -16,7 +16,13 @@ export const rescueServer = saga<Rescue>(
   'rescue-server',
   [
     step(null, 'was-running', at.host, wasRunning, null), // only reads
-    step(null, 'power-off', at.host, onItsHost(host.destroy, uuid), startAgain),
+    step(
+      null,
+      'power-off',
+      at.host,
+      onItsHost(host.stop, (run) => ({ ...uuid(run), timeoutMs: 60_000 })),
+      startAgain,
+    ),
     step(null, 'keep-disk', at.host, onItsHost(host.keepDisk, kept, LONG), backAsItWas),
     step(26, 'fetch-base', at.host, fetchRescueImage, null, says.base), // the cache is shared by all servers and ages
     step(27, 'create-overlay', at.host, build.createOverlay, null, says.overlay), // the kept disk comes in its place

@@ -22,8 +22,8 @@ export class Yard {
     this.largeFlavorId = ids.large
   }
 
-  static async open(): Promise<Yard> {
-    const cloud = await testCloud()
+  static async open(options: { hosts?: number } = {}): Promise<Yard> {
+    const cloud = await testCloud(options)
     const { api } = cloud
     const image = await api('POST', '/image/v2/images', { name: 'tiny', disk_format: 'raw', container_format: 'bare' })
     await api('PUT', `/image/v2/images/${image.id}/file`, new Uint8Array(4096), { 'content-type': 'application/octet-stream' })
