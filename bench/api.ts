@@ -3,7 +3,7 @@ import { until } from '../src/cli/api.ts'
 import { showBytes, showMs } from '../src/kernel/units/units.ts'
 import { CloudUnderTest } from '../test/cloud-under-test.ts'
 import { adminOf, median, percentile, pool, rate, requester } from './client.ts'
-import type { Report } from './run.ts'
+import type { Report } from './report.ts'
 
 /** Published or measured figures of real OpenStack (Zed, Debian 12, two workers for each API) on two cores. */
 const ZED = { startS: 39, memoryMiB: 3191, postMs: 276, activeMs: 1993, validationsPerS: 96, detail102Ms: 295, create100PerS: 0.56 }

@@ -1,12 +1,10 @@
 import { cpus, totalmem } from 'node:os'
 import { showBytes } from '../src/kernel/units/units.ts'
 import { api } from './api.ts'
+import { real } from './real.ts'
+import { type Report, report } from './report.ts'
 
-export type Report = (what: string, figure: string, beside: string) => void
-
-const BENCHES: Record<string, (report: Report) => Promise<void>> = { api }
-
-const report: Report = (what, figure, beside) => console.log(` ${what.padEnd(40)} ${figure.padEnd(24)} ${beside}`)
+const BENCHES: Record<string, (report: Report) => Promise<void>> = { api, real }
 
 const asked = process.argv.slice(2)
 const unknown = asked.filter((name) => !(name in BENCHES))

@@ -71,13 +71,18 @@ export class Api {
   }
 }
 
-/** Asks again every 50 ms until `look` finds something. @throws Fault 503 with `what` after `timeoutMs` */
-export async function until<T>(what: string, timeoutMs: number, look: () => Promise<T | null | undefined | false>): Promise<T> {
+/** Asks again every `everyMs` until `look` finds something. @throws Fault 503 with `what` after `timeoutMs` */
+export async function until<T>(
+  what: string,
+  timeoutMs: number,
+  look: () => Promise<T | null | undefined | false>,
+  everyMs = 50,
+): Promise<T> {
   const end = performance.now() + timeoutMs
   for (;;) {
     const found = await look()
     if (found) return found
     if (performance.now() > end) throw unavailable(`${what}: not within ${Math.round(timeoutMs / 1000)} s`, 'Timeout')
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    await new Promise((resolve) => setTimeout(resolve, everyMs))
   }
 }
