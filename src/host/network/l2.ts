@@ -116,20 +116,11 @@ export class L2Agent {
     this.networks = numbered(live)
     const vlanOf = new Map(this.networks.map(({ vlan, segment }) => [segment.networkId, vlan]))
 
-    // the firewall and the checks of sender addresses stand before the device is let onto its network
-    changes.push(
-      ...(await this.firewall.apply(
-        live.filter(({ port, details: { portId } }) => port.name === qvoOf(portId)).map((each) => each.details),
-      )),
-    )
-    changes.push(
-      ...(await this.setFlows(
-        bridges,
-        live.filter((each) => isGuarded(each.details)),
-        dead,
-        full,
-      )),
-    )
+    // the firewall and the checks of sender addresses stand before the device is let onto its network by its tag
+    const guests = live.filter(({ port, details: { portId } }) => port.name === qvoOf(portId)).map((each) => each.details)
+    const guarded = live.filter((each) => isGuarded(each.details))
+    const [rules, flows] = await Promise.all([this.firewall.apply(guests), this.setFlows(bridges, guarded, dead, full)])
+    changes.push(...rules, ...flows)
     const gone = new Set<string>()
     const tags = await Promise.all([
       ...dead.map((port) => this.tag(port, DEAD_VLAN, gone)),
