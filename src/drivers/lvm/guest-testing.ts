@@ -53,7 +53,7 @@ interface Kernel {
 }
 
 /** The distribution's full kernel, downloaded and unpacked once. */
-async function debianKernel(): Promise<Kernel> {
+export async function debianKernel(): Promise<Kernel> {
   const cache = join(defaultCacheDir(), 'kernels')
   const { kernel, packages } = await resolvePackages(['busybox-static'], KERNEL)
   const wanted = packages.find((one) => one.name === kernel)!
