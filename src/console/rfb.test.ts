@@ -17,7 +17,14 @@ function conversation(): Buffer {
   init.writeUInt16BE(400, 2)
   init.writeUInt32BE(4, 20)
   init.write('QEMU', 24)
-  return Buffer.concat([Buffer.from('RFB 003.008\n'), Buffer.from([1, 1]), Buffer.alloc(4), init, clipboard(), Buffer.from([2, 0, 0, 0, 1])])
+  return Buffer.concat([
+    Buffer.from('RFB 003.008\n'),
+    Buffer.from([1, 1]),
+    Buffer.alloc(4),
+    init,
+    clipboard(),
+    Buffer.from([2, 0, 0, 0, 1]),
+  ])
 }
 
 test('the first picture is noticed however the bytes are cut', () => {
