@@ -121,7 +121,9 @@ async function apart(settings: Settings, argv: string[], enter: string[], detach
 /** Whoever only starts another process does not load what it will run. */
 async function start(settings: Settings, fd?: number) {
   const { startCloud } = await import('../cloud/cloud.ts')
-  return await startCloud(settings, { fd })
+  return await startCloud(settings, { fd }).catch((error) => {
+    throw error.syscall === 'listen' ? portFault(error, settings) : error
+  })
 }
 
 /** The process that holds the cloud for {@link apart}. */

@@ -1,7 +1,7 @@
 import { computeTopic, type HostState, host as messages } from '../../compute/rpc.ts'
 import type { Message } from '../../kernel/bus/bus.ts'
+import { locks } from '../../kernel/locks/locks.ts'
 import { Reconciler } from '../../kernel/reconcile/reconciler.ts'
-import { locks } from '../storage/locks.ts'
 import { audit } from './audit.ts'
 import { removeOldBases } from './base-ageing.ts'
 import { baseImages } from './base-image.ts'

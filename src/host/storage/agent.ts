@@ -5,12 +5,12 @@ import type { TargetDriver } from '../../drivers/tgt/driver.ts'
 import type { VolumeBackend } from '../../drivers/volume-backend/driver.ts'
 import type { ImageClient } from '../../image/client.ts'
 import type { Bus, Message } from '../../kernel/bus/bus.ts'
+import { locks } from '../../kernel/locks/locks.ts'
 import type { Log } from '../../kernel/log/log.ts'
 import { Reconciler } from '../../kernel/reconcile/reconciler.ts'
 import { type BackendState, control, storage, VOLUME_CONTROL, volumeTopic } from '../../volume/rpc.ts'
 import { Exports } from './exports.ts'
 import { downloadImage, uploadVolume } from './images.ts'
-import { locks } from './locks.ts'
 
 export interface StorageAgentOptions {
   bus: Bus

@@ -1,7 +1,7 @@
 import type { Target, TargetDriver } from '../../drivers/tgt/driver.ts'
 import type { VolumeBackend } from '../../drivers/volume-backend/driver.ts'
+import { locks } from '../../kernel/locks/locks.ts'
 import type { Export, WantedExport } from '../../volume/rpc.ts'
-import { locks } from './locks.ts'
 
 const PREFIX = 'iqn.2010-10.org.openstack:volume-'
 
