@@ -105,7 +105,6 @@ test('a name filter that backtracks for ever does not stop the cloud', async () 
 test('whatever is sent to whatever route: never a 5xx', { timeout: 300_000 }, async () => {
   const one = await house.server()
   const routes = house.yard.cloud.control.compute.api.flatMap((api) => (api.prefix === '/compute/v2.1' ? api.routes : []))
-  const before = await house.yard.context.database.db.selectFrom('flavors').select('id').execute()
   const ids = fc.oneof(
     { weight: 4, arbitrary: fc.constantFrom(one.id, house.yard.flavorId, house.alpha, 'default', '1') },
     { weight: 2, arbitrary: fc.uuid() },
@@ -150,14 +149,17 @@ test('whatever is sent to whatever route: never a 5xx', { timeout: 300_000 }, as
       const path = route.path.replace(/:\w+/g, () => encodeURIComponent(id))
       const search = new URLSearchParams(Object.entries(query).map(([key, value]) => [key, String(value)]))
       const asking = { as, at, ...(route.method === 'GET' || route.method === 'DELETE' ? {} : { body }) }
+      if (route.path === '/servers/:server_id' && route.method === 'DELETE') return
+      if (route.action === 'forceDelete') return
       const answer = await house.ask(route.method, `${path === '/' ? '' : path}?${search}`, asking)
+      statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1)
       assert.ok(answer.status < 500, `${route.method} ${path}?${search} ${JSON.stringify(body)}: ${answer.status} ${answer.message}`)
     },
   )
+  const statuses = new Map<number, number>()
   await fc.assert(property, { numRuns: Number(process.env.YUN_TEST_RUNS ?? 3000), endOnFailure: true })
-  const known = new Set(before.map(({ id }) => id))
-  for (const { id } of await house.yard.context.database.db.selectFrom('flavors').select('id').execute())
-    if (!known.has(id)) await house.yard.context.database.db.deleteFrom('flavors').where('id', '=', id).execute()
+  const accepted = [...statuses].reduce((sum, [status, n]) => sum + (status < 300 ? n : 0), 0)
+  assert.ok(accepted > 100, `junk is refused so early that nothing is tried: ${JSON.stringify([...statuses])}`)
 })
 
 const QUERIES = [

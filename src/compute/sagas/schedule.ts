@@ -89,23 +89,30 @@ export async function selectHost(run: Scheduling): Promise<ScheduleOutputs['sele
   const row = await serverOf(run)
   const spec = specOf(run)
   const tried = new Set(requestOf(row).triedHosts)
-  const open = run.outputs['weigh-hosts'].ranked.filter((one) => !tried.has(one.host))
+  const { ranked } = run.outputs['weigh-hosts']
+  const open = ranked.filter((one) => !tried.has(one.host))
+  let full = 0
   for (const [i, one] of open.entries()) {
     const fits = await world.placement.claim(row.id, {
       allocations: { [one.providerId]: spec.resources },
       projectId: row.project_id,
       userId: row.user_id,
     })
-    if (!fits) continue
+    if (!fits) {
+      full++
+      continue
+    }
     if (await settle(run, one, spec))
       return { host: one.host, node: one.node, providerId: one.providerId, alternates: open.slice(i + 1).map((other) => other.host) }
     await world.placement.release(row.id)
   }
-  throw new Fault(
-    500,
-    'NoValidHost',
-    `No valid host was found. Of ${run.outputs['weigh-hosts'].ranked.length} hosts that passed the filters ${tried.size} failed to build it and the others were taken meanwhile.`,
-  )
+  const reasons: [number, string][] = [
+    [ranked.length - open.length, 'failed to build it'],
+    [full, 'filled up meanwhile'],
+    [open.length - full, `may not have it: others of the ${spec.group?.policy} group came first`],
+  ]
+  const why = reasons.flatMap(([n, words]) => (n > 0 ? [`${n} ${words}`] : [])).join(', ')
+  throw new Fault(500, 'NoValidHost', `No valid host was found. Of ${ranked.length} hosts that passed the filters ${why}.`)
 }
 
 /** Writes the host; under the lock of the server's group, so that two servers of it cannot both come to where only one may. */

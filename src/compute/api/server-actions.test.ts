@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { House } from '../testing.ts'
+
+let house: House
+let id: string
+before(async () => {
+  house = await House.open()
+  id = (await house.server({ adminPass: 'never-to-be-seen', config_drive: true })).id
+})
+after(() => house.stop())
+const act = (body: object, as: 'member' | 'admin' = 'member', at = '2.73') => house.ask('POST', `/servers/${id}/action`, { body, as, at })
+
+describe('actions', () => {
+  test('in a state that forbids them: 409 that names the state', async () => {
+    for (const [body, action] of [
+      [{ 'os-start': null }, 'start'],
+      [{ unpause: null }, 'unpause'],
+      [{ resume: null }, 'resume'],
+      [{ unrescue: null }, 'unrescue'],
+      [{ confirmResize: null }, 'confirmResize'],
+      [{ revertResize: null }, 'revertResize'],
+    ] as const) {
+      const { status, body: answer } = await act(body)
+      assert.equal(status, 409, action)
+      assert.equal(answer.conflictingRequest.message, `Cannot '${action}' instance ${id} while it is in vm_state active`)
+    }
+  })
+
+  test('one at a time: the second is told of the first', async () => {
+    const [first, second] = await Promise.all([act({ pause: null }), act({ suspend: null })])
+    assert.deepEqual([first.status, second.status].sort(), [202, 409])
+    const refused = [first, second].find((one) => one.status === 409)!
+    assert.match(refused.message, /while it is in (task_state (pausing|suspending)|vm_state (paused|suspended))$/)
+    const now = await house.rested(id)
+    assert.equal((await act(now.status === 'PAUSED' ? { unpause: null } : { resume: null })).status, 202)
+    assert.equal((await house.rested(id)).status, 'ACTIVE')
+  })
+
+  test('that there are not, or with the wrong words: 400', async () => {
+    for (const body of [
+      {},
+      { dance: null },
+      { reboot: null },
+      { reboot: { type: 'SLOW' } },
+      { rebuild: {} },
+      { createImage: { name: '' } },
+    ])
+      assert.equal((await act(body)).status, 400, JSON.stringify(body))
+    assert.equal((await act({ resize: { flavorRef: 'giant' } })).status, 400)
+    assert.match((await act({ resize: { flavorRef: house.yard.flavorId } })).message, /must change flavor/)
+    assert.equal((await act({ lock: { locked_reason: 7 } })).status, 400)
+    assert.equal((await act({ rebuild: { imageRef: house.yard.imageId, personality: 5 } })).status, 400)
+    assert.equal((await act({ rebuild: { imageRef: id } })).status, 400)
+  })
+
+  test('of operators are closed to members', async () => {
+    assert.equal((await act({ 'os-resetState': { state: 'error' } })).status, 403)
+    assert.equal((await act({ 'os-resetState': { state: 'error' } }, 'admin')).status, 202)
+    assert.equal((await act({ 'os-start': null })).status, 409)
+    assert.equal((await act({ 'os-resetState': { state: 'active' } }, 'admin')).status, 202)
+    assert.equal((await act({ migrate: null }, 'admin')).status, 409)
+  })
+
+  test('on a locked server: administrators alone', async () => {
+    assert.equal((await act({ lock: { locked_reason: 'in use' } })).status, 202)
+    const { server } = (await house.ask('GET', `/servers/${id}`, { at: '2.73' })).body
+    assert.deepEqual([server.locked, server.locked_reason], [true, 'in use'])
+    const refused = await act({ 'os-stop': null })
+    assert.deepEqual([refused.status, refused.message], [409, `Instance ${id} is locked`])
+    assert.equal((await house.ask('DELETE', `/servers/${id}`)).status, 409)
+    assert.equal((await act({ reboot: { type: 'HARD' } }, 'admin')).status, 202)
+    await house.rested(id)
+    assert.equal((await act({ unlock: null })).status, 202)
+    assert.equal((await act({ 'os-stop': null })).status, 202)
+    assert.equal((await house.rested(id)).status, 'SHUTOFF')
+    assert.equal((await act({ 'os-start': null })).status, 202)
+    assert.equal((await house.rested(id)).status, 'ACTIVE')
+  })
+
+  test('are listed with their steps; a foreign request id is not found', async () => {
+    const { instanceActions } = (await house.ask('GET', `/servers/${id}/os-instance-actions`, { at: '2.58' })).body
+    const names = instanceActions.map((one: any) => one.action)
+    for (const name of ['create', 'stop', 'start', 'reboot']) assert.ok(names.includes(name), name)
+    const create = instanceActions.find((one: any) => one.action === 'create')
+    assert.ok(create.updated_at)
+    const { instanceAction } = (await house.ask('GET', `/servers/${id}/os-instance-actions/${create.request_id}`, { at: '2.84' })).body
+    assert.ok(instanceAction.events.length > 20)
+    assert.ok(instanceAction.events.every((one: any) => one.result === 'Success' && !('traceback' in one)))
+    assert.equal((await house.ask('GET', `/servers/${id}/os-instance-actions/req-0`)).status, 404)
+  })
+
+  test('the trace tells all fifty steps', async () => {
+    const { trace } = (await house.ask('GET', `/servers/${id}/trace`)).body
+    assert.equal(trace.steps.length, 50)
+    const seven = trace.steps.find((one: any) => one.step === 7)
+    assert.deepEqual([seven.name, seven.status], ['instance-row', 'done'])
+    assert.doesNotMatch(JSON.stringify(trace), /never-to-be-seen/)
+  })
+
+  test('a snapshot names its image; a second one at the same time leaves none behind', async () => {
+    const made = await act({ createImage: { name: 'snap', metadata: { kept: 'yes' } } })
+    assert.equal(made.status, 202)
+    const second = await act({ createImage: { name: 'late' } })
+    await house.rested(id)
+    const { images } = await house.yard.cloud.api('GET', '/image/v2/images')
+    const named = (name: string) => images.filter((one: any) => one.name === name)
+    assert.equal(named('late').length, second.status === 409 ? 0 : 1)
+    const image = await house.yard.cloud.api('GET', `/image/v2/images/${made.body.image_id}`)
+    assert.deepEqual([image.status, image.instance_uuid, image.kept], ['active', id, 'yes'])
+  })
+})
+
+describe('events from other services', () => {
+  const send = (events: unknown[], as: 'admin' | 'member' = 'admin') =>
+    house.ask('POST', '/os-server-external-events', { body: { events }, as })
+  const event = { name: 'network-changed', server_uuid: '' }
+
+  test('are answered one by one', async () => {
+    const known = { ...event, server_uuid: id }
+    const unknown = { ...event, server_uuid: house.yard.imageId }
+    assert.equal((await send([known])).status, 200)
+    const mixed = await send([known, unknown])
+    assert.equal(mixed.status, 207)
+    assert.deepEqual(
+      mixed.body.events.map((one: any) => one.code),
+      [200, 404],
+    )
+    assert.equal((await send([unknown])).status, 404)
+    assert.equal((await send([{ ...known, name: 'network-vif-plugged' }])).status, 400)
+    for (const wrong of [[], [{ ...known, name: 'party' }], [{ name: 'network-changed' }]]) assert.equal((await send(wrong)).status, 400)
+    assert.equal((await send([known], 'member')).status, 403)
+  })
+})
+
+describe('ports and volumes', () => {
+  test('that there are not, or that are taken', async () => {
+    const port = (body: object) => house.ask('POST', `/servers/${id}/os-interface`, { body: { interfaceAttachment: body } })
+    assert.equal((await port({ port_id: house.yard.imageId })).status, 400)
+    assert.equal((await port({ net_id: house.yard.imageId })).status, 400)
+    assert.equal((await port({ net_id: id, port_id: id })).status, 400)
+    assert.equal((await port({ fixed_ips: [{ ip_address: '10.7.0.9' }] })).status, 400)
+    const volume = (body: object) => house.ask('POST', `/servers/${id}/os-volume_attachments`, { body: { volumeAttachment: body } })
+    assert.equal((await volume({ volumeId: house.yard.imageId })).status, 404)
+    assert.equal((await volume({ volumeId: 'x' })).status, 400)
+    assert.equal((await house.ask('GET', `/servers/${id}/os-volume_attachments/${id}`)).status, 404)
+    assert.equal((await house.ask('DELETE', `/servers/${id}/os-interface/${id}`)).status, 404)
+    assert.equal((await house.ask('GET', `/servers/${id}/ips/nowhere`)).status, 404)
+    assert.equal((await house.ask('GET', `/servers/${id}/ips/private`)).body.private[0].version, 4)
+  })
+})

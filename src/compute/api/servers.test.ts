@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { after, before, describe, test } from 'node:test'
+import { House, instanceRow } from '../testing.ts'
+
+let house: House
+before(async () => {
+  house = await House.open()
+})
+after(() => house.stop())
+
+describe('a server', () => {
+  test('is accepted with 202, its address and a password; then it is ACTIVE', async () => {
+    const made = await house.ask('POST', '/servers', { body: house.wish({ metadata: { a: 'b' }, adminPass: 'secret' }) })
+    assert.equal(made.status, 202)
+    const { server } = made.body
+    assert.deepEqual(Object.keys(server).sort(), ['OS-DCF:diskConfig', 'adminPass', 'id', 'links', 'security_groups'])
+    assert.equal(server.adminPass, 'secret')
+    assert.match(String(made.headers.location), new RegExp(`/servers/${server.id}$`))
+    const one = await house.rested(server.id)
+    assert.equal(one.status, 'ACTIVE')
+    assert.equal(one['OS-EXT-STS:power_state'], 1)
+    assert.deepEqual(one.metadata, { a: 'b' })
+    assert.match(one.addresses.private[0].addr, /^10\.7\./)
+    assert.equal(one['OS-EXT-AZ:availability_zone'], 'nova')
+    await house.remove(one.id)
+    assert.equal((await house.ask('GET', `/servers/${one.id}`)).status, 404)
+  })
+
+  test('says more in newer microversions, and hosts to administrators alone', async () => {
+    const { id } = await house.server({ description: 'mine', tags: ['x'] }, { at: '2.52' })
+    const seen = async (at: string, as: 'admin' | 'member' = 'member') => (await house.ask('GET', `/servers/${id}`, { at, as })).body.server
+    const [first, flavored, last, all] = [await seen('2.1'), await seen('2.47'), await seen('2.93'), await seen('2.93', 'admin')]
+    assert.equal(first.flavor.id, house.yard.flavorId)
+    for (const key of ['locked', 'tags', 'description', 'host_status', 'trusted_image_certificates', 'server_groups'])
+      assert.ok(!(key in first), key)
+    assert.deepEqual([flavored.flavor.original_name, flavored.flavor.ram, flavored.flavor.id], ['small', 64, undefined])
+    assert.deepEqual([last.description, last.tags, last.locked, last.locked_reason], ['mine', ['x'], false, null])
+    assert.equal(last['OS-EXT-SRV-ATTR:hostname'], 'one')
+    assert.ok(!('OS-EXT-SRV-ATTR:host' in last) && !('host_status' in last))
+    assert.match(all['OS-EXT-SRV-ATTR:instance_name'], /^instance-[0-9a-f]{8}$/)
+    assert.equal(all.host_status, 'UP')
+    await house.remove(id)
+  })
+
+  test('is renamed, described, given addresses', async () => {
+    const { id } = await house.server()
+    const change = { name: 'two', description: 'd', accessIPv4: '10.0.0.1', accessIPv6: '::1', hostname: 'host-two' }
+    const { status, body } = await house.ask('PUT', `/servers/${id}`, { body: { server: change }, at: '2.90' })
+    assert.equal(status, 200)
+    const { name, description, accessIPv4, accessIPv6 } = body.server
+    assert.deepEqual([name, description, accessIPv4, accessIPv6], ['two', 'd', '10.0.0.1', '::1'])
+    const again = await house.ask('PUT', `/servers/${id}`, { body: { server: { accessIPv4: '', description: null } }, at: '2.90' })
+    assert.deepEqual([again.body.server.accessIPv4, again.body.server.description, again.body.server.name], ['', null, 'two'])
+    assert.equal((await house.ask('PUT', `/servers/${id}`, { body: { server: { name: ' ' } } })).status, 400)
+    assert.equal((await house.ask('PUT', `/servers/${id}`, { body: { server: { accessIPv4: '300.1.1.1' } } })).status, 400)
+    await house.remove(id)
+  })
+
+  test('comes in numbers: names are counted, the reservation is one', async () => {
+    const body = house.wish({ name: 'many', min_count: 2, max_count: 3, return_reservation_id: true })
+    const made = await house.ask('POST', '/servers', { body })
+    assert.match(made.body.reservation_id, /^r-[0-9a-f]{8}$/)
+    await house.yard.settled()
+    const { servers } = (await house.ask('GET', `/servers?reservation_id=${made.body.reservation_id}&sort_key=display_name&sort_dir=asc`))
+      .body
+    assert.deepEqual(
+      servers.map((one: any) => one.name),
+      ['many-1', 'many-2', 'many-3'],
+    )
+    await house.remove(...servers.map((one: any) => one.id))
+  })
+
+  test('has metadata', async () => {
+    const { id } = await house.server({ metadata: { a: '1' } })
+    const path = `/servers/${id}/metadata`
+    const all = async () => (await house.ask('GET', path)).body.metadata
+    assert.deepEqual((await house.ask('POST', path, { body: { metadata: { b: '2' } } })).body.metadata, { a: '1', b: '2' })
+    assert.deepEqual((await house.ask('PUT', `${path}/c`, { body: { meta: { c: '3' } } })).body, { meta: { c: '3' } })
+    assert.equal((await house.ask('PUT', `${path}/c`, { body: { meta: { d: '3' } } })).status, 400)
+    assert.deepEqual((await house.ask('GET', `${path}/a`)).body, { meta: { a: '1' } })
+    assert.equal((await house.ask('DELETE', `${path}/a`)).status, 204)
+    assert.equal((await house.ask('DELETE', `${path}/a`)).status, 404)
+    assert.deepEqual(await all(), { b: '2', c: '3' })
+    assert.deepEqual((await house.ask('PUT', path, { body: { metadata: {} } })).body.metadata, {})
+    const many = Object.fromEntries(Array.from({ length: 129 }, (_, i) => [`k${i}`, '']))
+    const over = await house.ask('PUT', path, { body: { metadata: many } })
+    assert.deepEqual([over.status, over.message], [403, 'Maximum number of metadata items exceeds 128'])
+    assert.deepEqual(await all(), {})
+    await house.remove(id)
+  })
+
+  test('has tags, from 2.26 on', async () => {
+    const { id } = await house.server()
+    const path = `/servers/${id}/tags`
+    const ask = (method: string, more = '', body?: unknown) => house.ask(method, `${path}${more}`, { at: '2.26', body })
+    assert.equal((await house.ask('GET', path, { at: '2.25' })).status, 404)
+    assert.equal((await ask('PUT', '/blue', {})).status, 201)
+    assert.equal((await ask('PUT', '/blue', {})).status, 204)
+    assert.equal((await ask('PUT', `/${'x'.repeat(61)}`, {})).status, 400)
+    assert.equal((await ask('GET', '/blue')).status, 204)
+    assert.equal((await ask('GET', '/red')).status, 404)
+    assert.deepEqual((await ask('PUT', '', { tags: ['a', 'b', 'a'] })).body, { tags: ['a', 'b'] })
+    assert.equal((await ask('PUT', '', { tags: ['a,b'] })).status, 400)
+    assert.equal((await ask('DELETE', '/red')).status, 404)
+    assert.equal((await ask('DELETE', '/a')).status, 204)
+    assert.equal((await ask('DELETE')).status, 204)
+    assert.deepEqual((await ask('GET')).body, { tags: [] })
+    await house.remove(id)
+  })
+})
+
+describe('the list', () => {
+  const ids = Array.from({ length: 5 }, () => randomUUID())
+  before(async () => {
+    const { db } = house.yard.context.database
+    await db
+      .insertInto('instances')
+      .values(
+        ids.map((id, i) =>
+          instanceRow({
+            id,
+            project_id: house.alpha,
+            number: 1000 + i,
+            name: `listed-${i}`,
+            vm_state: i === 4 ? 'deleted' : i === 3 ? 'error' : i === 2 ? 'stopped' : 'active',
+            deleted: i === 4 ? 1 : 0,
+            key_name: i % 2 ? 'ssh' : null,
+            tags_json: JSON.stringify([`t${i}`, 'all_']),
+            network_info_json: '[]',
+            request_json: '{"image":null,"trustedCertificates":null}',
+            created_at: `2026-01-0${i + 1}T00:00:00.000Z`,
+            updated_at: `2026-01-0${i + 1}T12:00:00.000Z`,
+          }),
+        ),
+      )
+      .execute()
+  })
+  after(() => house.yard.context.database.db.deleteFrom('instances').where('id', 'in', ids).execute())
+  const list = async (query: string, as: 'member' | 'admin' = 'member', path = '/servers'): Promise<number[]> => {
+    const { status, body, message } = await house.ask('GET', `${path}?${query}`, { as, at: '2.73' })
+    assert.equal(status, 200, message)
+    return body.servers.map((one: any) => ids.indexOf(one.id))
+  }
+
+  test('newest first; sorted as asked', async () => {
+    assert.deepEqual(await list(''), [3, 2, 1, 0])
+    assert.deepEqual(await list('sort_key=display_name&sort_dir=asc'), [0, 1, 2, 3])
+    assert.deepEqual(await list('sort_key=vm_state&sort_dir=asc&sort_key=created_at&sort_dir=desc'), [1, 0, 3, 2])
+    assert.equal((await house.ask('GET', '/servers?sort_key=colour')).status, 400)
+    assert.equal((await house.ask('GET', '/servers?sort_key=name&sort_dir=up')).status, 400)
+  })
+
+  test('page by page, with links, over equal values and nulls', async () => {
+    for (const sort of ['', 'sort_key=key_name&sort_dir=asc', 'sort_key=key_name&sort_dir=desc', 'sort_key=launched_at&sort_dir=desc']) {
+      const all = await list(sort)
+      const paged: number[] = []
+      for (let url: string | undefined = `/servers?limit=1&${sort}`; url; ) {
+        const { body } = await house.ask('GET', url)
+        paged.push(...body.servers.map((one: any) => ids.indexOf(one.id)))
+        const next: string | undefined = body.servers_links?.[0].href
+        url = next?.slice(next.indexOf('/servers'))
+      }
+      assert.deepEqual(paged, all, sort)
+      assert.equal(new Set(paged).size, 4)
+    }
+    assert.deepEqual(await list('limit=0'), [])
+    for (const query of ['limit=-1', 'limit=x', `marker=${randomUUID()}`])
+      assert.equal((await house.ask('GET', `/servers?${query}`)).status, 400, query)
+  })
+
+  test('filtered', async () => {
+    assert.deepEqual(await list('status=ACTIVE'), [1, 0])
+    assert.deepEqual(await list('status=SHUTOFF&status=ERROR'), [3, 2])
+    assert.deepEqual(await list('status=NONSENSE'), [])
+    assert.deepEqual(await list('name=listed-[12]'), [2, 1])
+    assert.deepEqual(await list('name=^1'), [])
+    assert.deepEqual(await list('key_name=ssh'), [3, 1])
+    assert.deepEqual(await list('tags=t1,all_'), [1])
+    assert.deepEqual(await list('tags=t1,t2'), [])
+    assert.deepEqual(await list('tags-any=t1,t2'), [2, 1])
+    assert.deepEqual(await list('tags=all%25'), [])
+    assert.deepEqual(await list('locked=true'), [])
+    assert.deepEqual(await list('power_state=1'), [3, 2, 1, 0])
+    assert.deepEqual(await list('host=elsewhere'), [3, 2, 1, 0], 'operators alone filter by host')
+    assert.deepEqual(await list('host=elsewhere&all_tenants=1', 'admin'), [])
+    for (const query of ['name=(', 'power_state=on', 'locked=perhaps', 'changes-since=yesterday'])
+      assert.equal((await house.ask('GET', `/servers?${query}`)).status, 400, query)
+  })
+
+  test('changes-since tells of what was deleted, too', async () => {
+    assert.deepEqual(await list('name=listed&changes-since=2026-01-03T00:00:00Z'), [4, 3, 2])
+    assert.deepEqual(await list('name=listed&changes-since=2026-01-03T00:00:00Z&changes-before=2026-01-04T00:00:00'), [2])
+    assert.deepEqual(await list('name=listed&changes-since=2026-01-05T00:00:00Z', 'member', '/servers/detail'), [4])
+  })
+
+  test('of all projects and of the deleted: administrators alone', async () => {
+    assert.deepEqual(await list(`all_tenants=1&project_id=${house.alpha}`, 'admin'), [3, 2, 1, 0])
+    assert.deepEqual(await list('all_tenants=1&deleted=true', 'admin').then((all) => all.includes(4)), true)
+    assert.deepEqual(await list('deleted=true'), [3, 2, 1, 0])
+    assert.deepEqual(await list(`project_id=${house.alpha}`, 'admin'), [])
+  })
+})
