@@ -100,7 +100,7 @@ $B mount -t 9p -o trans=virtio,version=9p2000.L,ro,cache=loose,msize=524288 root
 $B mount -t tmpfs over /over; $B mkdir -p /over/upper /over/work
 $B mount -t overlay -o lowerdir=/lower,upperdir=/over/upper,workdir=/over/work over /new
 for d in proc sys dev; do $B mkdir -p /new/$d; $B mount --move /$d /new/$d; done
-for d in run tmp; do $B mkdir -p /new/$d; $B mount -t tmpfs $d /new/$d; done
+$B mkdir -p /new/run; $B mount -t tmpfs run /new/run
 $B mkdir -p /new/dev/pts /new/dev/shm /new/run/lvm /new/run/lock /new/usr/lib/modules/${kernel.version}
 $B mount -t devpts pts /new/dev/pts; $B mount -t tmpfs shm /new/dev/shm
 $B mount --bind /new${kernel.modules} /new/usr/lib/modules/${kernel.version}

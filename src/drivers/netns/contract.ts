@@ -169,6 +169,7 @@ export function netnsContract(make: () => NetNs, tag: string): void {
   test('sysctls belong to the namespace; unknown ones are left out', async () => {
     const netns = await fresh()
     await netns.setSysctl(a, { 'net.ipv4.ip_forward': 1 })
+    await netns.setSysctl(b, { 'net.ipv4.ip_forward': 0 }) // a new one begins as the machine's own is
     assert.deepEqual(await netns.sysctl(a, ['net.ipv4.ip_forward', 'net.ipv4.no_such_thing']), { 'net.ipv4.ip_forward': '1' })
     assert.deepEqual(await netns.sysctl(b, ['net.ipv4.ip_forward']), { 'net.ipv4.ip_forward': '0' })
     await assert.rejects(netns.sysctl(a, ['net.ipv4.ip_forward -w kernel.panic=1']), { code: 'BadName' })

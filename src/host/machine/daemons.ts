@@ -74,9 +74,9 @@ export async function stopDaemons(options: DaemonOptions): Promise<string[]> {
     const mark = ours(daemon, options.stateDir)
     if (mark) {
       await daemon.end?.().catch(() => {}) // it may be past answering; the signal below is not asked
-      if (alive(mark)) process.kill(mark.pid, 'SIGTERM')
+      signal(mark, 'SIGTERM')
       await gone(daemon, mark, 5_000).catch(() => {
-        process.kill(mark.pid, 'SIGKILL')
+        signal(mark, 'SIGKILL')
         return gone(daemon, mark, 5_000)
       })
       stopped.push(daemon.program)
@@ -84,6 +84,15 @@ export async function stopDaemons(options: DaemonOptions): Promise<string[]> {
     rmSync(markFile(daemon, options.stateDir), { force: true })
   }
   return stopped
+}
+
+/** To a process that may just have ended by itself. */
+function signal(mark: ProcessMark, name: 'SIGTERM' | 'SIGKILL'): void {
+  try {
+    if (alive(mark)) process.kill(mark.pid, name)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
 }
 
 const gone = (daemon: Daemon, mark: ProcessMark, timeoutMs: number) =>
