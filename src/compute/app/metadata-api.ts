@@ -29,11 +29,19 @@ export async function answerGuest(context: ComputeContext, secret: string, reque
   return find(guestFiles(specOf(row), vifsOf(row)), request.path)
 }
 
+function plain(path: string): string | null {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return null
+  }
+}
+
 /** A file, or the names below a directory: those of EC2 stand at the root, OpenStack's below /openstack. */
 function find(files: Map<string, string | Buffer>, path: string): MetadataAnswer {
-  const asked = decodeURIComponent(path.split('?')[0]!)
-    .replace(/\/{2,}/g, '/')
-    .replace(/^\//, '')
+  const decoded = plain(path.split('?')[0]!)
+  if (decoded === null) return text(400, 'That is no path.\n')
+  const asked = decoded.replace(/\/{2,}/g, '/').replace(/^\//, '')
   const bare = asked.replace(/\/$/, '')
   const tree = bare === 'openstack' || bare.startsWith('openstack/') ? '' : 'ec2/'
   const content = files.get(`${tree}${bare}`) ?? files.get(`${tree}${bare}/`)
