@@ -136,7 +136,7 @@ function ofDirection(rules: SecurityRule[], direction: SecurityRule['direction']
 
 function ruleLine(rule: SecurityRule, family: Family): string {
   const side = rule.direction === 'ingress' ? '-s' : '-d'
-  const remote = rule.remotePrefix && cidr(rule.remotePrefix).prefix > 0 ? `${side} ${networkOf(rule.remotePrefix)} ` : ''
+  const remote = rule.remotePrefix ? remoteOf(side, rule.remotePrefix) : ''
   return `${remote}${protocolMatch(rule, family)}-j RETURN`
 }
 
@@ -208,3 +208,17 @@ const asking6 = (source: string) => [
 const from = (device: string) => `-m physdev --physdev-in ${device} --physdev-is-bridged`
 const to = (device: string) => `-m physdev --physdev-out ${device} --physdev-is-bridged`
 const said = (comment: string) => ` -m comment --comment "${comment}"`
+
+/** The members of a group stand in the rules of each of them: of n ports n² rules are made, of n addresses. */
+const remotes = new Map<string, string>()
+const MOST_REMOTES = 100_000
+
+function remoteOf(side: string, prefix: string): string {
+  const key = `${side} ${prefix}`
+  const known = remotes.get(key)
+  if (known !== undefined) return known
+  const text = cidr(prefix).prefix > 0 ? `${side} ${networkOf(prefix)} ` : ''
+  if (remotes.size > MOST_REMOTES) remotes.clear()
+  remotes.set(key, text)
+  return text
+}
