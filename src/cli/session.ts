@@ -5,6 +5,7 @@ import { loadSecrets } from '../cloud/secrets.ts'
 import { defaultStateDir } from '../cloud/settings.ts'
 import { badRequest, notFound } from '../kernel/errors/errors.ts'
 import { Api } from './api.ts'
+import { trustCloudOf } from './trust.ts'
 
 export interface StateArgs {
   stateDir: string
@@ -36,5 +37,6 @@ export async function runningCloud(stateDir: string): Promise<Running> {
 
 export async function adminApi(stateDir: string): Promise<Api> {
   const { url } = await runningCloud(stateDir)
+  trustCloudOf(stateDir)
   return new Api({ url, username: 'admin', password: loadSecrets(stateDir).adminPassword, project: 'demo' })
 }

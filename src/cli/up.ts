@@ -14,6 +14,7 @@ import { Api, until } from './api.ts'
 import { demo } from './demo.ts'
 import { screenOf } from './steps-view.ts'
 import { table } from './table.ts'
+import { trustCloudOf } from './trust.ts'
 
 const HELP = `Starts a cloud and stays in the foreground; Ctrl-C stops it in order. Guests, networks and volumes stay for the next start.
 
@@ -151,6 +152,7 @@ export const portFault = (error: NodeJS.ErrnoException, settings: Pick<Settings,
 
 async function main(settings: Settings, url: string, imageFile: string | null, enter: string[]): Promise<void> {
   const secrets = loadSecrets(settings.stateDir)
+  trustCloudOf(settings.stateDir)
   const api = new Api({ url, username: 'admin', password: secrets.adminPassword, project: 'demo' })
   const result = await demo({
     api,

@@ -2,8 +2,14 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Secrets } from './secrets.ts'
 
-/** Writes `openrc` and `clouds.yaml` (mode 0600): clouds `yun` (admin) and `yun-demo` (the demo user). */
-export function writeClientFiles(stateDir: string, url: string, region: string, secrets: Secrets): { openrc: string; cloudsYaml: string } {
+/** Writes `openrc` and `clouds.yaml` (mode 0600): clouds `yun` (admin) and `yun-demo` (the demo user). `certificate`: what clients are to trust. */
+export function writeClientFiles(
+  stateDir: string,
+  url: string,
+  region: string,
+  secrets: Secrets,
+  certificate: string | null = null,
+): { openrc: string; cloudsYaml: string } {
   const openrc = join(stateDir, 'openrc')
   const cloudsYaml = join(stateDir, 'clouds.yaml')
   const variables: Record<string, string> = {
@@ -17,6 +23,7 @@ export function writeClientFiles(stateDir: string, url: string, region: string, 
     OS_IDENTITY_API_VERSION: '3',
     OS_IMAGE_API_VERSION: '2',
     OS_VOLUME_API_VERSION: '3',
+    ...(certificate ? { OS_CACERT: certificate } : {}),
   }
   write(
     openrc,
@@ -25,7 +32,7 @@ export function writeClientFiles(stateDir: string, url: string, region: string, 
       .join('\n')}\n`,
   )
   const cloud = (name: string, username: string, password: string) =>
-    `  ${name}:\n    region_name: ${region}\n    identity_api_version: 3\n    auth:\n      auth_url: ${url}/identity/v3\n      username: ${username}\n      password: ${password}\n      project_name: demo\n      user_domain_name: Default\n      project_domain_name: Default\n`
+    `  ${name}:\n    region_name: ${region}\n${certificate ? `    cacert: ${certificate}\n` : ''}    identity_api_version: 3\n    auth:\n      auth_url: ${url}/identity/v3\n      username: ${username}\n      password: ${password}\n      project_name: demo\n      user_domain_name: Default\n      project_domain_name: Default\n`
   write(cloudsYaml, `clouds:\n${cloud('yun', 'admin', secrets.adminPassword)}${cloud('yun-demo', 'demo', secrets.demoPassword)}`)
   return { openrc, cloudsYaml }
 }

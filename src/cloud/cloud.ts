@@ -43,7 +43,7 @@ export async function startCloud(settings: Settings, options: { fd?: number; int
     undo.push(() => hosts.stop())
     await control.resume()
     undo.push(() => control.pause())
-    writeClientFiles(settings.stateDir, url, settings.region, secrets)
+    writeClientFiles(settings.stateDir, url, settings.region, secrets, settings.tls?.cert ?? null)
     lock.ready(url, hosts.notices)
     flushCompileCache() // a process that is killed keeps nothing for the next start
     log.info({ url, notices: hosts.notices }, 'all APIs answer')

@@ -92,7 +92,12 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
   const services = [placement, image, network, volume, computing]
   for (const service of [identity, ...services]) for (const api of service.api) server.mount(api)
   server.mount(doctorApi({ bus, transport, token: () => nova.token() }))
-  const apis = () => Object.fromEntries(server.apis.map((api) => [api.name, `${url}${api.prefix}`]))
+  /** Each service at the prefix that has most of its routes: the version that clients use. */
+  const apis = () => {
+    const fullest = new Map<string, (typeof server.apis)[number]>()
+    for (const api of server.apis) if (api.routes.length > (fullest.get(api.name)?.routes.length ?? 0)) fullest.set(api.name, api)
+    return Object.fromEntries([...fullest.values()].map((api) => [api.name, `${url}${api.prefix}`]))
+  }
   server.fastify.get('/', () => ({ name: 'yun', region: settings.region, apis: apis() }))
   serveConsolePage(server.fastify)
   const console = new ConsoleProxy({ log, resolve: (token) => computing.console(token) })
