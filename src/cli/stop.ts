@@ -1,4 +1,4 @@
-import { whoRuns } from '../cloud/lock.ts'
+import { askToStop, whoRuns } from '../cloud/lock.ts'
 import { until } from './api.ts'
 import { stateArgs } from './session.ts'
 
@@ -15,7 +15,7 @@ export async function run(argv: string[]): Promise<number> {
     console.log(`no cloud runs on ${stateDir}`)
     return 0
   }
-  process.kill(running.pid, 'SIGTERM')
+  await askToStop(stateDir)
   await until('the cloud to stop', 60_000, async () => (await whoRuns(stateDir)) === null)
   console.log(`stopped the cloud on ${stateDir} (pid ${running.pid})`)
   return 0

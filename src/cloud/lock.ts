@@ -32,6 +32,19 @@ export function whoRuns(stateDir: string): Promise<Running | null> {
   })
 }
 
+const STOP = 'stop'
+
+/** Asks the cloud of this state directory to stop in order. By its socket: in a machine of its own inside this one its process has another number here. */
+export function askToStop(stateDir: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(join(stateDir, 'yun.sock'))
+    socket.once('error', reject)
+    socket.once('close', () => resolve())
+    socket.end(STOP)
+    socket.resume()
+  })
+}
+
 /**
  * Holds the state directory for this process.
  * @throws Fault 409 AlreadyRunning naming the pid that holds it
@@ -50,7 +63,11 @@ export async function holdStateDir(
   const path = join(stateDir, 'yun.sock')
   rmSync(path, { force: true })
   const running: Running = { pid: process.pid, url, startedAt: new Date().toISOString(), ready: false, notices: [] }
-  const server: Server = createServer((socket) => socket.on('error', () => {}).end(JSON.stringify(running)))
+  const server: Server = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.on('data', (word) => word.toString() === STOP && process.kill(process.pid, 'SIGTERM'))
+    socket.end(JSON.stringify(running))
+  })
   await new Promise<void>((resolve, reject) =>
     server.once('error', reject).listen({ path, readableAll: false, writableAll: false }, resolve),
   )
