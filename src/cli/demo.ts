@@ -59,6 +59,7 @@ export async function demo(options: DemoOptions): Promise<DemoResult> {
         server: { name: 'hello', imageRef: image.id, flavorRef: flavor.id, key_name: 'demo', networks: [{ uuid: network.id }] },
       })
     ).server
+  if (server.status === 'SHUTOFF') await switchOn(api, view, server.id)
   const watch = new Watch(api, view, server.id)
 
   server = await watch.until('the guest to be started', 37, 600_000, async () => {
@@ -97,6 +98,13 @@ async function theServer(api: Api): Promise<any> {
     return servers.length === 0
   })
   return undefined
+}
+
+/** A machine that was off takes its guests with it. */
+async function switchOn(api: Api, view: StepsView, id: string): Promise<void> {
+  const started = performance.now()
+  await api.call('POST', `/compute/v2.1/servers/${id}/action`, { 'os-start': null })
+  view.note('Nova API', 'server hello', performance.now() - started, 'was off, and is started again')
 }
 
 /** Polls the server's trace while something is waited for, so that the view moves. */

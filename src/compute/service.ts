@@ -34,6 +34,7 @@ import { follow } from './app/server-state.ts'
 import { TraceKeeper } from './app/trace.ts'
 import { migrations } from './db/migrations.ts'
 import type { ComputeTables } from './db/tables.ts'
+import { powerStateReconciler } from './reconcilers/power-states.ts'
 import { COMPUTE_CONTROL, control, stepRecorded } from './rpc.ts'
 import { sagas } from './sagas/all.ts'
 import { CONDUCTOR, conductor } from './sagas/schedule.ts'
@@ -125,6 +126,7 @@ export async function createComputeService(options: ComputeOptions): Promise<Com
     ...serverGroupRoutes(context),
     ...eventRoutes(context),
   ]
+  const powerStates = powerStateReconciler(context)
   const stops: (() => void)[] = []
   return {
     api: [
@@ -139,12 +141,19 @@ export async function createComputeService(options: ComputeOptions): Promise<Com
         bus.subscribe(stepRecorded, (record) => context.trace.keep(record)),
         bus.serve(CONDUCTOR, conductor.build, () => ({ topic: CONDUCTOR, process: process.pid })),
         bus.serve(COMPUTE_CONTROL, control.hostReport, (report) => hostReported(context, report)),
-        bus.serve(COMPUTE_CONTROL, control.powerChanged, ({ uuid, powerState }) => follow(database.db, uuid, powerState)),
+        bus.serve(COMPUTE_CONTROL, control.powerChanged, async ({ uuid, powerState }) => {
+          await follow(database.db, uuid, powerState)
+        }),
         serveScheduler(context, bus),
       )
     },
-    resume: () => context.engine.start(),
+    async resume() {
+      await context.engine.start()
+      powerStates.start()
+      await powerStates.settle()
+    },
     async stop() {
+      await powerStates.stop()
       await context.engine.stop()
       for (const stop of stops) stop()
       await context.trace.flush()

@@ -67,15 +67,24 @@ export async function move(db: Handle, id: string, change: StateChange, more: Pa
   await moveInstance(db, id, { vmStates }, { ...more, ...columnsOf(change) })
 }
 
-/** A host says how a guest is. Only a server at rest follows: what an operation is about to do is the operation's to write. */
-export async function follow(db: Handle, id: string, powerState: PowerState): Promise<void> {
+/** From which vm_states a server at rest follows its guest, and into which. */
+const FOLLOWED: Partial<Record<PowerState, { from: VmState[]; to: VmState }>> = {
+  running: { from: ['stopped'], to: 'active' },
+  paused: { from: ['active'], to: 'paused' },
+  shutdown: { from: ['active', 'paused', 'suspended'], to: 'stopped' },
+  crashed: { from: ['active', 'paused', 'suspended'], to: 'stopped' },
+}
+
+/**
+ * A host says how a guest is. Only a server at rest follows: what an operation is about to do is the operation's to write.
+ * With `untouchedSince` (the row's updated_at) it follows only if nothing has changed the row since. Answers whether it followed.
+ */
+export async function follow(db: Handle, id: string, powerState: PowerState, expected: { untouchedSince?: string } = {}): Promise<boolean> {
   const power = { power_state: POWER[powerState] }
-  const atRest = { taskStates: [null] }
-  if (powerState === 'running') await moveInstance(db, id, { ...atRest, vmStates: ['stopped'] }, { ...power, vm_state: 'active' })
-  if (powerState === 'shutdown' || powerState === 'crashed')
-    await moveInstance(db, id, { ...atRest, vmStates: ['active', 'paused', 'suspended'] }, { ...power, vm_state: 'stopped' })
-  if (powerState === 'paused') await moveInstance(db, id, { ...atRest, vmStates: ['active'] }, { ...power, vm_state: 'paused' })
-  await moveInstance(db, id, atRest, power)
+  const atRest = { ...expected, taskStates: [null] }
+  const followed = FOLLOWED[powerState]
+  if (followed && (await moveInstance(db, id, { ...atRest, vmStates: followed.from }, { ...power, vm_state: followed.to }))) return true
+  return await moveInstance(db, id, atRest, power)
 }
 
 const REBUILDING = { rebuilding: 'REBUILD', rebuild_block_device_mapping: 'REBUILD', rebuild_spawning: 'REBUILD' }

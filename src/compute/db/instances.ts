@@ -39,7 +39,7 @@ export async function updateInstance(db: Handle, id: string, columns: Partial<In
 export async function moveInstance(
   db: Handle,
   id: string,
-  expected: { vmStates?: string[]; taskStates?: (string | null)[] },
+  expected: { vmStates?: string[]; taskStates?: (string | null)[]; untouchedSince?: string },
   columns: Partial<InstanceRow>,
 ): Promise<boolean> {
   let query = db
@@ -48,10 +48,26 @@ export async function moveInstance(
     .where('id', '=', id)
     .where('deleted', '=', 0)
   if (expected.vmStates) query = query.where('vm_state', 'in', expected.vmStates as InstanceRow['vm_state'][])
+  if (expected.untouchedSince) query = query.where('updated_at', '=', expected.untouchedSince)
   const tasks = expected.taskStates
   if (tasks)
     query = query.where((eb) => eb.or(tasks.map((task) => (task === null ? eb('task_state', 'is', null) : eb('task_state', '=', task)))))
   return (await query.executeTakeFirst()).numUpdatedRows > 0n
+}
+
+/** Servers of these hosts that no operation has. */
+export async function atRestOnHosts(
+  db: Handle,
+  hosts: string[],
+): Promise<Pick<InstanceRow, 'id' | 'host' | 'power_state' | 'updated_at'>[]> {
+  if (hosts.length === 0) return []
+  return await db
+    .selectFrom('instances')
+    .select(['id', 'host', 'power_state', 'updated_at'])
+    .where('deleted', '=', 0)
+    .where('task_state', 'is', null)
+    .where('host', 'in', hosts)
+    .execute()
 }
 
 /** Patterns are matched here, not in the database: SQLite has no regular expressions. */
