@@ -33,7 +33,7 @@ export async function startCloud(settings: Settings, options: { fd?: number; int
     const secrets = loadSecrets(settings.stateDir)
     const bus = new MemoryBus((error, where) => log.error({ err: error, where }, 'message failed'))
     undo.push(() => bus.close())
-    const ground = prepareGround(settings)
+    const ground = prepareGround(settings, log)
     ground.catch(() => {}) // told of below
     const control = await createControl({ settings, secrets, bus, log, url, interceptor: options.interceptor })
     undo.push(() => control.stop())

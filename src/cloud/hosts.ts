@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { COMPUTE_CONTROL, control as compute } from '../compute/rpc.ts'
 import { type ComputeHost, createComputeHost } from '../host/compute/agent.ts'
+import { daemonKeeper } from '../host/machine/daemon-keeper.ts'
 import { ensureDaemons } from '../host/machine/daemons.ts'
 import { probeMachine } from '../host/machine/probe.ts'
 import { NetworkHost } from '../host/network/agent.ts'
@@ -9,6 +10,7 @@ import type { NetworkHostSettings } from '../host/network/machine.ts'
 import { createStorageAgent, type StorageAgent } from '../host/storage/agent.ts'
 import type { Bus } from '../kernel/bus/bus.ts'
 import type { Log } from '../kernel/log/log.ts'
+import type { Reconciler } from '../kernel/reconcile/reconciler.ts'
 import type { Control } from './control.ts'
 import { type HostDrivers, nameServers, realDrivers, type StorageDrivers, simulatedDrivers, storageDrivers, TGT } from './drivers.ts'
 import type { Secrets } from './secrets.ts'
@@ -37,9 +39,9 @@ export interface Ground {
 }
 
 /** Takes a while on a real machine and needs nothing of the services: the two come up side by side. */
-export async function prepareGround(settings: Settings): Promise<Ground> {
+export async function prepareGround(settings: Settings, log: Log): Promise<Ground> {
   const notices: string[] = []
-  const hosts = settings.hypervisor === 'simulated' ? simulatedHosts(settings) : [await thisMachine(settings, notices)]
+  const hosts = settings.hypervisor === 'simulated' ? simulatedHosts(settings) : [await thisMachine(settings, notices, log)]
   const storage = await storageDrivers(settings)
   if (storage.notice) notices.push(storage.notice)
   return { hosts, storage, notices }
@@ -50,6 +52,8 @@ interface Host {
   directory: string
   drivers: HostDrivers
   kvm: { works: boolean; reason: string | null }
+  /** Of a real machine: starts again what ends by itself. */
+  daemons?: Reconciler
 }
 
 /** The agents of all hosts that live in this process: compute and network on each, storage on the first. Returns when they have reported. */
@@ -89,9 +93,11 @@ export async function startHosts(options: HostsOptions): Promise<Hosts> {
   await Promise.all(networks.map((one) => one.start()))
   await Promise.all([...computes.map((one) => one.start()), storage.start()])
   for (const one of computes) await bus.call(COMPUTE_CONTROL, compute.hostReport, await one.state())
+  for (const host of hosts) host.daemons?.start()
   return {
     notices,
     async stop() {
+      await Promise.all(hosts.map((host) => host.daemons?.stop()))
       await Promise.all([...computes.map((one) => one.stop()), ...networks.map((one) => one.stop()), storage.stop()])
       await Promise.all(hosts.map((host) => host.drivers.close()))
     },
@@ -99,11 +105,9 @@ export async function startHosts(options: HostsOptions): Promise<Hosts> {
 }
 
 /** Looks at what the machine can, and starts the daemons that do not run. */
-async function thisMachine(settings: Settings, notices: string[]): Promise<Host> {
-  const [facts] = await Promise.all([
-    probeMachine({ stateDir: settings.stateDir }),
-    ensureDaemons({ stateDir: settings.stateDir, tgt: TGT }),
-  ])
+async function thisMachine(settings: Settings, notices: string[], log: Log): Promise<Host> {
+  const daemons = { stateDir: settings.stateDir, tgt: TGT }
+  const [facts] = await Promise.all([probeMachine({ stateDir: settings.stateDir }), ensureDaemons(daemons)])
   if (!facts.kvm.usable) notices.push(facts.kvm.why)
   notices.push(...facts.missing.filter((sentence) => sentence !== facts.kvm.why && !sentence.includes('device mapper'))) // of that the storage host tells
   return {
@@ -111,6 +115,7 @@ async function thisMachine(settings: Settings, notices: string[]): Promise<Host>
     directory: settings.stateDir,
     drivers: realDrivers(settings.stateDir),
     kvm: { works: facts.kvm.usable, reason: facts.kvm.usable ? null : facts.kvm.why },
+    daemons: daemonKeeper(daemons, log),
   }
 }
 
@@ -132,7 +137,7 @@ const networkSettings = (settings: Settings, host: Host): NetworkHostSettings =>
   dnsDomain: 'openstacklocal',
   upstreamDns: nameServers(),
   metadataSocket: join(host.directory, 'metadata.sock'),
-  everyMs: settings.hypervisor === 'simulated' ? 60_000 : 15_000,
+  everyMs: settings.hypervisor === 'simulated' ? 60_000 : 8_000,
 })
 
 function storageOf({ settings, bus, log, control, ground }: HostsOptions, host: string): StorageAgent {

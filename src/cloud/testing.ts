@@ -27,7 +27,7 @@ export async function testCloud(options: { hosts?: number; flags?: string[] } = 
   const log = process.env.YUN_TEST_LOG ? createLog({ name: 'test', level: 'warn' }) : silent()
   const control = await createControl({ settings, secrets, bus, log, url: 'http://127.0.0.1:5000' })
   await control.start()
-  const hosts = await startHosts({ settings, ground: await prepareGround(settings), secrets, bus, log, control })
+  const hosts = await startHosts({ settings, ground: await prepareGround(settings, log), secrets, bus, log, control })
   await control.resume()
   const send = async (method: string, path: string, body: unknown, headers: Record<string, string>) => {
     const answer = await control.server.fastify.inject({

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { exec } from '../../kernel/exec/exec.ts'
-import { ensureDaemons, listening, stopDaemons } from './daemons.ts'
+import { silent } from '../../kernel/log/log.ts'
+import { daemonKeeper } from './daemon-keeper.ts'
+import { diedOf, ensureDaemons, listening, stopDaemons } from './daemons.ts'
 import { alive, markOf } from './processes.ts'
 import { waitUntil } from './wait.ts'
 
@@ -50,6 +52,21 @@ test('what the machine runs is used and never stopped; what died is started agai
   assert.notEqual(second!.pid, first.pid)
   assert.deepEqual(await stopDaemons({ stateDir }), ['libvirtd'])
   assert.ok(await listening('/run/libvirt/virtlogd-sock'))
+})
+
+test('what Yun started and what ended by itself comes again; the machine’s own are left to it', async () => {
+  const [, libvirtd] = await ensureDaemons({ stateDir, parts: ['libvirt'] })
+  const keeper = daemonKeeper({ stateDir }, silent())
+  keeper.start()
+  assert.deepEqual((await keeper.settle()).lastChanges, [])
+  const first = markOf(libvirtd!.pid!)!
+  process.kill(first.pid, 'SIGKILL')
+  await waitUntil('libvirtd is dead', () => !alive(first))
+  assert.match((await keeper.settle()).lastChanges.join(), /^libvirtd: started/)
+  assert.ok(await listening('/run/libvirt/libvirt-sock'))
+  await keeper.stop()
+  assert.deepEqual(diedOf({ stateDir }), [])
+  await stopDaemons({ stateDir })
 })
 
 test('a daemon that cannot come up says why', async () => {

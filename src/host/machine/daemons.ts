@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
@@ -67,6 +67,12 @@ export async function ensureDaemons(options: DaemonOptions): Promise<DaemonRepor
   return reports.flat()
 }
 
+/** The parts in which a daemon has ended that {@link ensureDaemons} started for this state directory. */
+export function diedOf(options: DaemonOptions): DaemonPart[] {
+  const dead = table(options).filter((daemon) => existsSync(markFile(daemon, options.stateDir)) && !ours(daemon, options.stateDir))
+  return [...new Set(dead.map((daemon) => daemon.part))]
+}
+
 /** Ends the daemons that {@link ensureDaemons} started for this state directory, and no others. Returns their programs' names. */
 export async function stopDaemons(options: DaemonOptions): Promise<string[]> {
   const stopped: string[] = []
@@ -103,6 +109,7 @@ async function ensure(daemon: Daemon, stateDir: string): Promise<DaemonReport> {
   if (await daemon.answers()) {
     await daemon.verify?.()
     const mark = ours(daemon, stateDir)
+    if (!mark) rmSync(markFile(daemon, stateDir), { force: true })
     const by = mark ? 'yun' : 'machine'
     const text = mark ? `${program} runs since an earlier start (process ${mark.pid})` : `${program}: the machine's own is used`
     return { part, program, by, startedNow: false, pid: mark?.pid, text }
