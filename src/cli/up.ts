@@ -7,7 +7,7 @@ import { guestImage } from '../cloud/guest-image.ts'
 import { whoRuns } from '../cloud/lock.ts'
 import { machineFor } from '../cloud/machine.ts'
 import { loadSecrets } from '../cloud/secrets.ts'
-import { readSettings, type Settings } from '../cloud/settings.ts'
+import { defaultStateDir, readSettings, type Settings } from '../cloud/settings.ts'
 import { conflict, type Fault, unavailable } from '../kernel/errors/errors.ts'
 import { showMs } from '../kernel/units/units.ts'
 import { Api, until } from './api.ts'
@@ -181,4 +181,4 @@ function closing(settings: Settings, detach: boolean): void {
   console.log(`  stop        ${detach ? '' : 'Ctrl-C  or  '}npx yun stop${stateFlag(settings)}        (guests go on running)`)
 }
 
-const stateFlag = (settings: Settings) => (settings.stateDir === '/var/lib/yun' ? '' : ` --state ${settings.stateDir}`)
+const stateFlag = (settings: Settings) => (settings.stateDir === defaultStateDir() ? '' : ` --state ${settings.stateDir}`)
