@@ -10,6 +10,7 @@ import { imageFault } from './api/faults.ts'
 import { imageRoutes } from './api/images.ts'
 import { infoRoutes } from './api/info.ts'
 import { memberRoutes } from './api/members.ts'
+import { metadefRoutes } from './api/metadefs.ts'
 import { policies } from './api/policies.ts'
 import { versionRoutes } from './api/versions.ts'
 import type { ImageContext, Inspector } from './app/context.ts'
@@ -60,7 +61,14 @@ export async function createImageService(options: ImageOptions): Promise<ImageSe
   const policy = new Policy(policies, options.policyOverrides)
   const reconciler = dataReconciler(context, options.reconcileEveryMs ?? 60_000)
   const shared = { name: 'image', policy, fault: imageFault }
-  const routes = [...imageRoutes(context), ...dataRoutes(context), ...memberRoutes(context), ...infoRoutes(), ...versionRoutes('/image')]
+  const routes = [
+    ...imageRoutes(context),
+    ...dataRoutes(context),
+    ...memberRoutes(context),
+    ...metadefRoutes(context),
+    ...infoRoutes(),
+    ...versionRoutes('/image'),
+  ]
   return {
     api: [
       { ...shared, prefix: '/image', routes: versionRoutes('/image') },

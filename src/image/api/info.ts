@@ -2,6 +2,7 @@ import { Fault } from '../../kernel/errors/errors.ts'
 import type { Route } from '../../kernel/http/route.ts'
 import { CONTAINER_FORMATS, DISK_FORMATS, VISIBILITIES } from '../app/patch.ts'
 import { STORE_ID } from '../app/store.ts'
+import { METADEF_DOCUMENTS } from './metadef-schemas.ts'
 import { ImportInfo, SchemaDocument, StoreList } from './schemas.ts'
 
 export const IMPORT_METHODS = ['glance-direct']
@@ -104,6 +105,19 @@ export function infoRoutes(): Route[] {
         if (!Object.hasOwn(SCHEMAS, name))
           throw new Fault(404, 'NotFound', `There is no schema ${name}; there are ${Object.keys(SCHEMAS).join(', ')}.`)
         return SCHEMAS[name]
+      },
+    },
+    {
+      method: 'GET',
+      path: '/schemas/metadefs/:name',
+      doc: 'JSON schema of a kind of metadata definition',
+      policy: 'get_schemas',
+      response: SchemaDocument,
+      handler(request) {
+        const name = request.params.name!
+        if (!Object.hasOwn(METADEF_DOCUMENTS, name))
+          throw new Fault(404, 'NotFound', `There is no schema metadefs/${name}; there are ${Object.keys(METADEF_DOCUMENTS).join(', ')}.`)
+        return METADEF_DOCUMENTS[name]
       },
     },
     {

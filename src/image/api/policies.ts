@@ -24,4 +24,20 @@ export const policies: Record<string, string> = {
   reactivate: 'rule:project-member',
   get_schemas: '',
   stores_info: '',
+  metadef_default: '',
+  metadef_admin: 'role:admin',
+  ...Object.fromEntries(
+    ['namespace', 'namespaces', 'object', 'objects', 'resource_type', 'property', 'properties', 'tag', 'tags'].map((noun) => [
+      `get_metadef_${noun}`,
+      'rule:metadef_default',
+    ]),
+  ),
+  list_metadef_resource_types: 'rule:metadef_default',
+  ...Object.fromEntries(
+    [
+      ...['namespace', 'object', 'property', 'tag'].flatMap((noun) => [`add_metadef_${noun}`, `modify_metadef_${noun}`]),
+      ...['delete_metadef_namespace', 'delete_metadef_object', 'remove_metadef_property', 'delete_metadef_tag', 'delete_metadef_tags'],
+      ...['add_metadef_tags', 'add_metadef_resource_type_association', 'remove_metadef_resource_type_association'],
+    ].map((rule) => [rule, 'rule:metadef_admin']),
+  ),
 }

@@ -129,7 +129,7 @@ function sortOf(query: Record<string, string | string[]>): ImageFilter['sort'] {
   return sort
 }
 
-function limitOf(text: string | undefined): number {
+export function limitOf(text: string | undefined): number {
   return text === undefined ? DEFAULT_LIMIT : Math.min(whole('limit', text), MAX_LIMIT)
 }
 
@@ -152,4 +152,4 @@ function choice(name: string, value: string | undefined, allowed: string[]): str
   return value
 }
 
-const one = (value: string | string[] | undefined) => (Array.isArray(value) ? value.at(-1) : value)
+export const one = (value: string | string[] | undefined) => (Array.isArray(value) ? value.at(-1) : value)

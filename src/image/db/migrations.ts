@@ -55,4 +55,29 @@ export const migrations: Migrations = {
       await db.schema.createIndex('image_members_member').on('image_members').column('member_id').execute()
     },
   },
+  '002-metadata-definitions': {
+    async up(db: Kysely<any>) {
+      await db.schema
+        .createTable('metadef_namespaces')
+        .addColumn('namespace', name, (c) => c.primaryKey())
+        .addColumn('display_name', name)
+        .addColumn('description', text)
+        .addColumn('visibility', id, (c) => c.notNull())
+        .addColumn('protected', flag, (c) => c.notNull())
+        .addColumn('owner', id, (c) => c.notNull())
+        .addColumn('created_at', time, (c) => c.notNull())
+        .addColumn('updated_at', time, (c) => c.notNull())
+        .execute()
+      await db.schema
+        .createTable('metadef_parts')
+        .addColumn('namespace', name, (c) => c.notNull())
+        .addColumn('kind', id, (c) => c.notNull())
+        .addColumn('name', name, (c) => c.notNull())
+        .addColumn('body_json', text, (c) => c.notNull())
+        .addColumn('created_at', time, (c) => c.notNull())
+        .addColumn('updated_at', time, (c) => c.notNull())
+        .addPrimaryKeyConstraint('metadef_parts_pk', ['namespace', 'kind', 'name'])
+        .execute()
+    },
+  },
 }

@@ -39,9 +39,35 @@ export interface MemberRow {
   updated_at: string
 }
 
+/** A namespace of metadata definitions. */
+export interface NamespaceRow {
+  namespace: string
+  display_name: string | null
+  description: string | null
+  visibility: 'public' | 'private'
+  protected: number
+  owner: string
+  created_at: string
+  updated_at: string
+}
+
+export type PartKind = 'object' | 'property' | 'tag' | 'resource_type'
+
+/** What a namespace defines or is associated with: `body_json` is the definition without its name. */
+export interface PartRow {
+  namespace: string
+  kind: PartKind
+  name: string
+  body_json: string
+  created_at: string
+  updated_at: string
+}
+
 export interface ImageTables {
   images: ImageRow
   image_tags: { image_id: string; tag: string }
   image_properties: { image_id: string; name: string; value: string | null }
   image_members: MemberRow
+  metadef_namespaces: NamespaceRow
+  metadef_parts: PartRow
 }
