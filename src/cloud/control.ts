@@ -65,7 +65,7 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
 
   const [placement, image] = await Promise.all([
     createPlacement(shared('placement')),
-    createImageService({ ...shared('image'), directory: join(settings.stateDir, 'images') }),
+    createImageService({ ...shared('image'), directory: join(settings.stateDir, 'images'), webSources: settings.imageSources }),
   ])
   const compute = new ComputeClient(transport, neutron)
   const network = await createNetworkService({

@@ -33,6 +33,8 @@ export interface Settings {
   vifPluggingTimeout: number
   /** What the scheduler's IoOps and NumInstances filters allow each host; null: as much as there is room for. */
   scheduler: { maxIoOpsPerHost: number | null; maxInstancesPerHost: number | null }
+  /** From where images may be fetched (web-download): ports outside, and hosts inside that may be asked, as `name` or `name:port`. */
+  imageSources: { ports: number[]; trustedHosts: string[] }
   /** Requests per unit, user and verb; empty: no limits. */
   rateLimits: { verb: string; uri: string; regex: string; value: number; unit: 'SECOND' | 'MINUTE' | 'HOUR' | 'DAY' }[]
 }
@@ -56,6 +58,7 @@ const DEFAULTS: Settings = {
   storage: { backend: 'auto', volumeGroup: 'yun-volumes', sizeGiB: 100 },
   vifPluggingTimeout: 300,
   scheduler: { maxIoOpsPerHost: null, maxInstancesPerHost: null },
+  imageSources: { ports: [80, 443], trustedHosts: [] },
   rateLimits: [
     { verb: 'POST', uri: '*', regex: '.*', value: 6000, unit: 'MINUTE' },
     { verb: 'DELETE', uri: '*', regex: '.*', value: 6000, unit: 'MINUTE' },

@@ -15,6 +15,7 @@ import { policies } from './api/policies.ts'
 import { versionRoutes } from './api/versions.ts'
 import type { ImageContext, Inspector } from './app/context.ts'
 import { Store } from './app/store.ts'
+import { WEB_SOURCES, type WebSources } from './app/web-source.ts'
 import { migrations } from './db/migrations.ts'
 import type { ImageTables } from './db/tables.ts'
 import { dataReconciler } from './reconcilers/data.ts'
@@ -28,6 +29,8 @@ export interface ImageOptions {
   inspect?: Inspector
   /** Lines of the operator's policy file. */
   policyOverrides?: Record<string, string>
+  /** From where images may be fetched (default: http and https on their usual ports, outside). */
+  webSources?: Partial<WebSources>
   /** Bytes of the largest image (default 1 TiB). */
   maxImageBytes?: number
   /** Nobody else works on this database and directory: uploads that an earlier process left are given back at once. */
@@ -56,6 +59,7 @@ export async function createImageService(options: ImageOptions): Promise<ImageSe
     inspect: options.inspect ?? assertSafe,
     maxImageBytes: options.maxImageBytes ?? 1024 * GiB,
     leaseMs: options.leaseMs ?? 60_000,
+    webSources: { ...WEB_SOURCES, ...options.webSources },
     imports: new Set(),
   }
   const policy = new Policy(policies, options.policyOverrides)

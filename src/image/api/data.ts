@@ -3,7 +3,8 @@ import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import type { ImageContext } from '../app/context.ts'
 import { type Download, download } from '../app/download.ts'
 import type { Image } from '../app/image.ts'
-import { importStaged, stageData, uploadData } from '../app/upload.ts'
+import { importFromWeb, importStaged } from '../app/import.ts'
+import { stageData, uploadData } from '../app/upload.ts'
 import { IMPORT_METHODS } from './info.ts'
 import { ImportBody } from './schemas.ts'
 import { seen, targetImage, viewerOf } from './seen.ts'
@@ -40,16 +41,19 @@ export function dataRoutes(context: ImageContext): Route[] {
     {
       method: 'POST',
       path: '/images/:image_id/import',
-      doc: 'Import staged data (glance-direct)',
+      doc: 'Import staged data (glance-direct) or data from a web server (web-download)',
       policy: 'upload_image',
       target,
       body: ImportBody,
       status: 202,
       async handler(request) {
-        const { name } = request.body.method
+        const { name, uri } = request.body.method
         if (!IMPORT_METHODS.includes(name))
           throw badRequest(`Unknown import method name '${name}'. This cloud has: ${IMPORT_METHODS.join(', ')}.`)
-        await importStaged(context, (await seen(context, request)).image)
+        const { image } = await seen(context, request)
+        if (name === 'glance-direct') await importStaged(context, image)
+        else if (uri) await importFromWeb(context, image, uri)
+        else throw badRequest("'uri' is required for the import method web-download.")
         return new Reply(undefined, { status: 202 })
       },
     },

@@ -19,7 +19,7 @@ describe('image records', () => {
     })
     assert.equal(status, 201)
     assert.equal(headers.location, `http://localhost:80/image/v2/images/${body.id}`)
-    assert.equal(headers['openstack-image-import-methods'], 'glance-direct')
+    assert.equal(headers['openstack-image-import-methods'], 'glance-direct,web-download')
     const { id, created_at, updated_at, ...rest } = body
     assert.match(id, /^[0-9a-f-]{36}$/)
     assert.match(created_at, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/)
@@ -170,7 +170,7 @@ describe('image records', () => {
     for (const name of ['image', 'images', 'member', 'members'])
       assert.equal((await house.request('GET', `/image/v2/schemas/${name}`)).body.name, name)
     assert.equal((await house.request('GET', '/image/v2/schemas/constructor')).status, 404)
-    assert.deepEqual((await house.request('GET', '/image/v2/info/import')).body['import-methods'].value, ['glance-direct'])
+    assert.deepEqual((await house.request('GET', '/image/v2/info/import')).body['import-methods'].value, ['glance-direct', 'web-download'])
     assert.equal((await house.request('GET', '/image/v2/info/stores')).body.stores[0].id, 'file')
   })
 })

@@ -5,7 +5,7 @@ import { STORE_ID } from '../app/store.ts'
 import { METADEF_DOCUMENTS } from './metadef-schemas.ts'
 import { ImportInfo, SchemaDocument, StoreList } from './schemas.ts'
 
-export const IMPORT_METHODS = ['glance-direct']
+export const IMPORT_METHODS = ['glance-direct', 'web-download']
 
 const text = (description: string, more: object = {}) => ({ type: 'string', description, ...more })
 const maybe = (description: string, more: object = {}) => ({ type: ['null', 'string'], description, ...more })

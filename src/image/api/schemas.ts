@@ -86,7 +86,7 @@ export const MemberView = Type.Object(
 export const MemberList = Type.Object({ members: Type.Array(MemberView), schema: Type.String() }, closed)
 
 export const ImportBody = Type.Object({
-  method: Type.Object({ name: Type.String() }),
+  method: Type.Object({ name: Type.String(), uri: Type.Optional(Type.String({ maxLength: 2048 })) }),
   stores: Type.Optional(Type.Array(Type.String())),
   all_stores: Type.Optional(Flag),
   all_stores_must_succeed: Type.Optional(Flag),

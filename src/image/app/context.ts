@@ -2,6 +2,7 @@ import type { Database } from '../../kernel/db/database.ts'
 import type { Log } from '../../kernel/log/log.ts'
 import type { ImageTables } from '../db/tables.ts'
 import type { Store } from './store.ts'
+import type { WebSources } from './web-source.ts'
 
 /**
  * Looks at image data before anybody may boot from it.
@@ -19,6 +20,8 @@ export interface ImageContext {
   maxImageBytes: number
   /** ms that an upload may be silent before its image counts as abandoned. */
   leaseMs: number
+  /** From where images may be fetched. */
+  webSources: WebSources
   /** Imports under way in this process. */
   imports: Set<Promise<void>>
 }

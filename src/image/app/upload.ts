@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { timestamp } from '../../kernel/db/columns.ts'
-import { badRequest, conflict, describe, Fault } from '../../kernel/errors/errors.ts'
-import { findImage, type Image, moveImage, renewUpload, updateImage } from '../db/images.ts'
+import { badRequest, conflict, Fault } from '../../kernel/errors/errors.ts'
+import { findImage, type Image, moveImage, renewUpload } from '../db/images.ts'
 import type { ImageRow, ImageStatus } from '../db/tables.ts'
 import type { ImageContext } from './context.ts'
-import { STORE_ID, type Written } from './store.ts'
+import type { Written } from './store.ts'
 
 const NO_DATA: Partial<ImageRow> = {
   size: null,
@@ -52,37 +52,6 @@ async function receive(
   }
 }
 
-/** Uploading → importing → active, in the background; a failure leads back to queued and is told in the image's os_glance_import_error. @throws Fault 409 when nothing is staged */
-export async function importStaged(context: ImageContext, image: Image): Promise<void> {
-  requireFormats(image)
-  const uploadId = image.upload_id ?? ''
-  const moved = await moveImage(
-    context.database.db,
-    image.id,
-    ['uploading'],
-    { status: 'importing', lease_until: leaseEnd(context) },
-    uploadId,
-  )
-  if (!moved) throw conflict(`Image needs to be in the uploading state before the import of its staged data (it is ${image.status}).`)
-  const work = finishImport(context, image, uploadId).finally(() => context.imports.delete(work))
-  context.imports.add(work)
-}
-
-export async function finishImport(context: ImageContext, image: ImageRow, uploadId: string): Promise<void> {
-  const written: Written = { bytes: image.size ?? 0, md5: image.checksum ?? '', sha512: image.hash_value ?? '' }
-  try {
-    await vouching(context, image.id, uploadId, () => activate(context, image, uploadId, written, 'importing'))
-  } catch (error) {
-    const reason = describe(error).message
-    context.log.warn({ image: image.id, reason }, 'import failed')
-    await giveBack(context, image.id, uploadId, 'importing')
-    const left = await findImage(context.database.db, image.id)
-    if (!left) return
-    const properties = { ...left.properties, os_glance_failed_import: STORE_ID, os_glance_import_error: reason }
-    await context.database.transaction((trx) => updateImage(trx, image.id, {}, { properties }))
-  }
-}
-
 /** Active ↔ deactivated. @throws Fault 403 in any other status */
 export async function setActive(context: ImageContext, image: Image, active: boolean): Promise<void> {
   const [from, to]: [ImageStatus, ImageStatus] = active ? ['deactivated', 'active'] : ['active', 'deactivated']
@@ -110,7 +79,13 @@ async function take(context: ImageContext, image: Image, stream: Readable): Prom
   }
 }
 
-async function activate(context: ImageContext, image: ImageRow, uploadId: string, written: Written, from: ImageStatus): Promise<void> {
+export async function activate(
+  context: ImageContext,
+  image: ImageRow,
+  uploadId: string,
+  written: Written,
+  from: ImageStatus,
+): Promise<void> {
   const { virtualSizeBytes } = await context.inspect(context.store.partPath(uploadId), image.disk_format!, image.id)
   await context.store.commit(uploadId, image.id)
   const columns = { ...measured(written), status: 'active' as const, virtual_size: virtualSizeBytes, upload_id: null, lease_until: null }
@@ -118,7 +93,7 @@ async function activate(context: ImageContext, image: ImageRow, uploadId: string
 }
 
 /** Queued again without data, unless another upload or a deletion came in between: theirs is not touched. */
-async function giveBack(context: ImageContext, imageId: string, uploadId: string, from: ImageStatus): Promise<void> {
+export async function giveBack(context: ImageContext, imageId: string, uploadId: string, from: ImageStatus): Promise<void> {
   await context.store.discardPart(uploadId)
   const mine = await moveImage(context.database.db, imageId, [from], { ...NO_DATA, lease_until: leaseEnd(context) }, uploadId)
   const row = mine ? undefined : await findImage(context.database.db, imageId)
@@ -131,7 +106,7 @@ export async function abandon(context: ImageContext, row: ImageRow): Promise<voi
   await giveBack(context, row.id, row.upload_id ?? '', row.status)
 }
 
-async function vouching<T>(context: ImageContext, imageId: string, uploadId: string, work: () => Promise<T>): Promise<T> {
+export async function vouching<T>(context: ImageContext, imageId: string, uploadId: string, work: () => Promise<T>): Promise<T> {
   const timer = setInterval(
     () =>
       renewUpload(context.database.db, imageId, uploadId, leaseEnd(context)).catch((error) =>
@@ -142,12 +117,12 @@ async function vouching<T>(context: ImageContext, imageId: string, uploadId: str
   return await work().finally(() => clearInterval(timer))
 }
 
-function requireFormats(image: Image): void {
+export function requireFormats(image: Image): void {
   const missing = (['disk_format', 'container_format'] as const).filter((name) => image[name] === null)
   if (missing.length > 0) throw badRequest(`Properties ${missing.join(', ')} must be set prior to saving data.`)
 }
 
 const measured = ({ bytes, md5, sha512 }: Written) => ({ size: bytes, checksum: md5, hash_algo: HASH, hash_value: sha512 })
-const leaseEnd = (context: ImageContext) => timestamp(Date.now() + context.leaseMs)
+export const leaseEnd = (context: ImageContext) => timestamp(Date.now() + context.leaseMs)
 const gone = (id: string) =>
   new Fault(410, 'ImageGone', `Image ${id} could not be found after upload. The image may have been deleted during the upload.`)

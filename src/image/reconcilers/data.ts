@@ -1,7 +1,8 @@
 import { timestamp } from '../../kernel/db/columns.ts'
 import { Reconciler } from '../../kernel/reconcile/reconciler.ts'
 import type { ImageContext } from '../app/context.ts'
-import { abandon, finishImport } from '../app/upload.ts'
+import { resumeImport } from '../app/import.ts'
+import { abandon } from '../app/upload.ts'
 import { abandonedUploads, imageIds } from '../db/images.ts'
 
 /** Brings rows and data together again after a crash: an upload that nobody works on any more goes back to queued, a file that no row knows is removed. */
@@ -13,7 +14,7 @@ export function dataReconciler(context: ImageContext, everyMs: number): Reconcil
 export async function reconcileData(context: ImageContext): Promise<string[]> {
   const changes: string[] = []
   for (const row of await abandonedUploads(context.database.db, timestamp())) {
-    await (row.status === 'importing' ? finishImport(context, row, row.upload_id ?? '') : abandon(context, row))
+    await (row.status === 'importing' ? resumeImport(context, row) : abandon(context, row))
     changes.push(
       `image ${row.id} was ${row.status} and nobody was at work: ${row.status === 'importing' ? 'import done again' : 'queued again'}`,
     )

@@ -1,0 +1,68 @@
+import { randomUUID } from 'node:crypto'
+import { conflict, describe, unavailable } from '../../kernel/errors/errors.ts'
+import { findImage, type Image, moveImage, updateImage } from '../db/images.ts'
+import type { ImageRow } from '../db/tables.ts'
+import type { ImageContext } from './context.ts'
+import { STORE_ID, type Written } from './store.ts'
+import { activate, giveBack, leaseEnd, requireFormats, vouching } from './upload.ts'
+import { assertAllowed, openWebSource } from './web-source.ts'
+
+/** Imports go on in the background; a failure leads back to queued and is told in the image's os_glance_import_error. */
+
+/** Uploading → importing → active. @throws Fault 409 when nothing is staged */
+export async function importStaged(context: ImageContext, image: Image): Promise<void> {
+  requireFormats(image)
+  const uploadId = image.upload_id ?? ''
+  const columns = { status: 'importing' as const, lease_until: leaseEnd(context) }
+  if (!(await moveImage(context.database.db, image.id, ['uploading'], columns, uploadId)))
+    throw conflict(`Image needs to be in the uploading state before the import of its staged data (it is ${image.status}).`)
+  inBackground(context, finishStaged(context, image, uploadId))
+}
+
+/** Queued → importing → active, with data from a web server. @throws Fault 400 for an address that this cloud does not fetch from, 409 when the image is not queued */
+export async function importFromWeb(context: ImageContext, image: Image, uri: string): Promise<void> {
+  requireFormats(image)
+  assertAllowed(uri, context.webSources)
+  const uploadId = randomUUID()
+  const columns = { status: 'importing' as const, upload_id: uploadId, lease_until: leaseEnd(context) }
+  if (!(await moveImage(context.database.db, image.id, ['queued'], columns)))
+    throw conflict(`Image needs to be in the queued state before its data is fetched (it is ${image.status}).`)
+  const fetched = async (): Promise<Written> => {
+    const { stream, bytes } = await openWebSource(uri, context.webSources)
+    return await context.store.write(uploadId, stream, context.maxImageBytes, bytes)
+  }
+  inBackground(context, finish(context, image, uploadId, fetched))
+}
+
+/** An import whose process is gone: staged data are still there; what was being fetched is not whole. */
+export async function resumeImport(context: ImageContext, row: ImageRow): Promise<void> {
+  const uploadId = row.upload_id ?? ''
+  if (row.hash_value !== null) return await finishStaged(context, row, uploadId)
+  await finish(context, row, uploadId, () =>
+    Promise.reject(unavailable('The process that fetched the data ended; ask for the import again.')),
+  )
+}
+
+function inBackground(context: ImageContext, work: Promise<void>): void {
+  const tracked = work.finally(() => context.imports.delete(tracked))
+  context.imports.add(tracked)
+}
+
+function finishStaged(context: ImageContext, image: ImageRow, uploadId: string): Promise<void> {
+  const staged = { bytes: image.size ?? 0, md5: image.checksum ?? '', sha512: image.hash_value ?? '' }
+  return finish(context, image, uploadId, async () => staged)
+}
+
+async function finish(context: ImageContext, image: ImageRow, uploadId: string, data: () => Promise<Written>): Promise<void> {
+  try {
+    await vouching(context, image.id, uploadId, async () => activate(context, image, uploadId, await data(), 'importing'))
+  } catch (error) {
+    const reason = describe(error).message
+    context.log.warn({ image: image.id, reason }, 'import failed')
+    await giveBack(context, image.id, uploadId, 'importing')
+    const left = await findImage(context.database.db, image.id)
+    if (!left) return
+    const properties = { ...left.properties, os_glance_failed_import: STORE_ID, os_glance_import_error: reason }
+    await context.database.transaction((trx) => updateImage(trx, image.id, {}, { properties }))
+  }
+}
