@@ -26,8 +26,10 @@ export interface SecurityRule {
   protocol: string | null
   portMin: number | null
   portMax: number | null
-  /** CIDR, or null for any; remote groups are expanded to one rule for each address. */
+  /** CIDR, or null for any. */
   remotePrefix: string | null
+  /** The members of this group only; their addresses are asked for apart, once for all who name it. */
+  remoteGroupId: string | null
 }
 
 /** What the L2 agent must know of a port to wire it. */
@@ -109,6 +111,8 @@ export interface ExternalNetwork {
 /** Agents ask control (topic NETWORK_CONTROL). */
 export const control = {
   deviceDetails: message<{ host: string; portIds: string[] }, DeviceDetails[]>('device-details'),
+  /** Every address (CIDR) that the ports of these groups have. */
+  groupAddresses: message<{ groupIds: string[] }, Record<string, string[]>>('group-addresses'),
   /** Wired and filtered: with the DHCP entry this makes the port ACTIVE and tells compute 'network-vif-plugged'. */
   devicesUp: message<{ host: string; devices: { portId: string; localVlan: number; device: string; ofport: number }[] }, void>(
     'devices-up',
@@ -156,5 +160,8 @@ export const events = {
   portChanged: message<{ portId: string; networkId: string }, void>('network.port-changed'),
   networkChanged: message<{ networkId: string }, void>('network.network-changed'),
   routerChanged: message<{ routerId: string }, void>('network.router-changed'),
+  /** The rules of these ports are others now. */
   securityGroupChanged: message<{ portIds: string[] }, void>('network.security-group-changed'),
+  /** These groups have other ports, or their ports other addresses. */
+  groupMembersChanged: message<{ groupIds: string[] }, void>('network.group-members-changed'),
 }

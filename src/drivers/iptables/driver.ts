@@ -29,7 +29,7 @@ export interface IpTables {
    * @throws Fault 500 RestoreFailed with the line that was refused, 404 NoSuchNamespace, 400 BadRule when a line holds a newline
    */
   restore(namespace: Namespace, family: Family, tables: Restore, options?: { noflush?: boolean }): Promise<void>
-  /** Forgets tracked connections, so that the next packet is judged by today's rules: all of a zone, or those to or from an address (before translation). */
+  /** Forgets tracked connections, so that the next packet is judged by today's rules: all of a zone, or those to or from an address or range (before translation). */
   cut(namespace: Namespace, which: { zone: number } | { source: string } | { destination: string }): Promise<void>
   translations(namespace: Namespace): Promise<Translation[]>
 }

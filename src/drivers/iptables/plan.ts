@@ -25,7 +25,15 @@ export function difference(current: Tables, wanted: Wanted, owns: (chain: string
 }
 
 function tableDifference(current: Record<string, Chain>, wanted: WantedTable, owns: (chain: string) => boolean): string[] {
-  const rewritten = Object.entries(wanted.chains).filter(([name, rules]) => !current[name] || !same(current[name].rules, rules))
+  const rewritten: [name: string, rules: string[]][] = []
+  const edits: string[] = []
+  for (const [name, rules] of Object.entries(wanted.chains)) {
+    const held = current[name]?.rules
+    if (held && same(held, rules)) continue
+    const few = held && editsOf(name, held, rules)
+    if (few) edits.push(...few)
+    else rewritten.push([name, rules])
+  }
   const dropped = Object.keys(current).filter((name) => owns(name) && !(name in wanted.chains))
   const hooks: string[] = []
   for (const chain of new Set([...Object.keys(current), ...Object.keys(wanted.hooks ?? {})])) {
@@ -39,8 +47,25 @@ function tableDifference(current: Record<string, Chain>, wanted: WantedTable, ow
     ...[...rewritten.map(([name]) => name), ...dropped].map((name) => `:${name} - [0:0]`),
     ...hooks,
     ...rewritten.flatMap(([name, rules]) => rules.map((rule) => `-A ${name} ${rule}`)),
+    ...edits,
     ...dropped.map((name) => `-X ${name}`),
   ]
+}
+
+/** The lines that take single rules out of a chain and put others in, where that is less than writing it anew; order and repeated rules make it not worth while. */
+function editsOf(chain: string, held: string[], wanted: string[]): string[] | null {
+  const most = wanted.length / 4
+  if (Math.abs(held.length - wanted.length) > most) return null
+  const due = new Set(wanted.map(comparable))
+  const kept = held.filter((rule) => due.has(comparable(rule)))
+  const gone = held.filter((rule) => !due.has(comparable(rule)))
+  if (gone.length + wanted.length - kept.length > most) return null
+  const lines = gone.map((rule) => `-D ${chain} ${rule}`)
+  let next = 0
+  for (const [i, rule] of wanted.entries())
+    if (next < kept.length && comparable(kept[next]!) === comparable(rule)) next++
+    else lines.push(`-I ${chain} ${i + 1} ${rule}`)
+  return next === kept.length ? lines : null
 }
 
 /** @returns what changed: lines by table, empty when all was as wanted */
@@ -59,7 +84,8 @@ export async function bring(
 /** The chain or verdict that a rule jumps to. */
 export const targetOf = (rule: string): string | undefined => / ?(?:-j|-g) (\S+)/.exec(rule.replace(/"(?:[^"\\]|\\.)*"/g, '""'))?.[1]
 
-const same = (a: string[], b: string[]) => a.length === b.length && a.every((line, i) => comparable(line) === comparable(b[i]!))
+const same = (a: string[], b: string[]) =>
+  a.length === b.length && a.every((line, i) => line === b[i] || comparable(line) === comparable(b[i]!))
 
 // iptables-save prints a protocol by name if it knows one, and MAC addresses in either case, depending on its version
 const PROTOCOLS =

@@ -1,6 +1,6 @@
 import { badRequest, Fault, notFound } from '../../kernel/errors/errors.ts'
 import { ExecError, exec } from '../../kernel/exec/exec.ts'
-import { ipAddress, namespaceName } from '../netns/words.ts'
+import { destination, namespaceName } from '../netns/words.ts'
 import type { Family, IpTables, Restore, Tables } from './driver.ts'
 
 /** iptables and ip6tables of this machine; needs root. */
@@ -36,8 +36,8 @@ export function realIpTables(): IpTables {
         'zone' in which
           ? ['-w', String(which.zone)]
           : 'source' in which
-            ? ['-s', ipAddress(which.source)]
-            : ['-d', ipAddress(which.destination)]
+            ? ['-s', destination(which.source)]
+            : ['-d', destination(which.destination)]
       const families = 'zone' in which ? ['ipv4', 'ipv6'] : [value.includes(':') ? 'ipv6' : 'ipv4']
       // it ends with 1 when there is nothing to forget
       for (const family of families) await exec('conntrack', ['-D', '-f', family, option, value], { ...where, ok: [0, 1] })

@@ -1,7 +1,7 @@
 import { Fault, notFound } from '../../kernel/errors/errors.ts'
 import type { Namespace } from '../netns/driver.ts'
 import { remembered } from '../remembered.ts'
-import { BUILT_IN, type Family, type IpTables, type Tables, type Translation } from './driver.ts'
+import { BUILT_IN, type Chain, type Family, type IpTables, type Tables, type Translation } from './driver.ts'
 import { targetOf } from './plan.ts'
 import { textOf } from './real.ts'
 
@@ -60,16 +60,21 @@ export function simulatedIpTables(options: { file?: string; namespaces?: () => P
       cuts.push({ namespace, which })
     },
     async save(namespace, family) {
-      return structuredClone(memory.state[await place(namespace, family)] ?? {})
+      // a chain is never changed once it is written: who holds it holds what was then
+      return Object.fromEntries(
+        Object.entries(memory.state[await place(namespace, family)] ?? {}).map(([table, chains]) => [table, { ...chains }]),
+      )
     },
     async restore(namespace, family, tables, { noflush = false } = {}) {
       textOf(tables)
       const key = await place(namespace, family)
       for (const [table, lines] of Object.entries(tables)) {
         const before = memory.state[key]?.[table]
-        const next = noflush && before ? structuredClone(before) : emptyTable(table)
-        for (const line of lines) carryOut(next, line)
-        for (const [, chain] of Object.entries(next)) for (const rule of chain.rules) checkTarget(next, rule)
+        const next = noflush && before ? { ...before } : emptyTable(table)
+        const own = new Set(before && noflush ? [] : Object.values(next))
+        for (const line of lines) carryOut(next, line, own)
+        for (const [name, chain] of Object.entries(next))
+          if (chain !== before?.[name]) for (const rule of chain.rules) checkTarget(next, rule)
         memory.state[key] = { ...memory.state[key], [table]: next }
       }
       changes++
@@ -84,25 +89,33 @@ function emptyTable(table: string): Tables[string] {
   return Object.fromEntries(chains.map((chain) => [chain, { policy: 'ACCEPT', rules: [] }]))
 }
 
-function carryOut(table: Tables[string], line: string): void {
+/** Chains that are not `own` were there before and are copied before they change. */
+function carryOut(table: Tables[string], line: string, own: Set<Chain>): void {
+  const put = (name: string, chain: Chain) => {
+    own.add(chain)
+    table[name] = chain
+    return chain
+  }
   const [, declared, policy] = /^:(\S+) (\S+)/.exec(line) ?? []
   if (declared) {
     if (declared.length > 28) throw refused(line, 'chain name is too long: 28 characters at most')
-    table[declared] = { policy: policy!, rules: [] }
+    put(declared, { policy: policy!, rules: [] })
     return
   }
   const [, verb, name, rest = ''] = /^-([AIDXFN]) (\S+) ?(.*)$/.exec(line) ?? []
   if (!verb || !name) throw refused(line, 'not understood')
   if (verb === 'N') {
-    table[name] = { policy: '-', rules: [] }
+    put(name, { policy: '-', rules: [] })
     return
   }
-  const chain = table[name]
-  if (!chain) throw refused(line, `there is no chain ${name}`)
+  const there = table[name]
+  if (!there) throw refused(line, `there is no chain ${name}`)
+  const chain = verb === 'X' || own.has(there) ? there : put(name, { ...there, rules: [...there.rules] })
   if (verb === 'A') chain.rules.push(rest.trim())
   else if (verb === 'F') chain.rules = []
   else if (verb === 'I') {
     const [, position = '1', rule = rest] = /^(\d+) (.*)$/.exec(rest) ?? []
+    if (Number(position) > chain.rules.length + 1) throw refused(line, 'there is no such position')
     chain.rules.splice(Number(position) - 1, 0, rule.trim())
   } else if (verb === 'D') {
     const at = chain.rules.indexOf(rest.trim())

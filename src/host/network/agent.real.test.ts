@@ -33,6 +33,7 @@ const rule = (over: Partial<SecurityRule>): SecurityRule => ({
   portMin: null,
   portMax: null,
   remotePrefix: null,
+  remoteGroupId: null,
   ...over,
 })
 const egress = rule({ direction: 'egress' })

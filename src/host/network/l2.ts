@@ -1,11 +1,12 @@
 import type { Port } from '../../drivers/ovs/driver.ts'
 import { Fault } from '../../kernel/errors/errors.ts'
 import { Reconciler } from '../../kernel/reconcile/reconciler.ts'
-import { control, type DeviceDetails, events, NETWORK_CONTROL } from '../../network/rpc.ts'
+import { control, type DeviceDetails, NETWORK_CONTROL } from '../../network/rpc.ts'
 import { type Bridges, ensureBridges, INTEGRATION, TUNNEL } from './bridges.ts'
 import { HybridFirewall } from './firewall/firewall.ts'
 import { COOKIE, DEAD_VLAN, integrationFlows, isGuarded, type LocalNetwork, providerFlows, tunnelFlows } from './flows.ts'
 import { FullLook } from './full-look.ts'
+import { KnownDevices } from './known-devices.ts'
 import type { Context } from './machine.ts'
 import { qvbOf, qvoOf } from './names.ts'
 
@@ -23,8 +24,6 @@ interface Live {
   ofport: number
 }
 
-/** Ports are asked for in parts of this size. */
-const AT_ONCE = 200
 const LAST_LOCAL_VLAN = 4094
 
 /** The switch's side: gives each device on br-int the VLAN of its network, the flows and the firewall, and tells control when it is up. */
@@ -32,6 +31,7 @@ export class L2Agent {
   readonly reconciler: Reconciler
   private readonly context: Context
   private readonly firewall: HybridFirewall
+  private readonly known: KnownDevices
   private readonly stops: (() => void)[] = []
   /** What control was told, by port id. */
   private readonly reported = new Map<string, string>()
@@ -49,6 +49,7 @@ export class L2Agent {
     this.context = context
     this.look = new FullLook(context.settings.everyMs)
     this.firewall = new HybridFirewall(context.machine.iptables)
+    this.known = new KnownDevices(context.bus, context.settings.host)
     this.reconciler = new Reconciler({
       name: 'l2',
       everyMs: context.settings.everyMs,
@@ -58,16 +59,14 @@ export class L2Agent {
   }
 
   start(): void {
-    const { bus, machine } = this.context
+    const { machine } = this.context
     const wake = () => this.reconciler.wake()
     this.stops.push(
       machine.ovs.onInterface((event) => {
         if (event.kind === 'resync') this.look.demand()
         if (event.kind === 'resync' || event.port.bridge === INTEGRATION || event.port.bridge === TUNNEL) wake()
       }),
-      bus.subscribe(events.portChanged, wake),
-      bus.subscribe(events.networkChanged, wake),
-      bus.subscribe(events.securityGroupChanged, wake),
+      this.known.follow(wake),
     )
     this.reconciler.start()
   }
@@ -94,9 +93,10 @@ export class L2Agent {
 
   private async run(full: boolean): Promise<string[]> {
     const { machine, bus, settings } = this.context
+    if (full) this.known.doubt()
     const bridges = await ensureBridges(this.context, await this.endpoints())
     const ports = (await machine.ovs.ports(INTEGRATION)).filter((port) => port.externalIds['iface-id'])
-    const details = await this.details(ports.map((port) => port.externalIds['iface-id']!))
+    const details = await this.known.of(ports.map((port) => port.externalIds['iface-id']!))
     const changes = [...bridges.changes]
     const live: Live[] = []
     this.notes = []
@@ -119,7 +119,8 @@ export class L2Agent {
     // the firewall and the checks of sender addresses stand before the device is let onto its network by its tag
     const guests = live.filter(({ port, details: { portId } }) => port.name === qvoOf(portId)).map((each) => each.details)
     const guarded = live.filter((each) => isGuarded(each.details))
-    const [rules, flows] = await Promise.all([this.firewall.apply(guests), this.setFlows(bridges, guarded, dead, full)])
+    const groups = await this.known.groupsOf(guests)
+    const [rules, flows] = await Promise.all([this.firewall.apply(guests, groups), this.setFlows(bridges, guarded, dead, full)])
     changes.push(...rules, ...flows)
     const gone = new Set<string>()
     const tags = await Promise.all([
@@ -162,18 +163,6 @@ export class L2Agent {
       ),
     )
     return found.flat()
-  }
-
-  private async details(portIds: string[]): Promise<Map<string, DeviceDetails>> {
-    const { bus, settings } = this.context
-    const found = new Map<string, DeviceDetails>()
-    for (let i = 0; i < portIds.length; i += AT_ONCE)
-      for (const each of await bus.call(NETWORK_CONTROL, control.deviceDetails, {
-        host: settings.host,
-        portIds: portIds.slice(i, i + AT_ONCE),
-      }))
-        found.set(each.portId, each)
-    return found
   }
 
   /** What is done once for a device that was not wired yet: checksums and limits. */

@@ -25,18 +25,20 @@ export const segment = (over: Partial<Segment> = {}): Segment => ({
 
 /** Port `n` (1 to 9) of the network: 10.1.0.1n, fa:16:3e:00:03:0n. */
 export const device = (n: number, over: Partial<DeviceDetails> = {}): DeviceDetails => ({
-  portId: `3333330${n}-aaaa-4bbb-8ccc-00000000000${n}`,
+  portId: `${33_333_300 + n}-aaaa-4bbb-8ccc-${String(n).padStart(12, '0')}`,
   segment: segment(),
-  macAddress: `fa:16:3e:00:03:0${n}`,
-  fixedIps: [{ subnetId: '55555555-aaaa-4bbb-8ccc-000000000001', address: `10.1.0.1${n}` }],
+  macAddress: `fa:16:3e:00:03:${n.toString(16).padStart(2, '0')}`,
+  fixedIps: [{ subnetId: '55555555-aaaa-4bbb-8ccc-000000000001', address: `10.1.0.${10 + n}` }],
   allowedAddressPairs: [],
   adminUp: true,
   portSecurity: true,
   securityGroups: [],
-  rules: [{ direction: 'egress', etherType: 'IPv4', protocol: null, portMin: null, portMax: null, remotePrefix: null }],
+  rules: [
+    { direction: 'egress', etherType: 'IPv4', protocol: null, portMin: null, portMax: null, remotePrefix: null, remoteGroupId: null },
+  ],
   dhcpServers: ['10.1.0.2'],
   deviceOwner: 'compute:nova',
-  deviceId: `77777777-aaaa-4bbb-8ccc-00000000000${n}`,
+  deviceId: `77777777-aaaa-4bbb-8ccc-${String(n).padStart(12, '0')}`,
   bandwidth: { egressKbps: null, ingressKbps: null },
   ...over,
 })
@@ -120,6 +122,7 @@ export class FakeControl {
   routers: RouterDetails[] = []
   external: ExternalNetwork[] = [{ segment: externalSegment, gatewayCidr: '172.24.4.1/24' }]
   endpoints: { host: string; address: string }[] = []
+  groups: Record<string, string[]> = {}
   readonly up = new Map<string, { localVlan: number; device: string; ofport: number }>()
   readonly told: { name: string; payload: any }[] = []
 
@@ -129,6 +132,9 @@ export class FakeControl {
     }
     bus.serve(NETWORK_CONTROL, control.deviceDetails, ({ portIds }) =>
       [...this.devices, ...this.ownDevices()].filter((each) => portIds.includes(each.portId)),
+    )
+    bus.serve(NETWORK_CONTROL, control.groupAddresses, ({ groupIds }) =>
+      Object.fromEntries(groupIds.map((id) => [id, this.groups[id] ?? []])),
     )
     bus.serve(NETWORK_CONTROL, control.devicesUp, (payload) => {
       tell('up', payload)

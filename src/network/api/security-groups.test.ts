@@ -66,16 +66,23 @@ describe('security groups', () => {
     assert.equal((await house.request('DELETE', `/security-groups/${group.id}`, { as: 'member' })).status, 204)
   })
 
-  test('a rule that names a group is one for each address of its ports', async () => {
+  test('a rule that names a group leads to the addresses of its ports', async () => {
     const { network } = await house.network('10.1.0.0/24')
     const one = await house.make('/ports', 'port', { network_id: network.id })
     const two = await house.make('/ports', 'port', { network_id: network.id, allowed_address_pairs: [{ ip_address: '10.1.0.128/25' }] })
     const [details] = await house.bus.call(NETWORK_CONTROL, control.deviceDetails, { host: 'one', portIds: [one.id, 'nobody'] })
     assert.equal(details!.portId, one.id)
-    assert.deepEqual(
-      details!.rules.filter((rule) => rule.direction === 'ingress').map((rule) => rule.remotePrefix),
-      ['10.1.0.128/25', `${one.fixed_ips[0].ip_address}/32`, `${two.fixed_ips[0].ip_address}/32`],
-    )
+    const [group] = details!.securityGroups
+    const named = details!.rules.filter((rule) => rule.direction === 'ingress').map((rule) => [rule.remotePrefix, rule.remoteGroupId])
+    assert.deepEqual(named, [
+      [null, group],
+      [null, group],
+    ])
+    const addresses = await house.bus.call(NETWORK_CONTROL, control.groupAddresses, { groupIds: [group!, 'nobody'] })
+    assert.deepEqual(addresses, {
+      [group!]: ['10.1.0.128/25', `${one.fixed_ips[0].ip_address}/32`, `${two.fixed_ips[0].ip_address}/32`],
+      nobody: [],
+    })
     assert.deepEqual(details!.dhcpServers, ['10.1.0.2'])
   })
 })

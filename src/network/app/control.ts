@@ -1,7 +1,7 @@
 import { control, NETWORK_CONTROL } from '../rpc.ts'
 import { agentReported } from './agents.ts'
 import type { NetworkContext } from './context.ts'
-import { deviceDetails } from './device-details.ts'
+import { deviceDetails, groupAddresses } from './device-details.ts'
 import { dhcpNetworks } from './dhcp-networks.ts'
 import { dhcpReady, leaseSeen, portByAddress, routerReady, tunnelEndpoints, wired } from './reports.ts'
 import { routerDetails } from './router-details.ts'
@@ -11,6 +11,7 @@ export function serveAgents(context: NetworkContext): () => void {
   const { bus } = context
   const stops = [
     bus.serve(NETWORK_CONTROL, control.deviceDetails, ({ portIds }) => deviceDetails(context, portIds)),
+    bus.serve(NETWORK_CONTROL, control.groupAddresses, ({ groupIds }) => groupAddresses(context, groupIds)),
     bus.serve(NETWORK_CONTROL, control.devicesUp, ({ host, devices }) =>
       wired(
         context,

@@ -59,49 +59,41 @@ async function dhcpAddresses(db: Handle, networkIds: string[]): Promise<{ networ
     .execute()
 }
 
-/** Rules by group; one that names a group stands there once for each address that group's ports have. */
 async function rulesOf(db: Handle, ports: Port[]): Promise<Map<string, SecurityRule[]>> {
-  const rows = await rowsWhere(
-    db,
-    'security_group_rules',
-    'security_group_id',
-    ports.flatMap((port) => port.securityGroups),
-  )
-  const members = await addressesOf(
-    db,
-    rows.flatMap((row) => row.remote_group_id ?? []),
-  )
-  const rules = new Map<string, SecurityRule[]>()
-  for (const row of rows.sort((a, b) => a.fingerprint.localeCompare(b.fingerprint)))
-    rules.set(row.security_group_id, [...(rules.get(row.security_group_id) ?? []), ...expand(row, members)])
-  return rules
+  const groupIds = ports.flatMap((port) => port.securityGroups)
+  const rows = await rowsWhere(db, 'security_group_rules', 'security_group_id', groupIds)
+  const ordered = rows.sort((a, b) => a.fingerprint.localeCompare(b.fingerprint))
+  const byGroup = Map.groupBy(ordered, (row) => row.security_group_id)
+  return new Map([...byGroup].map(([group, all]) => [group, all.map(ruleOf)]))
 }
 
-function expand(row: SecurityRuleRow, members: Map<string, string[]>): SecurityRule[] {
-  const rule = (remotePrefix: string | null): SecurityRule => ({
-    direction: row.direction,
-    etherType: row.ethertype,
-    protocol: row.protocol,
-    portMin: row.port_range_min,
-    portMax: row.port_range_max,
-    remotePrefix,
-  })
-  if (!row.remote_group_id) return [rule(row.remote_ip_prefix)]
-  const family = row.ethertype === 'IPv6'
-  return (members.get(row.remote_group_id) ?? []).filter((prefix) => prefix.includes(':') === family).map(rule)
-}
+const ruleOf = (row: SecurityRuleRow): SecurityRule => ({
+  direction: row.direction,
+  etherType: row.ethertype,
+  protocol: row.protocol,
+  portMin: row.port_range_min,
+  portMax: row.port_range_max,
+  remotePrefix: row.remote_ip_prefix,
+  remoteGroupId: row.remote_group_id,
+})
 
-async function addressesOf(db: Handle, groupIds: string[]): Promise<Map<string, string[]>> {
-  const links = await rowsWhere(db, 'port_security_groups', 'security_group_id', groupIds)
-  const ids = links.map((link) => link.port_id)
-  const ips = Map.groupBy(await rowsWhere(db, 'allocations', 'port_id', ids), (ip) => ip.port_id)
-  const pairs = new Map((await rowsWhere(db, 'ports', 'id', ids)).map((port) => [port.id, pairsOf(port).map((pair) => pair.ip_address)]))
-  const found = new Map<string, Set<string>>()
-  for (const { security_group_id, port_id } of links) {
-    const own = found.get(security_group_id) ?? new Set()
-    for (const address of [...(ips.get(port_id) ?? []).map((ip) => ip.address), ...(pairs.get(port_id) ?? [])])
-      own.add(address.includes('/') ? address : `${address}/${address.includes(':') ? 128 : 32}`)
-    found.set(security_group_id, own)
-  }
-  return new Map([...found].map(([group, all]) => [group, [...all].sort()]))
+/** Every address (CIDR) that the ports of these groups have or may send from. */
+export async function groupAddresses({ database: { db } }: NetworkContext, groupIds: string[]): Promise<Record<string, string[]>> {
+  const found = new Map(groupIds.map((id) => [id, new Set<string>()]))
+  const add = (group: string, address: string) =>
+    found.get(group)!.add(address.includes('/') ? address : `${address}/${address.includes(':') ? 128 : 32}`)
+  if (groupIds.length === 0) return {}
+  const members = () => db.selectFrom('port_security_groups as g').where('g.security_group_id', 'in', groupIds)
+  const addresses = await members()
+    .innerJoin('allocations as a', 'a.port_id', 'g.port_id')
+    .select(['g.security_group_id', 'a.address'])
+    .execute()
+  const pairs = await members()
+    .innerJoin('ports as p', 'p.id', 'g.port_id')
+    .select(['g.security_group_id', 'p.allowed_address_pairs'])
+    .where('p.allowed_address_pairs', '!=', '[]')
+    .execute()
+  for (const { security_group_id, address } of addresses) add(security_group_id, address)
+  for (const row of pairs) for (const { ip_address } of pairsOf(row)) add(row.security_group_id, ip_address)
+  return Object.fromEntries([...found].map(([group, all]) => [group, [...all].sort()]))
 }

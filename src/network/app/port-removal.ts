@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { timestamp } from '../../kernel/db/columns.ts'
-import { insertRow, updateRow } from '../db/rows.ts'
+import { insertRow, rowsWhere, updateRow } from '../db/rows.ts'
 import type { NoticeRow, PortRow } from '../db/tables.ts'
 import { events } from '../rpc.ts'
 import type { Work } from './context.ts'
@@ -13,13 +13,12 @@ export async function removePortRow(work: Work, port: PortRow): Promise<void> {
     await updateRow(trx, 'floatingips', id, { port_id: null, fixed_ip_address: null, router_id: null, status: 'DOWN', associated_at: null })
     if (router_id) after.push(() => context.bus.publish(events.routerChanged, { routerId: router_id }))
   }
-  const members = await membersOfSameGroups(work, port.id)
+  tellMembersChanged(work, await groupsOf(work, port.id))
   await trx.deleteFrom('allocations').where('port_id', '=', port.id).execute()
   await trx.deleteFrom('port_security_groups').where('port_id', '=', port.id).execute()
   await trx.deleteFrom('ports').where('id', '=', port.id).execute()
   if (isServers(port)) await notice(work, port, 'network-vif-deleted', null)
   after.push(() => context.bus.publish(events.portChanged, { portId: port.id, networkId: port.network_id }))
-  if (members.length > 0) after.push(() => context.bus.publish(events.securityGroupChanged, { portIds: members }))
 }
 
 export const isServers = (port: Pick<PortRow, 'device_owner' | 'device_id'>) =>
@@ -32,16 +31,10 @@ export async function notice(work: Work, port: PortRow, name: string, status: st
   work.after.push(() => work.context.wakeNotices())
 }
 
-/** Other ports whose rules name a group that this port is in: their filters list its addresses. */
-export async function membersOfSameGroups({ trx }: Work, portId: string): Promise<string[]> {
-  const rows = await trx
-    .selectFrom('port_security_groups as mine')
-    .innerJoin('security_group_rules as rule', 'rule.remote_group_id', 'mine.security_group_id')
-    .innerJoin('port_security_groups as theirs', 'theirs.security_group_id', 'rule.security_group_id')
-    .select('theirs.port_id')
-    .distinct()
-    .where('mine.port_id', '=', portId)
-    .where('theirs.port_id', '!=', portId)
-    .execute()
-  return rows.map((row) => row.port_id)
+/** Agents look again at who is in these groups, if rules of theirs name them. */
+export function tellMembersChanged({ after, context }: Work, groupIds: string[]): void {
+  if (groupIds.length > 0) after.push(() => context.bus.publish(events.groupMembersChanged, { groupIds }))
 }
+
+export const groupsOf = async ({ trx }: Work, portId: string): Promise<string[]> =>
+  (await rowsWhere(trx, 'port_security_groups', 'port_id', [portId])).map((row) => row.security_group_id)

@@ -9,7 +9,7 @@ import { allocationRows, chooseAddresses } from './ipam.ts'
 import { networkNoun } from './networks.ts'
 import { missing, seeRow } from './noun.ts'
 import { loadPort, type Port, portNoun } from './port.ts'
-import { isServers, membersOfSameGroups, removePortRow } from './port-removal.ts'
+import { isServers, removePortRow, tellMembersChanged } from './port-removal.ts'
 import { newMac, newPortRow } from './port-row.ts'
 import { type AskedPort, checkSecurity, groupsFor, plainColumns } from './port-rules.ts'
 import { recordPort } from './port-steps.ts'
@@ -90,7 +90,7 @@ export async function createPort(work: Work, viewer: Viewer, projectId: string, 
   })
   await insertRow(trx, 'allocations', allocationRows(row.id, network.id, fixedIps))
   await setGroups(work, row.id, groups)
-  await tell(work, row)
+  tell(work, row, groups)
   const port: Port = { ...row, fixedIps, securityGroups: groups.sort(), dnsDomain: network.dns_domain }
   const ms = performance.now() - begun
   if (!ownBusiness && row.device_id) work.after.push(() => recordPort(context, viewer, port, network, ms))
@@ -122,12 +122,11 @@ async function setGroups({ trx }: Work, portId: string, groups: string[]): Promi
   )
 }
 
-/** Agents look again: at the port, and at those whose filters list its addresses. */
-async function tell(work: Work, port: PortRow): Promise<void> {
+/** Agents look again: at the port, and at the groups that list its addresses. */
+function tell(work: Work, port: PortRow, groups: string[]): void {
   const { after, context } = work
-  const members = await membersOfSameGroups(work, port.id)
   after.push(() => context.bus.publish(events.portChanged, { portId: port.id, networkId: port.network_id }))
-  if (members.length > 0) after.push(() => context.bus.publish(events.securityGroupChanged, { portIds: members }))
+  tellMembersChanged(work, groups)
 }
 
 /** @throws Fault 400, 404, 409 */
@@ -153,19 +152,20 @@ export async function updatePort(context: NetworkContext, viewer: Viewer, id: st
         ? now.securityGroups
         : await groupsFor(trx, now.project_id, asked.security_groups ?? [], viewer.isAdmin)
     checkSecurity(after, groups)
-    if (asked.security_groups !== undefined) {
-      await tell(work, now)
-      await setGroups(work, id, groups)
-    }
+    if (asked.security_groups !== undefined) await setGroups(work, id, groups)
     if (asked.fixed_ips !== undefined) await readdress(work, after, asked.fixed_ips ?? [])
     await updateRow(trx, 'ports', id, columns)
     await settleStatus(work, [id])
-    await tell(work, now)
+    tell(work, now, sameMembership(now, after, asked) ? [] : [...new Set([...now.securityGroups, ...groups])])
     const port = (await loadPort(trx, id))!
     if (!now.device_id && isServers(port)) work.after.push(() => recordPort(context, viewer, port, network!, performance.now() - begun))
     return port
   })
 }
+
+/** Whether its groups list the same addresses as before. */
+const sameMembership = (before: Port, after: PortRow, asked: Partial<AskedPort>): boolean =>
+  asked.security_groups === undefined && asked.fixed_ips === undefined && before.allowed_address_pairs === after.allowed_address_pairs
 
 async function readdress(work: Work, port: Port, asked: NonNullable<AskedPort['fixed_ips']>): Promise<void> {
   const { trx } = work

@@ -17,6 +17,7 @@ const rule = (over: Partial<SecurityRule>): SecurityRule => ({
   portMin: null,
   portMax: null,
   remotePrefix: null,
+  remoteGroupId: null,
   ...over,
 })
 

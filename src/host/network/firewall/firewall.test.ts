@@ -4,7 +4,7 @@ import { simulatedIpTables } from '../../../drivers/iptables/simulated.ts'
 import type { DeviceDetails, SecurityRule } from '../../../network/rpc.ts'
 import { device } from '../testing.ts'
 import { HybridFirewall } from './firewall.ts'
-import { chainsOf } from './rules.ts'
+import { chainsOf, groupChains } from './rules.ts'
 
 const rule = (over: Partial<SecurityRule>): SecurityRule => ({
   direction: 'ingress',
@@ -13,6 +13,7 @@ const rule = (over: Partial<SecurityRule>): SecurityRule => ({
   portMin: null,
   portMax: null,
   remotePrefix: null,
+  remoteGroupId: null,
   ...over,
 })
 
@@ -138,4 +139,44 @@ test('a rule that is taken away cuts the connections it let in; a rule that is a
   assert.deepEqual(iptables.cuts(), [])
   await new HybridFirewall(iptables).apply([device(1, { rules: [] })])
   assert.equal(iptables.cuts().length, 1)
+})
+
+const GROUP = '77777777-aaaa-4bbb-8ccc-000000000001'
+const toEachOther = [
+  rule({ remoteGroupId: GROUP }),
+  rule({ direction: 'egress', remoteGroupId: GROUP, protocol: 'tcp', portMin: 22, portMax: 22 }),
+]
+
+test('the members of a group are listed once, however many ports name it; who leaves it is cut off', async () => {
+  const iptables = simulatedIpTables()
+  const firewall = new HybridFirewall(iptables)
+  const ports = [device(1, { rules: toEachOther }), device(2, { rules: toEachOther })]
+  const { from, to } = groupChains(GROUP)
+  await firewall.apply(ports, new Map([[GROUP, ['10.1.0.11/32', '10.1.0.12/32', '10.9.0.0/16', 'fd00::1/128']]]))
+  const { filter } = await iptables.save(undefined, 4)
+  assert.deepEqual(filter![from]!.rules, ['-s 10.1.0.11/32 -j ACCEPT', '-s 10.1.0.12/32 -j ACCEPT', '-s 10.9.0.0/16 -j ACCEPT'])
+  assert.equal(filter![to]!.rules[0], '-d 10.1.0.11/32 -j ACCEPT')
+  for (const { portId } of ports) {
+    assert.ok(filter![chainsOf(portId).ingress]!.rules.includes(`-j ${from}`))
+    assert.ok(filter![chainsOf(portId).egress]!.rules.includes(`-p tcp -m tcp --dport 22 -j ${to}`))
+  }
+  await firewall.apply(ports, new Map([[GROUP, ['10.1.0.11/32']]]))
+  const which = iptables.cuts().map((cut) => cut.which)
+  assert.deepEqual(which.slice(0, 2), [{ source: '10.1.0.12/32' }, { source: '10.9.0.0/16' }])
+  assert.equal(which.length, 4)
+  await firewall.apply(ports.map((port) => ({ ...port, rules: [] })))
+  assert.equal((await iptables.save(undefined, 4)).filter![from], undefined)
+})
+
+test('a port more is a matter of its own lines, however many there are', async () => {
+  const linesFor = async (n: number) => {
+    const iptables = simulatedIpTables()
+    const firewall = new HybridFirewall(iptables)
+    const ports = Array.from({ length: n + 1 }, (_, i) => device(i + 1, { rules: toEachOther }))
+    const addresses = (some: DeviceDetails[]) => new Map([[GROUP, some.flatMap((port) => port.fixedIps.map((ip) => `${ip.address}/32`))]])
+    await firewall.apply(ports.slice(0, n), addresses(ports.slice(0, n)))
+    const changes = await firewall.apply(ports, addresses(ports))
+    return changes.flatMap((text) => [...text.matchAll(/(\d+) lines/g)].map((match) => Number(match[1]))).reduce((a, b) => a + b)
+  }
+  assert.equal(await linesFor(100), await linesFor(20))
 })

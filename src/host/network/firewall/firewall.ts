@@ -1,11 +1,14 @@
 import type { Family, IpTables, Restore, Tables } from '../../../drivers/iptables/driver.ts'
 import { comparable, difference, type Wanted } from '../../../drivers/iptables/plan.ts'
 import type { DeviceDetails } from '../../../network/rpc.ts'
-import { chainsOf, type FilteredPort, firewallOf, ownsFirewallChain, zonesIn } from './rules.ts'
+import { chainsOf, type FilteredPort, firewallOf, groupChains, ownsFirewallChain, zonesIn } from './rules.ts'
 
 const FIRST_ZONE = 4097
 const LAST_ZONE = 65_535
 const FAMILIES: Family[] = [4, 6]
+
+/** Whose tracked connections are to be forgotten. */
+type Cut = Parameters<IpTables['cut']>[1]
 
 /**
  * The hybrid firewall: iptables rules on the tap devices where they are in their qbr bridges. All state is in iptables itself: the zones of the ports are read
@@ -13,31 +16,52 @@ const FAMILIES: Family[] = [4, 6]
  */
 export class HybridFirewall {
   private readonly iptables: IpTables
+  /** The same description of a port makes the same rules: they are made once. */
+  private ports = new Map<string, { details: DeviceDetails; filtered: FilteredPort }>()
 
   constructor(iptables: IpTables) {
     this.iptables = iptables
   }
 
-  /** Makes the rules of this host those of exactly these ports; one restore for each family that differs. @returns what changed, in words */
-  async apply(ports: DeviceDetails[]): Promise<string[]> {
+  /**
+   * Makes the rules of this host those of exactly these ports; one restore for each family that differs.
+   * @param groups the addresses (CIDR) of each group that their rules name
+   * @returns what changed, in words
+   */
+  async apply(ports: DeviceDetails[], groups: Map<string, string[]> = new Map()): Promise<string[]> {
     const saved = await Promise.all(FAMILIES.map(async (family) => ({ family, tables: await this.iptables.save(undefined, family) })))
     const before = zonesIn(saved[0]!.tables.raw?.['neutron-openvswi-PREROUTING']?.rules ?? [])
-    const zones = new Map(before)
-    const filtered = ports.map((port): FilteredPort => ({ ...port, zone: zoneOf(port.portId, zones) }))
+    const filtered = this.filtered(ports, before)
     const changes: string[] = []
-    const cut = new Set([...before].filter(([port]) => !ports.some(({ portId }) => portId.startsWith(port))).map(([, zone]) => zone))
+    const present = new Set(ports.map(({ portId }) => portId.slice(0, 11)))
+    const zones = new Set([...before].filter(([port]) => !present.has(port)).map(([, zone]) => zone))
+    const cuts: Cut[] = []
     const families = saved.map(async ({ family, tables }) => {
-      const wanted = firewallOf(filtered, family)
+      const wanted = firewallOf(filtered, groups, family)
       const lines = difference(tables, wanted, ownsFirewallChain)
       if (!Object.keys(lines).length) return
       await this.iptables.restore(undefined, family, lines, { noflush: true })
       changes.push(`firewall IPv${family}: ${inWords(lines)}`)
-      for (const port of filtered) if (lostRules(port, tables, wanted)) cut.add(port.zone)
+      for (const port of filtered) if (lostRules(port, tables, wanted)) zones.add(port.zone)
+      for (const [group] of groups) cuts.push(...lostMembers(group, tables, wanted))
     })
     await Promise.all(families)
     // what was let in under a rule that is gone must not go on, and connections of a port that is gone must not greet the next one in its zone
-    if (changes.length) for (const zone of cut) await this.iptables.cut(undefined, { zone })
+    if (changes.length) for (const which of [...[...zones].map((zone) => ({ zone })), ...cuts]) await this.iptables.cut(undefined, which)
     return changes
+  }
+
+  private filtered(ports: DeviceDetails[], before: Map<string, number>): FilteredPort[] {
+    const zones = new Map(before)
+    const next: typeof this.ports = new Map()
+    for (const details of ports) {
+      const zone = zoneOf(details.portId, zones)
+      const known = this.ports.get(details.portId)
+      const same = known?.details === details && known.filtered.zone === zone
+      next.set(details.portId, same ? known : { details, filtered: { ...details, zone } })
+    }
+    this.ports = next
+    return [...next.values()].map((each) => each.filtered)
   }
 }
 
@@ -46,12 +70,25 @@ const inWords = (lines: Restore) =>
     .map(([table, list]) => `${list.length} lines in ${table}`)
     .join(', ')
 
+/** The rules of a chain that are there and not wanted any more. */
+function lost(chain: string, before: Tables, wanted: Wanted): string[] {
+  const there = before.filter?.[chain]?.rules ?? []
+  const due = wanted.filter?.chains[chain] ?? []
+  if (there.length === due.length && there.every((rule, i) => rule === due[i])) return []
+  const still = new Set(due.map(comparable))
+  return there.filter((rule) => !still.has(comparable(rule)))
+}
+
 function lostRules({ portId }: FilteredPort, before: Tables, wanted: Wanted): boolean {
   const { ingress, egress } = chainsOf(portId)
-  return [ingress, egress].some((chain) => {
-    const still = new Set(wanted.filter?.chains[chain]?.map(comparable))
-    return before.filter?.[chain]?.rules.some((rule) => !still.has(comparable(rule)))
-  })
+  return [ingress, egress].some((chain) => lost(chain, before, wanted).length > 0)
+}
+
+/** Who is not in a group any more is not let in by it any more. */
+function lostMembers(group: string, before: Tables, wanted: Wanted): Cut[] {
+  const { from, to } = groupChains(group)
+  const addresses = (chain: string) => lost(chain, before, wanted).flatMap((rule) => /^-[sd] (\S+)/.exec(rule)?.[1] ?? [])
+  return [...addresses(from).map((source) => ({ source })), ...addresses(to).map((destination) => ({ destination }))]
 }
 
 /** The lowest zone that no port has. */

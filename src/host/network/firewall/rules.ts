@@ -19,14 +19,21 @@ export const chainsOf = (portId: string) => ({
   source: `${OWNER}-s${portId.slice(0, 10)}`,
 })
 
+/** Who may be met under the name of a group: packets that come from a member, and packets to one. */
+export const groupChains = (groupId: string) => ({ from: `${OWNER}-f${groupId.slice(0, 10)}`, to: `${OWNER}-t${groupId.slice(0, 10)}` })
+
 export interface FilteredPort
   extends Pick<DeviceDetails, 'portId' | 'macAddress' | 'fixedIps' | 'allowedAddressPairs' | 'portSecurity' | 'rules'> {
   /** The connection-tracking zone that is this port's alone. */
   zone: number
 }
 
-/** The whole firewall of this host for one family: what Neutron's iptables_hybrid driver sets up, in the words of iptables-save. */
-export function firewallOf(ports: FilteredPort[], family: Family): Wanted {
+/**
+ * The whole firewall of this host for one family: what Neutron's iptables_hybrid driver sets up, in the words of iptables-save. Where Neutron asks an ipset for
+ * the members of a group, a chain has one line for each of them.
+ * @param groups the addresses (CIDR) of each group that rules of these ports name
+ */
+export function firewallOf(ports: FilteredPort[], groups: Map<string, string[]>, family: Family): Wanted {
   const filtered = ports.filter((port) => port.portSecurity)
   const chains: Record<string, string[]> = {
     'neutron-filter-top': [`-j ${OWNER}-local`],
@@ -51,28 +58,8 @@ export function firewallOf(ports: FilteredPort[], family: Family): Wanted {
     ],
     [FALLBACK]: [`${said('Default drop rule for unmatched traffic.').trim()} -j DROP`],
   }
-  for (const port of filtered) {
-    const { ingress, egress, source } = chainsOf(port.portId)
-    chains[ingress] = [
-      ...established(),
-      ...(family === 4 ? SERVED_4 : SERVED_6),
-      ...ofDirection(port.rules, 'ingress', family),
-      ...closing(),
-    ]
-    chains[source] = [
-      ...pairsOf(port, family).map(
-        ({ address, mac }) =>
-          `${address ? `-s ${address} ` : ''}-m mac --mac-source ${mac}${said('Allow traffic from defined IP/MAC pairs.')} -j RETURN`,
-      ),
-      `${said('Drop traffic without an IP/MAC allow rule.').trim()} -j DROP`,
-    ]
-    chains[egress] = [
-      ...(family === 4 ? asking4(source) : asking6(source)),
-      ...established(),
-      ...ofDirection(port.rules, 'egress', family),
-      ...closing(),
-    ]
-  }
+  for (const port of filtered) Object.assign(chains, ownChains(port, family))
+  for (const [group, addresses] of groups) Object.assign(chains, memberChains(group, addresses, filtered, family))
   return {
     filter: {
       chains,
@@ -87,6 +74,60 @@ export function firewallOf(ports: FilteredPort[], family: Family): Wanted {
       hooks: { PREROUTING: [`-j ${OWNER}-PREROUTING`] },
     },
   }
+}
+
+const known = { 4: new WeakMap<FilteredPort, Record<string, string[]>>(), 6: new WeakMap<FilteredPort, Record<string, string[]>>() }
+
+/** The chains of one port; of one that has not changed, those that were made before. */
+function ownChains(port: FilteredPort, family: Family): Record<string, string[]> {
+  const made = known[family].get(port) ?? makeChains(port, family)
+  known[family].set(port, made)
+  return made
+}
+
+function makeChains(port: FilteredPort, family: Family): Record<string, string[]> {
+  const { ingress, egress, source } = chainsOf(port.portId)
+  return {
+    [ingress]: [...established(), ...(family === 4 ? SERVED_4 : SERVED_6), ...ofDirection(port.rules, 'ingress', family), ...closing()],
+    [source]: [
+      ...pairsOf(port, family).map(
+        ({ address, mac }) =>
+          `${address ? `-s ${address} ` : ''}-m mac --mac-source ${mac}${said('Allow traffic from defined IP/MAC pairs.')} -j RETURN`,
+      ),
+      `${said('Drop traffic without an IP/MAC allow rule.').trim()} -j DROP`,
+    ],
+    [egress]: [
+      ...(family === 4 ? asking4(source) : asking6(source)),
+      ...established(),
+      ...ofDirection(port.rules, 'egress', family),
+      ...closing(),
+    ],
+  }
+}
+
+/** The chains of a group's members, as far as a rule of these ports leads there. */
+function memberChains(group: string, addresses: string[], ports: FilteredPort[], family: Family): Record<string, string[]> {
+  const { from, to } = groupChains(group)
+  const named = (direction: SecurityRule['direction']) =>
+    ports.some(({ rules }) =>
+      rules.some((rule) => rule.remoteGroupId === group && rule.direction === direction && rule.etherType === `IPv${family}`),
+    )
+  const lines = (side: string) => rangesOf(addresses)[family].map((range) => `${range ? `${side} ${range} ` : ''}-j ACCEPT`)
+  return { ...(named('ingress') ? { [from]: lines('-s') } : {}), ...(named('egress') ? { [to]: lines('-d') } : {}) }
+}
+
+const ranges = new WeakMap<string[], Record<Family, string[]>>()
+
+/** As iptables writes them, each once; '' is everything. The same list as before has been read before. */
+function rangesOf(addresses: string[]): Record<Family, string[]> {
+  const read = (family: Family) => [
+    ...new Set(
+      addresses.filter((range) => cidr(range).family === family).map((range) => (cidr(range).prefix === 0 ? '' : networkOf(range))),
+    ),
+  ]
+  const made = ranges.get(addresses) ?? { 4: read(4), 6: read(6) }
+  ranges.set(addresses, made)
+  return made
 }
 
 function zoneRules({ portId, zone }: FilteredPort): string[] {
@@ -135,9 +176,11 @@ function ofDirection(rules: SecurityRule[], direction: SecurityRule['direction']
 }
 
 function ruleLine(rule: SecurityRule, family: Family): string {
+  const match = protocolMatch(rule, family)
+  if (rule.remoteGroupId) return `${match}-j ${groupChains(rule.remoteGroupId)[rule.direction === 'ingress' ? 'from' : 'to']}`
   const side = rule.direction === 'ingress' ? '-s' : '-d'
-  const remote = rule.remotePrefix ? remoteOf(side, rule.remotePrefix) : ''
-  return `${remote}${protocolMatch(rule, family)}-j RETURN`
+  const remote = rule.remotePrefix && cidr(rule.remotePrefix).prefix > 0 ? `${side} ${networkOf(rule.remotePrefix)} ` : ''
+  return `${remote}${match}-j RETURN`
 }
 
 const WITH_PORTS: Record<string, string> = {
@@ -208,17 +251,3 @@ const asking6 = (source: string) => [
 const from = (device: string) => `-m physdev --physdev-in ${device} --physdev-is-bridged`
 const to = (device: string) => `-m physdev --physdev-out ${device} --physdev-is-bridged`
 const said = (comment: string) => ` -m comment --comment "${comment}"`
-
-/** The members of a group stand in the rules of each of them: of n ports n² rules are made, of n addresses. */
-const remotes = new Map<string, string>()
-const MOST_REMOTES = 100_000
-
-function remoteOf(side: string, prefix: string): string {
-  const key = `${side} ${prefix}`
-  const known = remotes.get(key)
-  if (known !== undefined) return known
-  const text = cidr(prefix).prefix > 0 ? `${side} ${networkOf(prefix)} ` : ''
-  if (remotes.size > MOST_REMOTES) remotes.clear()
-  remotes.set(key, text)
-  return text
-}

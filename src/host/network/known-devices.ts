@@ -1,0 +1,117 @@
+import type { Bus } from '../../kernel/bus/bus.ts'
+import { control, type DeviceDetails, events, NETWORK_CONTROL } from '../../network/rpc.ts'
+
+/** What control told, by id: asked for once, and again after a doubt. A doubt that comes while control answers counts for the next time. */
+class Told<T> {
+  private readonly ask: (ids: string[]) => Promise<Map<string, T>>
+  private readonly values = new Map<string, T>()
+  private readonly asking = new Set<string>()
+  private readonly doubtful = new Set<string>()
+
+  constructor(ask: (ids: string[]) => Promise<Map<string, T>>) {
+    this.ask = ask
+  }
+
+  /** Answers whether it is anything that is held here. */
+  doubt(id: string): boolean {
+    if (!this.values.has(id) && !this.asking.has(id)) return false
+    this.doubtful.add(id)
+    return true
+  }
+
+  doubtAll(which: (value: T) => boolean = () => true): void {
+    for (const [id, value] of this.values) if (which(value)) this.doubtful.add(id)
+    for (const id of this.asking) this.doubtful.add(id)
+  }
+
+  /** Those of `ids` that control knows; others are forgotten. */
+  async of(ids: string[]): Promise<Map<string, T>> {
+    const wanted = new Set(ids)
+    for (const id of this.values.keys()) if (!wanted.has(id)) this.values.delete(id)
+    const missing = [...wanted].filter((id) => !this.values.has(id) || this.doubtful.has(id))
+    for (const id of missing) {
+      this.asking.add(id)
+      this.doubtful.delete(id)
+    }
+    try {
+      const found = missing.length > 0 ? await this.ask(missing) : new Map<string, T>()
+      for (const id of missing) {
+        const value = found.get(id)
+        if (value === undefined) this.values.delete(id)
+        else this.values.set(id, value)
+      }
+    } catch (error) {
+      for (const id of missing) this.doubtful.add(id)
+      throw error
+    } finally {
+      for (const id of missing) this.asking.delete(id)
+    }
+    return new Map(this.values)
+  }
+}
+
+/** Ports are asked for in parts of this size. */
+const AT_ONCE = 200
+
+/** The ports of this host's switch as control describes them, and who is in the groups that their rules name. */
+export class KnownDevices {
+  private readonly bus: Bus
+  private readonly devices: Told<DeviceDetails>
+  private readonly groups: Told<string[]>
+
+  constructor(bus: Bus, host: string) {
+    this.bus = bus
+    this.devices = new Told(async (ids) => {
+      const found = new Map<string, DeviceDetails>()
+      for (let i = 0; i < ids.length; i += AT_ONCE)
+        for (const each of await bus.call(NETWORK_CONTROL, control.deviceDetails, { host, portIds: ids.slice(i, i + AT_ONCE) }))
+          found.set(each.portId, each)
+      return found
+    })
+    this.groups = new Told(
+      async (groupIds) => new Map(Object.entries(await bus.call(NETWORK_CONTROL, control.groupAddresses, { groupIds }))),
+    )
+  }
+
+  /** Listens to what changes, and calls `wake`: for any port and network, as they may be new here, and for the groups that are named here. Returns how to stop. */
+  follow(wake: () => void): () => void {
+    const { bus, devices, groups } = this
+    const stops = [
+      bus.subscribe(events.portChanged, ({ portId }) => {
+        devices.doubt(portId)
+        wake()
+      }),
+      bus.subscribe(events.networkChanged, ({ networkId }) => {
+        devices.doubtAll(({ segment }) => segment.networkId === networkId)
+        wake()
+      }),
+      bus.subscribe(events.securityGroupChanged, ({ portIds }) => {
+        if (portIds.map((id) => devices.doubt(id)).includes(true)) wake()
+      }),
+      bus.subscribe(events.groupMembersChanged, ({ groupIds }) => {
+        if (groupIds.map((id) => groups.doubt(id)).includes(true)) wake()
+      }),
+    ]
+    return () => {
+      for (const stop of stops) stop()
+    }
+  }
+
+  /** Events may have been missed: everything is asked for again. */
+  doubt(): void {
+    this.devices.doubtAll()
+    this.groups.doubtAll()
+  }
+
+  /** Of these ports, those that control knows. The same object as before is the same description. */
+  of(portIds: string[]): Promise<Map<string, DeviceDetails>> {
+    return this.devices.of(portIds)
+  }
+
+  /** The addresses (CIDR) of every group that a rule of these ports names. */
+  async groupsOf(ports: DeviceDetails[]): Promise<Map<string, string[]>> {
+    const named = new Set<string>()
+    for (const { rules } of ports) for (const { remoteGroupId } of rules) if (remoteGroupId) named.add(remoteGroupId)
+    return await this.groups.of([...named])
+  }
+}
