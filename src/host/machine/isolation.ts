@@ -41,6 +41,10 @@ export interface IsolationOptions {
   dir: string
   /** The host name inside; the machine's own by default. */
   hostname?: string
+  /** Further names that /etc/hosts knows inside, with their addresses. */
+  names?: Record<string, string>
+  /** Directories below /run that outlive a power-off, as {@link OWN_DIRECTORIES} do. */
+  kept?: string[]
   /** Ends with the process that made it, even when that is killed. Default false: it stays until destroyed. */
   bound?: boolean
 }
@@ -252,14 +256,15 @@ function handle(dir: string, state: State): Isolation {
 /** Removes the links that have their other end outside: the kernel would do so some time after the last process, which is too late for a next link of that name. */
 async function unplug(state: State): Promise<void> {
   if (!isRunning(state)) return
-  const inside = (args: string[]) => exec('nsenter', ['--target', String(state.anchor.pid), '--net', '--', 'ip', ...args])
+  const inside = (args: string[], ok = [0]) => exec('nsenter', ['--target', String(state.anchor.pid), '--net', '--', 'ip', ...args], { ok })
   const links: { ifname: string; link_netnsid?: number }[] = JSON.parse(
     (await inside(['-json', 'link', 'show', 'type', 'veth'])).stdout || '[]',
   )
-  for (const { ifname, link_netnsid } of links) if (link_netnsid !== undefined) await inside(['link', 'delete', ifname])
+  for (const { ifname, link_netnsid } of links) if (link_netnsid !== undefined) await inside(['link', 'delete', ifname], [0, 1]) // the machine at the other end may go at the same time
 }
 
-async function furnish(isolation: Isolation, groups: Group[], { dir, name, hostname }: IsolationOptions): Promise<void> {
+async function furnish(isolation: Isolation, groups: Group[], options: IsolationOptions): Promise<void> {
+  const { dir, name, hostname, names = {}, kept = [] } = options
   const source = `yun-${name}`
   const lines: string[] = []
   const mount = (what: string, where: string, type: string, options: string) =>
@@ -271,7 +276,8 @@ async function furnish(isolation: Isolation, groups: Group[], { dir, name, hostn
   }
   if (hostname) {
     const hosts = join(dir, 'etc-hosts')
-    writeFileSync(hosts, `${readFileSync('/etc/hosts', 'utf8').trimEnd()}\n127.0.1.1 ${hostname}\n`)
+    const known = Object.entries({ [hostname]: '127.0.1.1', ...names }).map(([host, address]) => `${address} ${host}\n`)
+    writeFileSync(hosts, `${readFileSync('/etc/hosts', 'utf8').trimEnd()}\n${known.join('')}`)
     mount(hosts, '/etc/hosts', 'none', 'bind')
   }
   mount(source, '/proc', 'proc', 'nosuid,nodev,noexec')
@@ -293,12 +299,17 @@ async function furnish(isolation: Isolation, groups: Group[], { dir, name, hostn
   }
   mount(source, '/run', 'tmpfs', 'nosuid,nodev,mode=755')
   if (udev) mount(join(dir, 'udev'), '/run/udev', 'none', 'bind,x-mount.mkdir')
+  for (const place of kept) {
+    const own = join(dir, basename(place))
+    mkdirSync(own, { recursive: true, mode: 0o755 })
+    mount(own, place, 'none', 'bind,x-mount.mkdir')
+  }
   const table = join(dir, 'fstab')
   writeFileSync(table, `${lines.join('\n')}\n`)
   const joined = version1.map(({ hierarchy }) => hierarchy.mountpoint)
   const run = inNamespaces(isolation, groups.length > 0)
   await Promise.all([
-    run('umount', ['--lazy', '/sys']).then(() => run('mount', ['--all', '--fstab', table])),
+    run('umount', ['--lazy', '/sys']).then(() => run('mount', ['--all', '--no-mtab', '--fstab', table])),
     run('ip', ['link', 'set', 'lo', 'up']),
     ...(hostname ? [run('hostname', [hostname])] : []),
   ])

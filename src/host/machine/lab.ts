@@ -1,0 +1,165 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { badRequest } from '../../kernel/errors/errors.ts'
+import { exec } from '../../kernel/exec/exec.ts'
+import { adopt, createIsolation, type Isolation, type IsolationOptions, removeIfEmpty, sweep } from './isolation.ts'
+import type { Boot } from './lab-boot.ts'
+import { alive, markOf, type ProcessMark, pidNamespace } from './processes.ts'
+
+const BOOT = join(import.meta.dirname, 'lab-boot.ts')
+/** Where each host keeps what is its own; the same path on all, as disks of guests that move need it. */
+export const LAB_STATE = '/run/yun-lab'
+const UNDERLAY = { prefix: '192.168.50', mtu: 1600 }
+const PROVIDER = { gateway: '172.24.4.1/24', mtu: 1500 }
+const MOST_HOSTS = 50
+const OUTSIDE = 'outside'
+
+export interface LabHost {
+  /** node1, node2, …: its host name. */
+  readonly name: string
+  /** Where its tunnels end, and where the other hosts reach it. */
+  readonly address: string
+  /** After a power-off and a power-on it is another one. */
+  readonly machine: Isolation
+  /** Every process in it ends at once and its links are gone; its files stay. */
+  powerOff(): Promise<void>
+  /** Comes up with the files that it had. */
+  powerOn(): Promise<void>
+  /** Pulls the cables out, or puts them back in. */
+  cut(off: boolean): Promise<void>
+}
+
+/**
+ * Several machines inside this one, each with its own network, processes, Open vSwitch, libvirt and iSCSI target. Two bridges join them: one for the tunnels, one that
+ * plays the provider's network. Both are in a further machine, the outside, which also has the provider's gateway address: whoever calls from the world calls from there.
+ */
+export interface Lab {
+  readonly dir: string
+  readonly hosts: LabHost[]
+  readonly outside: Isolation
+  /** The outside's address on the hosts' network. */
+  readonly outsideAddress: string
+  /** Leaves nothing. Harmless when repeated. */
+  destroy(): Promise<void>
+}
+
+/** Makes `count` hosts below `parent`. They end with this process, even when it is killed; what it then leaves is removed by {@link sweepLabs}. */
+export async function createLab({ parent, count }: { parent: string; count: number }): Promise<Lab> {
+  if (!Number.isInteger(count) || count < 1 || count > MOST_HOSTS)
+    throw badRequest(`a lab of ${count} hosts: a whole number from 1 to ${MOST_HOSTS} is needed`, 'Usage')
+  mkdirSync(parent, { recursive: true })
+  await sweepLabs(parent)
+  const name = `lab-${randomBytes(3).toString('hex')}`
+  const dir = join(parent, name)
+  mkdirSync(dir)
+  writeFileSync(ownerFile(dir), JSON.stringify({ ...markOf(process.pid)!, pidNamespace: pidNamespace() } satisfies Owner))
+  const destroy = async () => {
+    await Promise.all(machinesIn(dir).map((machine) => adopt(machine.name, machine.dir)?.destroy()))
+    await sweep(dir)
+    rmSync(dir, { recursive: true, force: true })
+    removeIfEmpty(parent)
+  }
+  try {
+    const outside = await machine(dir, OUTSIDE)
+    await exec('nsenter', [...network(outside), 'sh', '-c', OUTSIDE_LINKS, 'sh', String(UNDERLAY.mtu), outsideAddress, PROVIDER.gateway])
+    const numbers = Array.from({ length: count }, (_, i) => i + 1)
+    const names = Object.fromEntries(numbers.map((number) => [hostName(number), addressOf(number)]))
+    const hosts = await Promise.all(numbers.map((number) => createHost({ dir, number, names, outside })))
+    return { dir, hosts, outside, outsideAddress: outsideAddress.split('/')[0]!, destroy }
+  } catch (error) {
+    await destroy()
+    throw error
+  }
+}
+
+/** Removes what is left of labs below `parent` whose process is gone. */
+export async function sweepLabs(parent: string): Promise<void> {
+  for (const entry of existsSync(parent) ? readdirSync(parent) : []) {
+    const dir = join(parent, entry)
+    const owner = ownerOf(dir)
+    if (!owner || owner.pidNamespace !== pidNamespace() || alive(owner)) continue
+    // the last of its machines may still be on their way out
+    for (const left of machinesIn(dir)) await adopt(left.name, left.dir)?.destroy()
+    await sweep(dir)
+    rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+type Owner = ProcessMark & { pidNamespace: string }
+const ownerFile = (dir: string) => join(dir, 'lab.json')
+function ownerOf(dir: string): Owner | undefined {
+  try {
+    return JSON.parse(readFileSync(ownerFile(dir), 'utf8'))
+  } catch {
+    return undefined
+  }
+}
+
+const hostName = (number: number) => `node${number}`
+const addressOf = (number: number) => `${UNDERLAY.prefix}.${number}`
+const outsideAddress = `${UNDERLAY.prefix}.254/24`
+/** Of the lab and the machine in it. */
+const isolationName = (dir: string, hostname: string) => `${dir.slice(dir.lastIndexOf('/') + 1)}-${hostname}`
+const network = ({ pid }: Isolation) => ['--target', String(pid), '--net', '--']
+
+const machinesIn = (dir: string) =>
+  (existsSync(dir) ? readdirSync(dir, { withFileTypes: true }) : [])
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => ({ name: isolationName(dir, name), dir: join(dir, name) }))
+
+const machine = (dir: string, hostname: string, options: Partial<IsolationOptions> = {}) =>
+  createIsolation({ name: isolationName(dir, hostname), dir: join(dir, hostname), hostname, bound: true, ...options })
+
+const OUTSIDE_LINKS = `set -e
+ip link add underlay mtu "$1" type bridge
+ip link add provider type bridge
+ip address add "$2" dev underlay
+ip address add "$3" dev provider
+ip link set underlay up
+ip link set provider up`
+
+async function createHost(place: { dir: string; number: number; names: Record<string, string>; outside: Isolation }): Promise<LabHost> {
+  const { dir, number, names, outside } = place
+  const name = hostName(number)
+  const address = addressOf(number)
+  const wires = [
+    { near: 'eth0', far: `u${number}`, bridge: 'underlay', mtu: UNDERLAY.mtu },
+    { near: 'eth1', far: `p${number}`, bridge: 'provider', mtu: PROVIDER.mtu },
+  ]
+  const outsideIp = (...args: string[]) => exec('nsenter', [...network(outside), 'ip', ...args])
+  let current: Isolation
+  const powerOn = async () => {
+    current = await machine(dir, name, { names, kept: [LAB_STATE] })
+    for (const { near, far, bridge, mtu } of wires) {
+      const ends = ['mtu', String(mtu), 'netns', String(outside.pid), 'type', 'veth', 'peer', 'name', near]
+      await exec('ip', ['link', 'add', far, ...ends, 'mtu', String(mtu), 'netns', String(current.pid)])
+      await outsideIp('link', 'set', far, 'master', bridge, 'up')
+      // a switch in userspace passes frames on without the checksum that the kernel left for later
+      for (const [end, link] of [[outside, far] as const, [current, near] as const])
+        await exec('nsenter', [...network(end), 'ethtool', '-K', link, 'tx', 'off'])
+    }
+    const boot: Boot = {
+      address: `${address}/24`,
+      daemons: { stateDir: LAB_STATE, tgt: { controlPort: 7, portal: `${address}:3260` } },
+    }
+    await current.run(process.execPath, [BOOT, JSON.stringify(boot)], { timeoutMs: 60_000 })
+  }
+  await powerOn()
+  return {
+    name,
+    address,
+    get machine() {
+      return current
+    },
+    powerOn,
+    async powerOff() {
+      await current.powerOff()
+      // the kernel takes its time with the links of a network that nobody is in any more
+      for (const { far } of wires) await outsideIp('link', 'delete', far).catch(() => {})
+    },
+    async cut(off) {
+      for (const { far } of wires) await outsideIp('link', 'set', far, off ? 'down' : 'up')
+    },
+  }
+}
