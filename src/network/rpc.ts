@@ -49,6 +49,16 @@ export interface DeviceDetails {
   deviceId: string
   /** kbit/s, from a QoS policy. */
   bandwidth: { egressKbps: number | null; ingressKbps: number | null }
+  /** Where it is bound: while a guest moves, its port is on two hosts and belongs to one. */
+  host: string
+}
+
+/** A port of a tunnelled network on another host. */
+export interface Neighbour {
+  macAddress: string
+  addresses: string[]
+  /** Its host's end of tunnels of the network's type. */
+  endpoint: string
 }
 
 export interface SubnetDetails {
@@ -145,6 +155,8 @@ export const control = {
   tunnelEndpoints: message<{ host: string; type: 'vxlan' | 'gre'; address: string }, { host: string; address: string }[]>(
     'tunnel-endpoints',
   ),
+  /** Who is where on these networks, but for the asking host: by network id. */
+  neighbours: message<{ host: string; networkIds: string[] }, Record<string, Neighbour[]>>('neighbours'),
 }
 
 export const networkTopic = (host: string) => `network.${host}`
@@ -159,6 +171,8 @@ export const agent = {
 export const events = {
   portChanged: message<{ portId: string; networkId: string }, void>('network.port-changed'),
   networkChanged: message<{ networkId: string }, void>('network.network-changed'),
+  /** A host with tunnels is new, or has moved. */
+  tunnelsChanged: message<{ host: string }, void>('network.tunnels-changed'),
   routerChanged: message<{ routerId: string }, void>('network.router-changed'),
   /** The rules of these ports are others now. */
   securityGroupChanged: message<{ portIds: string[] }, void>('network.security-group-changed'),

@@ -210,6 +210,7 @@ test('vlan, flat and tunnelled networks leave by their own bridges; tunnels lead
         device(4, { segment: segment({ networkId: '4', networkType: 'local', segmentationId: null }) }),
       ]
       lab.control.devices = devices
+      lab.control.neighbours = { 3: [{ macAddress: 'FA:16:3e:00:03:aa', addresses: ['10.1.0.9', 'fd00::9'], endpoint: '192.168.50.2' }] }
       await lab.host.settle()
       for (const each of devices) await plug(lab.machine, each)
       await lab.host.settle()
@@ -237,6 +238,34 @@ test('vlan, flat and tunnelled networks leave by their own bridges; tunnels lead
         tun.join('\n'),
       )
       assert.ok(!tun.some((line) => line.includes(`dl_vlan=${vlans['4']}`)))
+      const to = ports.get('vxlan-c0a83202')!.ofport
+      assert.ok(
+        tun.includes(`20 2 dl_dst=fa:16:3e:00:03:aa,dl_vlan=${vlans['3']} > strip_vlan,set_tunnel:0xa,output:${to}`),
+        tun.join('\n'),
+      )
+      const answers = tun.filter((line) => line.startsWith('21 1 arp'))
+      assert.equal(answers.length, 1, 'for IPv4 only')
+      assert.match(
+        answers[0]!,
+        new RegExp(`arp_tpa=10.1.0.9,dl_vlan=${vlans['3']} > .*mod_dl_src:fa:16:3e:00:03:aa.*load:0xa010009->NXM_OF_ARP_SPA`),
+      )
+      assert.ok(!tun.some((line) => line.startsWith('22 1') && line.includes(`dl_vlan=${vlans['2']}`)), 'nobody else has network 2')
+      // it moves: the frames follow at once
+      lab.control.endpoints.push({ host: 'three', address: '192.168.50.3' })
+      lab.control.neighbours['3']![0]!.endpoint = '192.168.50.3'
+      lab.bus.publish(events.tunnelsChanged, { host: 'three' })
+      await until(
+        'the frames take the other tunnel',
+        async () => {
+          const third = (await lab.machine.ovs.ports('br-tun')).find((port) => port.name === 'vxlan-c0a83203')?.ofport
+          const lines = await linesOf(lab, 'br-tun')
+          return (
+            lines.some((line) => line.startsWith('20 2') && line.endsWith(`output:${third}`)) &&
+            !lines.some((line) => line.startsWith('2') && line.endsWith(`set_tunnel:0xa,output:${to}`))
+          )
+        },
+        5_000,
+      )
       lab.control.endpoints = []
       await lab.host.settle()
       assert.ok(!(await lab.machine.ovs.ports('br-tun')).some((port) => port.type === 'vxlan' || port.type === 'gre'))

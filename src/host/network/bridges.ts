@@ -4,6 +4,7 @@ import type { ExternalNetwork } from '../../network/rpc.ts'
 import { familyOf, networkOf } from './addresses.ts'
 import type { ProviderLink } from './flows.ts'
 import type { Context } from './machine.ts'
+import type { Tunnel } from './tunnel-flows.ts'
 
 export const INTEGRATION = 'br-int'
 export const TUNNEL = 'br-tun'
@@ -14,7 +15,7 @@ export interface Bridges {
   providers: ProviderLink[]
   /** OpenFlow's number, on br-tun, of the patch to br-int. */
   patch: number
-  tunnels: { type: 'vxlan' | 'gre'; ofport: number }[]
+  tunnels: Tunnel[]
 }
 
 /** Sees to br-int, br-tun, the provider bridges and the patches and tunnels between them. What is there already stays as it is. */
@@ -59,7 +60,7 @@ export async function ensureBridges(
       type,
       options: { remote_ip: address, local_ip: settings.tunnels.address!, in_key: 'flow', out_key: 'flow', df_default: 'true' },
     })
-    if (port.ofport !== undefined) tunnels.push({ type, ofport: port.ofport })
+    if (port.ofport !== undefined) tunnels.push({ type, address, ofport: port.ofport })
   }
   for (const port of before.values())
     if (port.bridge === TUNNEL && (port.type === 'vxlan' || port.type === 'gre') && !wanted.has(port.name)) {

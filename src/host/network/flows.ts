@@ -3,9 +3,8 @@ import type { DeviceDetails, Segment } from '../../network/rpc.ts'
 import { linkLocal } from './addresses.ts'
 
 /**
- * The flows of the three kinds of bridges, as Neutron's agent lays them out. Numbers of ports are OpenFlow's.
+ * The flows of br-int and of the provider bridges, as Neutron's agent lays them out. Numbers of ports are OpenFlow's.
  * br-int: 0 where frames come in, 23 a canary, 24 whose ARP it is, 25 whose MAC it is, 60 out as an ordinary switch does.
- * br-tun: 0 by origin, 2 from the host, 3 GRE and 4 VXLAN from other hosts, 10 learns, 20 to a known MAC, 21 ARP, 22 to everyone.
  */
 /** Flows that others set are left alone. */
 export const COOKIE = 0x79756e
@@ -99,42 +98,6 @@ export function providerFlows(link: ProviderLink, networks: LocalNetwork[]): str
     ),
   ]
 }
-
-export function tunnelFlows(state: {
-  patch: number
-  networks: LocalNetwork[]
-  tunnels: { type: 'vxlan' | 'gre'; ofport: number }[]
-}): string[] {
-  const tunnelled = state.networks.filter(({ segment }) => segment.networkType === 'vxlan' || segment.networkType === 'gre')
-  return [
-    'table=0,priority=0,actions=drop',
-    `table=0,priority=1,in_port=${state.patch},actions=resubmit(,2)`,
-    ...state.tunnels.map(({ type, ofport }) => `table=0,priority=1,in_port=${ofport},actions=resubmit(,${TABLE_OF[type]})`),
-    'table=2,priority=0,dl_dst=00:00:00:00:00:00/01:00:00:00:00:00,actions=resubmit(,20)',
-    'table=2,priority=0,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,actions=resubmit(,22)',
-    ...['3', '4'].map((table) => `table=${table},priority=0,actions=drop`),
-    ...tunnelled.map(
-      ({ vlan, segment }) =>
-        `table=${TABLE_OF[segment.networkType as 'vxlan' | 'gre']},priority=1,tun_id=${hex(segment)},actions=mod_vlan_vid:${vlan},resubmit(,10)`,
-    ),
-    `table=10,priority=1,actions=learn(table=20,hard_timeout=300,priority=1,NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],load:0->NXM_OF_VLAN_TCI[],load:NXM_NX_TUN_ID[]->NXM_NX_TUN_ID[],output:NXM_OF_IN_PORT[]),output:${state.patch}`,
-    'table=20,priority=0,actions=resubmit(,22)',
-    'table=21,priority=0,actions=resubmit(,22)',
-    'table=22,priority=0,actions=drop',
-    ...tunnelled.flatMap(({ vlan, segment }) => {
-      const out = state.tunnels.filter(({ type }) => type === segment.networkType)
-      return out.length
-        ? [
-            `table=22,priority=1,dl_vlan=${vlan},actions=strip_vlan,set_tunnel:${hex(segment)},${out.map(({ ofport }) => `output:${ofport}`).join(',')}`,
-          ]
-        : []
-    }),
-  ]
-}
-
-const TABLE_OF = { gre: 3, vxlan: 4 } as const
-
-const hex = (segment: Segment) => `0x${(segment.segmentationId ?? 0).toString(16)}`
 
 /** How the network looks on its physical network. */
 const outerMatch = (segment: Segment) => (segment.networkType === 'vlan' ? `dl_vlan=${segment.segmentationId}` : 'vlan_tci=0x0000/0x1fff')

@@ -1,5 +1,5 @@
 import type { Bus } from '../../kernel/bus/bus.ts'
-import { control, type DeviceDetails, events, NETWORK_CONTROL } from '../../network/rpc.ts'
+import { control, type DeviceDetails, events, NETWORK_CONTROL, type Neighbour } from '../../network/rpc.ts'
 
 /** What control told, by id: asked for once, and again after a doubt. A doubt that comes while control answers counts for the next time. */
 class Told<T> {
@@ -53,11 +53,12 @@ class Told<T> {
 /** Ports are asked for in parts of this size. */
 const AT_ONCE = 200
 
-/** The ports of this host's switch as control describes them, and who is in the groups that their rules name. */
+/** The ports of this host's switch as control describes them, who is in the groups that their rules name, and who is on their networks elsewhere. */
 export class KnownDevices {
   private readonly bus: Bus
   private readonly devices: Told<DeviceDetails>
   private readonly groups: Told<string[]>
+  private readonly neighbours: Told<Neighbour[]>
 
   constructor(bus: Bus, host: string) {
     this.bus = bus
@@ -71,14 +72,22 @@ export class KnownDevices {
     this.groups = new Told(
       async (groupIds) => new Map(Object.entries(await bus.call(NETWORK_CONTROL, control.groupAddresses, { groupIds }))),
     )
+    this.neighbours = new Told(
+      async (networkIds) => new Map(Object.entries(await bus.call(NETWORK_CONTROL, control.neighbours, { host, networkIds }))),
+    )
   }
 
   /** Listens to what changes, and calls `wake`: for any port and network, as they may be new here, and for the groups that are named here. Returns how to stop. */
   follow(wake: () => void): () => void {
-    const { bus, devices, groups } = this
+    const { bus, devices, groups, neighbours } = this
     const stops = [
-      bus.subscribe(events.portChanged, ({ portId }) => {
+      bus.subscribe(events.portChanged, ({ portId, networkId }) => {
         devices.doubt(portId)
+        neighbours.doubt(networkId)
+        wake()
+      }),
+      bus.subscribe(events.tunnelsChanged, () => {
+        neighbours.doubtAll()
         wake()
       }),
       bus.subscribe(events.networkChanged, ({ networkId }) => {
@@ -101,6 +110,7 @@ export class KnownDevices {
   doubt(): void {
     this.devices.doubtAll()
     this.groups.doubtAll()
+    this.neighbours.doubtAll()
   }
 
   /** Of these ports, those that control knows. The same object as before is the same description. */
@@ -113,5 +123,10 @@ export class KnownDevices {
     const named = new Set<string>()
     for (const { rules } of ports) for (const { remoteGroupId } of rules) if (remoteGroupId) named.add(remoteGroupId)
     return await this.groups.of([...named])
+  }
+
+  /** Who is on these networks on other hosts. */
+  neighboursOn(networkIds: string[]): Promise<Map<string, Neighbour[]>> {
+    return this.neighbours.of(networkIds)
   }
 }

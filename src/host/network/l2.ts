@@ -1,14 +1,15 @@
 import type { Port } from '../../drivers/ovs/driver.ts'
 import { Fault } from '../../kernel/errors/errors.ts'
 import { Reconciler } from '../../kernel/reconcile/reconciler.ts'
-import { control, type DeviceDetails, NETWORK_CONTROL } from '../../network/rpc.ts'
+import { control, type DeviceDetails, events, NETWORK_CONTROL } from '../../network/rpc.ts'
 import { type Bridges, ensureBridges, INTEGRATION, TUNNEL } from './bridges.ts'
 import { HybridFirewall } from './firewall/firewall.ts'
-import { COOKIE, DEAD_VLAN, integrationFlows, isGuarded, type LocalNetwork, providerFlows, tunnelFlows } from './flows.ts'
+import { COOKIE, DEAD_VLAN, integrationFlows, isGuarded, type LocalNetwork, providerFlows } from './flows.ts'
 import { FullLook } from './full-look.ts'
 import { KnownDevices } from './known-devices.ts'
 import type { Context } from './machine.ts'
 import { qvbOf, qvoOf } from './names.ts'
+import { tunnelFlows } from './tunnel-flows.ts'
 
 interface WiredDevice {
   portId: string
@@ -41,6 +42,9 @@ export class L2Agent {
   private readonly given = new Map<string, string>()
   private readonly look: FullLook
   private networks: LocalNetwork[] = []
+  /** Of the other hosts, as control told. */
+  private endpoints: { type: 'vxlan' | 'gre'; address: string }[] = []
+  private doubtsEndpoints = true
   private wired: WiredDevice[] = []
   private unknown: string[] = []
   private notes: string[] = []
@@ -59,7 +63,7 @@ export class L2Agent {
   }
 
   start(): void {
-    const { machine } = this.context
+    const { machine, bus } = this.context
     const wake = () => this.reconciler.wake()
     this.stops.push(
       machine.ovs.onInterface((event) => {
@@ -67,6 +71,10 @@ export class L2Agent {
         if (event.kind === 'resync' || event.port.bridge === INTEGRATION || event.port.bridge === TUNNEL) wake()
       }),
       this.known.follow(wake),
+      bus.subscribe(events.tunnelsChanged, () => {
+        this.doubtsEndpoints = true
+        wake()
+      }),
     )
     this.reconciler.start()
   }
@@ -94,7 +102,11 @@ export class L2Agent {
   private async run(full: boolean): Promise<string[]> {
     const { machine, bus, settings } = this.context
     if (full) this.known.doubt()
-    const bridges = await ensureBridges(this.context, await this.endpoints())
+    if (full || this.doubtsEndpoints) {
+      this.doubtsEndpoints = false
+      this.endpoints = await this.askEndpoints()
+    }
+    const bridges = await ensureBridges(this.context, this.endpoints)
     const ports = (await machine.ovs.ports(INTEGRATION)).filter((port) => port.externalIds['iface-id'])
     const details = await this.known.of(ports.map((port) => port.externalIds['iface-id']!))
     const changes = [...bridges.changes]
@@ -138,11 +150,13 @@ export class L2Agent {
         device: port.name,
         ofport,
       }))
-    const up = this.wired.filter((device) => this.reported.get(device.portId) !== JSON.stringify(device))
+    // a port that comes to belong to this host is told again: what was told before did not count
+    const toTell = (device: WiredDevice) => JSON.stringify([device, details.get(device.portId)?.host])
+    const up = this.wired.filter((device) => this.reported.get(device.portId) !== toTell(device))
     const present = new Set(this.wired.map((device) => device.portId))
     const down = [...this.reported.keys()].filter((portId) => !present.has(portId))
     if (up.length) await bus.call(NETWORK_CONTROL, control.devicesUp, { host: settings.host, devices: up })
-    for (const device of up) this.reported.set(device.portId, JSON.stringify(device))
+    for (const device of up) this.reported.set(device.portId, toTell(device))
     if (down.length) await bus.call(NETWORK_CONTROL, control.devicesDown, { host: settings.host, portIds: down })
     for (const portId of down) {
       this.reported.delete(portId)
@@ -151,7 +165,7 @@ export class L2Agent {
     return changes
   }
 
-  private async endpoints(): Promise<{ type: 'vxlan' | 'gre'; address: string }[]> {
+  private async askEndpoints(): Promise<{ type: 'vxlan' | 'gre'; address: string }[]> {
     const { bus, settings } = this.context
     const { address, types } = settings.tunnels
     if (!address) return []
@@ -200,6 +214,7 @@ export class L2Agent {
   private async setFlows(bridges: Bridges, guarded: Live[], dead: Port[], full: boolean): Promise<string[]> {
     const { flows } = this.context.machine.ovs
     const { networks } = this
+    const neighbours = await this.known.neighboursOn(this.context.settings.tunnels.address ? tunnelledIds(networks) : [])
     const changes: string[] = []
     const set = async (bridge: string, wanted: string[]) => {
       const text = wanted.join('\n')
@@ -212,7 +227,7 @@ export class L2Agent {
     // from the far bridges inwards: what has nowhere to go yet is dropped, not sent astray
     await Promise.all([
       ...bridges.providers.map((link) => set(link.bridge, providerFlows(link, networks))),
-      set(TUNNEL, tunnelFlows({ patch: bridges.patch, networks, tunnels: bridges.tunnels })),
+      set(TUNNEL, tunnelFlows({ patch: bridges.patch, networks, tunnels: bridges.tunnels, neighbours })),
     ])
     await set(
       INTEGRATION,
@@ -234,6 +249,9 @@ export class L2Agent {
     }
   }
 }
+
+const tunnelledIds = (networks: LocalNetwork[]) =>
+  networks.flatMap(({ segment: { networkId, networkType } }) => (networkType === 'vxlan' || networkType === 'gre' ? [networkId] : []))
 
 const inWords = (kbps: number | null) => (kbps === null ? 'no limit' : `${kbps} kbit/s`)
 

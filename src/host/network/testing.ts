@@ -5,6 +5,7 @@ import {
   type DhcpNetwork,
   type ExternalNetwork,
   NETWORK_CONTROL,
+  type Neighbour,
   type RouterDetails,
   type Segment,
 } from '../../network/rpc.ts'
@@ -40,6 +41,7 @@ export const device = (n: number, over: Partial<DeviceDetails> = {}): DeviceDeta
   deviceOwner: 'compute:nova',
   deviceId: `77777777-aaaa-4bbb-8ccc-${String(n).padStart(12, '0')}`,
   bandwidth: { egressKbps: null, ingressKbps: null },
+  host: 'one',
   ...over,
 })
 
@@ -123,6 +125,7 @@ export class FakeControl {
   external: ExternalNetwork[] = [{ segment: externalSegment, gatewayCidr: '172.24.4.1/24' }]
   endpoints: { host: string; address: string }[] = []
   groups: Record<string, string[]> = {}
+  neighbours: Record<string, Neighbour[]> = {}
   readonly up = new Map<string, { localVlan: number; device: string; ofport: number }>()
   readonly told: { name: string; payload: any }[] = []
 
@@ -151,6 +154,7 @@ export class FakeControl {
     bus.serve(NETWORK_CONTROL, control.routerReady, (payload) => tell('router-ready', payload))
     bus.serve(NETWORK_CONTROL, control.agentReport, (payload) => tell('report', payload))
     bus.serve(NETWORK_CONTROL, control.tunnelEndpoints, () => this.endpoints)
+    bus.serve(NETWORK_CONTROL, control.neighbours, () => this.neighbours)
     bus.serve(NETWORK_CONTROL, control.portByAddress, ({ address, routerId, networkId }) => {
       const here =
         networkId !== undefined

@@ -3,6 +3,7 @@ import { agentReported } from './agents.ts'
 import type { NetworkContext } from './context.ts'
 import { deviceDetails, groupAddresses } from './device-details.ts'
 import { dhcpNetworks } from './dhcp-networks.ts'
+import { neighbours } from './neighbours.ts'
 import { dhcpReady, leaseSeen, portByAddress, routerReady, tunnelEndpoints, wired } from './reports.ts'
 import { routerDetails } from './router-details.ts'
 
@@ -29,6 +30,7 @@ export function serveAgents(context: NetworkContext): () => void {
     bus.serve(NETWORK_CONTROL, control.routerReady, (message) => routerReady(context, message)),
     bus.serve(NETWORK_CONTROL, control.agentReport, (message) => agentReported(context, message)),
     bus.serve(NETWORK_CONTROL, control.tunnelEndpoints, (message) => tunnelEndpoints(context, message)),
+    bus.serve(NETWORK_CONTROL, control.neighbours, (message) => neighbours(context, message)),
   ]
   return () => {
     for (const stop of stops) stop()

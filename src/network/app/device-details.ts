@@ -41,6 +41,7 @@ export async function deviceDetails({ database: { db } }: NetworkContext, portId
         deviceOwner: port.device_owner,
         deviceId: port.device_id,
         bandwidth: { egressKbps: null, ingressKbps: null },
+        host: port.host,
       },
     ]
   })

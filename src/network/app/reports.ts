@@ -1,6 +1,7 @@
 import { now } from '../../kernel/trace/trace.ts'
 import { rowsWhere, updateRow } from '../db/rows.ts'
 import type { PortRow } from '../db/tables.ts'
+import { events } from '../rpc.ts'
 import { mutate, type NetworkContext } from './context.ts'
 import { dressPorts } from './port.ts'
 import { recordOf } from './port-steps.ts'
@@ -22,7 +23,7 @@ export async function wired(context: NetworkContext, host: string, portIds: stri
 }
 
 /** What another host says of a port that has moved on is late. */
-const concerns = (port: PortRow, host: string) => port.host === '' || port.host === host || port.device_owner.startsWith('network:')
+const concerns = (port: PortRow, host: string) => port.host === '' || port.host === host
 
 /** Step 20: the address service knows these ports. */
 export async function dhcpReady(
@@ -142,12 +143,13 @@ export async function tunnelEndpoints(
   context: NetworkContext,
   { host, type, address }: { host: string; type: string; address: string },
 ): Promise<{ host: string; address: string }[]> {
-  return await mutate(context, [], async ({ trx }) => {
+  return await mutate(context, [], async ({ trx, after }) => {
     const known = await trx.selectFrom('tunnel_endpoints').selectAll().where('type', '=', type).orderBy('host').execute()
     const own = known.find((one) => one.host === host)
     if (!own) await trx.insertInto('tunnel_endpoints').values({ host, type, address }).execute()
     else if (own.address !== address)
       await trx.updateTable('tunnel_endpoints').set({ address }).where('host', '=', host).where('type', '=', type).execute()
+    if (own?.address !== address) after.push(() => context.bus.publish(events.tunnelsChanged, { host }))
     return [...known.filter((one) => one.host !== host), { host, address }].map((one) => ({ host: one.host, address: one.address }))
   })
 }
