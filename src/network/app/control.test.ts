@@ -160,4 +160,17 @@ eachDatabaseUrl((databaseUrl) => {
       { host: 'one', address: '10.0.0.3' },
     ])
   })
+
+  test('a host hears who is where on its networks, but for its own ports and those behind no tunnel', async () => {
+    await house.agents('two')
+    const { network } = await house.network('10.77.0.0/24')
+    const onHost = (host: string, type = '') =>
+      house.make('/ports', 'port', { network_id: network.id, 'binding:host_id': host, name: type })
+    const [, second] = [await onHost('one'), await onHost('two'), await onHost('unknown')]
+    await house.bus.call(NETWORK_CONTROL, control.tunnelEndpoints, { host: 'two', type: 'vxlan', address: '10.0.0.2' })
+    const told = await house.bus.call(NETWORK_CONTROL, control.neighbours, { host: 'one', networkIds: [network.id] })
+    assert.deepEqual(told, {
+      [network.id]: [{ macAddress: second.mac_address, addresses: [second.fixed_ips[0].ip_address], endpoint: '10.0.0.2' }],
+    })
+  })
 })
