@@ -27,6 +27,10 @@ export interface SimulatedNetNs extends NetNs {
   addLink(name: string, kind: string, options?: { namespace?: Namespace; mac?: string }): void
   /** The same thing's end, wherever it was moved to. */
   dropLink(name: string): void
+  /** Grows with every device that comes, goes or changes. */
+  version(): number
+  /** A device of the machine's own namespace. */
+  device(name: string): { mac: string; mtu: number } | undefined
   /** Every gratuitous ARP so far, oldest first. */
   announcements(): { namespace: Namespace; dev: string; address: string }[]
 }
@@ -44,10 +48,16 @@ export function simulatedNetNs(options: { file?: string } = {}): SimulatedNetNs 
   const world = memory.state
   const announced: { namespace: Namespace; dev: string; address: string }[] = []
   let changes = 0
+  let version = 0
   if (!world.namespaces['']) makeNamespace('')
 
   const changed = () => {
     changes++
+    touched()
+  }
+
+  const touched = () => {
+    version++
     memory.save()
   }
 
@@ -69,13 +79,15 @@ export function simulatedNetNs(options: { file?: string } = {}): SimulatedNetNs 
   }
 
   function find(namespace: Namespace, name: string): SimulatedLink {
-    const link = world.links.find((each) => each.namespace === room(namespace) && each.name === deviceName(name))
+    const [place, wanted] = [room(namespace), deviceName(name)]
+    const link = world.links.find((each) => each.name === wanted && each.namespace === place)
     if (!link) throw notFound(`There is no device ${name}${namespace ? ` in ${namespace}` : ''}.`, 'NoSuchLink')
     return link
   }
 
   function add(link: SimulatedLink): SimulatedLink {
-    if (world.links.some((each) => each.namespace === link.namespace && each.name === deviceName(link.name)))
+    const wanted = deviceName(link.name)
+    if (world.links.some((each) => each.name === wanted && each.namespace === link.namespace))
       throw conflict(`There is a device ${link.name} already.`, 'LinkExists')
     world.links.push(link)
     return link
@@ -219,11 +231,16 @@ export function simulatedNetNs(options: { file?: string } = {}): SimulatedNetNs 
     announcements: () => announced,
     addLink(name, kind, { namespace, mac } = {}) {
       add({ ...fresh(name, kind, room(namespace)), offload: kind === 'veth', ...(mac ? { mac: macAddress(mac) } : {}) })
-      memory.save()
+      touched()
     },
     dropLink(name) {
       for (const link of world.links.filter((each) => each.name === name)) forget(link)
-      memory.save()
+      touched()
+    },
+    version: () => version,
+    device(name) {
+      const link = world.links.find((each) => each.name === name && each.namespace === '')
+      return link && { mac: link.mac, mtu: link.mtu }
     },
 
     namespaces: async () => Object.keys(world.namespaces).filter(Boolean).sort(),
@@ -239,11 +256,16 @@ export function simulatedNetNs(options: { file?: string } = {}): SimulatedNetNs 
       delete world.namespaces[name]
       changed()
     },
-    links: async (namespace) =>
-      world.links
-        .filter((each) => each.namespace === room(namespace))
-        .map(({ namespace: _, peer: __, offload: ___, shape: ____, ...link }) => structuredClone(link))
-        .sort((a, b) => a.index - b.index),
+    async links(namespace) {
+      const place = room(namespace)
+      return world.links
+        .filter((each) => each.namespace === place)
+        .map(({ namespace: _, peer: __, offload: ___, shape: ____, ...link }) => ({
+          ...link,
+          addresses: link.addresses.map((address) => ({ ...address })),
+        }))
+        .sort((a, b) => a.index - b.index)
+    },
     async apply(namespace, list) {
       room(namespace)
       if (list.length === 0) return

@@ -47,6 +47,7 @@ export function simulatedOvs(options: SimulatedOvsOptions = {}): SimulatedOvs {
   const datapathTypes = options.datapathTypes ?? ['system', 'netdev']
   const listeners = new Set<(event: InterfaceEvent) => void>()
   let changes = 0
+  let lookedAt = -1
 
   const tell = (event: InterfaceEvent) => {
     for (const listener of listeners) listener(event)
@@ -71,7 +72,11 @@ export function simulatedOvs(options: SimulatedOvsOptions = {}): SimulatedOvs {
     return found
   }
 
-  const shown = ({ macRequest: _, limit: __, ...seen }: World['ports'][string]): Port => structuredClone(seen)
+  const shown = ({ macRequest: _, limit: __, ...seen }: World['ports'][string]): Port => ({
+    ...seen,
+    externalIds: { ...seen.externalIds },
+    options: { ...seen.options },
+  })
 
   function makeDevice(name: string, datapathType: DatapathType, mac?: string): void {
     options.netns?.addLink(name, datapathType === 'netdev' ? 'tun' : 'openvswitch', { mac })
@@ -79,10 +84,12 @@ export function simulatedOvs(options: SimulatedOvsOptions = {}): SimulatedOvs {
 
   /** A device that came or went changes its port, as the switch itself notices: the port stays, without an address. */
   async function lookAtDevices(): Promise<void> {
-    if (!options.netns) return
-    const devices = new Map((await options.netns.links()).map((link) => [link.name, link]))
+    const { netns } = options
+    if (!netns || netns.version() === lookedAt) return
+    lookedAt = netns.version()
+    const devices = new Map((await netns.links()).map((link) => [link.name, link.mac]))
     for (const each of Object.values(world.ports)) {
-      const mac = devices.get(each.name)?.mac
+      const mac = devices.get(each.name)
       if (each.type !== 'system' || each.mac === mac) continue
       if (mac === undefined) delete each.mac
       else each.mac = mac
@@ -198,7 +205,7 @@ export function simulatedOvs(options: SimulatedOvsOptions = {}): SimulatedOvs {
       const there = world.ports[name]
       const next = { ...wanted(name, spec), bridge: bridgeName }
       if (next.type === 'system' && options.netns && there?.mac === undefined) {
-        const device = (await options.netns.links()).find((link) => link.name === name)
+        const device = options.netns.device(name)
         if (!device) throw portFailed(name, `could not open network device ${name} (No such device)`)
         Object.assign(next, { mac: device.mac, mtu: spec.mtu ?? device.mtu })
       }
