@@ -36,7 +36,7 @@ export class TraceKeeper {
     const batch = this.waiting.splice(0)
     if (batch.length > 0)
       this.writing = this.writing
-        .then(() => insertSteps(this.database.db, batch))
+        .then(() => this.database.soon((db) => insertSteps(db, batch)))
         .catch((error) => this.log.error({ err: error, records: batch.length }, 'step records could not be written'))
     return this.writing
   }

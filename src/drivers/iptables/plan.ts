@@ -56,14 +56,14 @@ function tableDifference(current: Record<string, Chain>, wanted: WantedTable, ow
 function editsOf(chain: string, held: string[], wanted: string[]): string[] | null {
   const most = wanted.length / 4
   if (Math.abs(held.length - wanted.length) > most) return null
-  const due = new Set(wanted.map(comparable))
-  const kept = held.filter((rule) => due.has(comparable(rule)))
-  const gone = held.filter((rule) => !due.has(comparable(rule)))
+  const due = new Set(wanted)
+  const kept = held.filter((rule) => due.has(rule))
+  const gone = held.filter((rule) => !due.has(rule))
   if (gone.length + wanted.length - kept.length > most) return null
   const lines = gone.map((rule) => `-D ${chain} ${rule}`)
   let next = 0
   for (const [i, rule] of wanted.entries())
-    if (next < kept.length && comparable(kept[next]!) === comparable(rule)) next++
+    if (kept[next] === rule) next++
     else lines.push(`-I ${chain} ${i + 1} ${rule}`)
   return next === kept.length ? lines : null
 }
@@ -85,7 +85,7 @@ export async function bring(
 export const targetOf = (rule: string): string | undefined => / ?(?:-j|-g) (\S+)/.exec(rule.replace(/"(?:[^"\\]|\\.)*"/g, '""'))?.[1]
 
 const same = (a: string[], b: string[]) =>
-  a.length === b.length && a.every((line, i) => line === b[i] || comparable(line) === comparable(b[i]!))
+  a === b || (a.length === b.length && a.every((line, i) => line === b[i] || comparable(line) === comparable(b[i]!)))
 
 // iptables-save prints a protocol by name if it knows one, and MAC addresses in either case, depending on its version
 const PROTOCOLS =

@@ -169,16 +169,15 @@ export function simulatedOvs(options: SimulatedOvsOptions = {}): SimulatedOvs {
       if (!datapathTypes.includes(spec.datapathType)) throw portFailed(name)
       const there = world.bridges[name]
       const { nextOfport = 1, flows = [] } = there ?? {}
-      const next = {
+      const settings = {
         datapathType: spec.datapathType,
         failMode: spec.failMode ?? there?.failMode,
         externalIds: { ...there?.externalIds, ...spec.externalIds },
         mtu: spec.mtu ?? there?.mtu,
-        nextOfport,
-        flows,
       }
-      if (there && JSON.stringify(sorted(next)) === JSON.stringify(sorted(there))) return
-      world.bridges[name] = next
+      const { nextOfport: _, flows: __, ...before } = there ?? { nextOfport, flows }
+      if (there && JSON.stringify(sorted(settings)) === JSON.stringify(sorted(before))) return
+      world.bridges[name] = { ...settings, nextOfport, flows }
       if (!there) makeDevice(name, spec.datapathType)
       changed(`${there ? 'set-br' : 'add-br'} ${name}`)
     },

@@ -7,13 +7,16 @@ class Told<T> {
   private readonly values = new Map<string, T>()
   private readonly asking = new Set<string>()
   private readonly doubtful = new Set<string>()
+  /** What was asked for and is not known to control. */
+  private readonly absent = new Set<string>()
 
   constructor(ask: (ids: string[]) => Promise<Map<string, T>>) {
     this.ask = ask
   }
 
-  /** Answers whether it is anything that is held here. */
+  /** Answers whether it is anything that was asked for here. */
   doubt(id: string): boolean {
+    if (this.absent.has(id)) return true
     if (!this.values.has(id) && !this.asking.has(id)) return false
     this.doubtful.add(id)
     return true
@@ -28,6 +31,7 @@ class Told<T> {
   async of(ids: string[]): Promise<Map<string, T>> {
     const wanted = new Set(ids)
     for (const id of this.values.keys()) if (!wanted.has(id)) this.values.delete(id)
+    for (const id of this.absent) if (!wanted.has(id)) this.absent.delete(id)
     const missing = [...wanted].filter((id) => !this.values.has(id) || this.doubtful.has(id))
     for (const id of missing) {
       this.asking.add(id)
@@ -37,8 +41,13 @@ class Told<T> {
       const found = missing.length > 0 ? await this.ask(missing) : new Map<string, T>()
       for (const id of missing) {
         const value = found.get(id)
-        if (value === undefined) this.values.delete(id)
-        else this.values.set(id, value)
+        if (value === undefined) {
+          this.values.delete(id)
+          this.absent.add(id)
+        } else {
+          this.values.set(id, value)
+          this.absent.delete(id)
+        }
       }
     } catch (error) {
       for (const id of missing) this.doubtful.add(id)
@@ -77,14 +86,13 @@ export class KnownDevices {
     )
   }
 
-  /** Listens to what changes, and calls `wake`: for any port and network, as they may be new here, and for the groups that are named here. Returns how to stop. */
+  /** Listens to what changes, and calls `wake` when it is anything that was asked for. Returns how to stop. */
   follow(wake: () => void): () => void {
     const { bus, devices, groups, neighbours } = this
     const stops = [
       bus.subscribe(events.portChanged, ({ portId, networkId }) => {
-        devices.doubt(portId)
-        neighbours.doubt(networkId)
-        wake()
+        const [own, near] = [devices.doubt(portId), neighbours.doubt(networkId)]
+        if (own || near) wake()
       }),
       bus.subscribe(events.tunnelsChanged, () => {
         neighbours.doubtAll()

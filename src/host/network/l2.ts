@@ -38,6 +38,8 @@ export class L2Agent {
   private readonly reported = new Map<string, string>()
   /** The device and limits that each port was prepared for. */
   private readonly prepared = new Map<string, string>()
+  /** How each port was left by the last run: to be told of that is no news. */
+  private readonly own = new Map<string, string>()
   /** The flows that each bridge was given. */
   private readonly given = new Map<string, string>()
   private readonly look: FullLook
@@ -68,6 +70,7 @@ export class L2Agent {
     this.stops.push(
       machine.ovs.onInterface((event) => {
         if (event.kind === 'resync') this.look.demand()
+        else if (event.kind === 'changed' && this.own.get(event.port.name) === wiringOf(event.port)) return
         if (event.kind === 'resync' || event.port.bridge === INTEGRATION || event.port.bridge === TUNNEL) wake()
       }),
       this.known.follow(wake),
@@ -132,7 +135,7 @@ export class L2Agent {
     const guests = live.filter(({ port, details: { portId } }) => port.name === qvoOf(portId)).map((each) => each.details)
     const guarded = live.filter((each) => isGuarded(each.details))
     const groups = await this.known.groupsOf(guests)
-    const [rules, flows] = await Promise.all([this.firewall.apply(guests, groups), this.setFlows(bridges, guarded, dead, full)])
+    const [rules, flows] = await Promise.all([this.firewall.apply(guests, groups, full), this.setFlows(bridges, guarded, dead, full)])
     changes.push(...rules, ...flows)
     const gone = new Set<string>()
     const tags = await Promise.all([
@@ -153,6 +156,8 @@ export class L2Agent {
     // a port that comes to belong to this host is told again: what was told before did not count
     const toTell = (device: WiredDevice) => JSON.stringify([device, details.get(device.portId)?.host])
     const up = this.wired.filter((device) => this.reported.get(device.portId) !== toTell(device))
+    const names = new Set(ports.map((port) => port.name))
+    for (const name of this.own.keys()) if (!names.has(name)) this.own.delete(name)
     const present = new Set(this.wired.map((device) => device.portId))
     const down = [...this.reported.keys()].filter((portId) => !present.has(portId))
     if (up.length) await bus.call(NETWORK_CONTROL, control.devicesUp, { host: settings.host, devices: up })
@@ -238,6 +243,7 @@ export class L2Agent {
 
   /** Only the tag of a port that is there: one that was unplugged in the meantime must not come back. */
   private async tag(port: Port, vlan: number, gone: Set<string>): Promise<string[]> {
+    this.own.set(port.name, wiringOf({ ...port, tag: vlan }))
     if (port.tag === vlan) return []
     try {
       await this.context.machine.ovs.setTag(port.name, vlan)
@@ -252,6 +258,8 @@ export class L2Agent {
 
 const tunnelledIds = (networks: LocalNetwork[]) =>
   networks.flatMap(({ segment: { networkId, networkType } }) => (networkType === 'vxlan' || networkType === 'gre' ? [networkId] : []))
+
+const wiringOf = ({ ofport, tag, externalIds }: Port): string => `${ofport} ${tag} ${externalIds['iface-id']}`
 
 const inWords = (kbps: number | null) => (kbps === null ? 'no limit' : `${kbps} kbit/s`)
 

@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { Kysely, type Migration, Migrator, MysqlDialect, type Transaction } from 'kysely'
+import { Kysely, type Migration, Migrator, MysqlDialect, sql, type Transaction } from 'kysely'
 import { Fault, unavailable } from '../errors/errors.ts'
 import { nodeSqlite } from './node-sqlite.ts'
 
@@ -15,6 +15,11 @@ export interface Database<T> {
   readonly dialect: 'sqlite' | 'mysql'
   readonly db: Kysely<T>
   transaction<R>(work: (trx: Transaction<T>) => Promise<R>): Promise<R>
+  /**
+   * Queries whose loss only costs that something is done again. They are committed when this returns, so that a kill takes nothing back, but SQLite does not wait
+   * for the disk: a power cut may, with all that was written since the last commit that did wait.
+   */
+  soon<R>(work: (db: Kysely<T>) => Promise<R>): Promise<R>
   /** Applies what is missing. @throws Fault 500 naming the migration that failed */
   migrate(): Promise<void>
   close(): Promise<void>
@@ -38,6 +43,17 @@ export async function openDatabase<T>(url: string, migrations: Migrations): Prom
           if (!TRY_AGAIN.has((error as { code?: string }).code ?? '') || attempt === RETRIES) throw error
         }
       }
+    },
+    async soon(work) {
+      if (dialect === 'mysql') return await work(db)
+      return await db.connection().execute(async (connection) => {
+        await sql`pragma synchronous = normal`.execute(connection)
+        try {
+          return await work(connection)
+        } finally {
+          await sql`pragma synchronous = full`.execute(connection)
+        }
+      })
     },
     async migrate() {
       const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } })

@@ -361,7 +361,8 @@ export class SagaEngine<World> {
 
   private async log(row: SagaRow, position: Position, entry: { step: string; event: LogEvent; payload: unknown }): Promise<void> {
     const record: LogRecord = { seq: position.seq + 1, attempt: position.attempt, ...entry }
-    await append(this.db, row.id, record)
+    // lost in a power cut, the step is done again: actions are idempotent
+    await this.options.database.soon((db) => append(db, row.id, record))
     position.seq = record.seq
     this.options.interceptor?.logged?.({ saga: row.kind, step: entry.step, event: entry.event })
   }

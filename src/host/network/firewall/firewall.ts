@@ -1,5 +1,5 @@
-import type { Family, IpTables, Restore, Tables } from '../../../drivers/iptables/driver.ts'
-import { comparable, difference, type Wanted } from '../../../drivers/iptables/plan.ts'
+import type { Chain, Family, IpTables, Restore, Tables } from '../../../drivers/iptables/driver.ts'
+import { comparable, difference, targetOf, type Wanted } from '../../../drivers/iptables/plan.ts'
 import type { DeviceDetails } from '../../../network/rpc.ts'
 import { chainsOf, type FilteredPort, firewallOf, groupChains, ownsFirewallChain, zonesIn } from './rules.ts'
 
@@ -18,6 +18,8 @@ export class HybridFirewall {
   private readonly iptables: IpTables
   /** The same description of a port makes the same rules: they are made once. */
   private ports = new Map<string, { details: DeviceDetails; filtered: FilteredPort }>()
+  /** What stands there as far as this process knows; nothing after a failure. */
+  private readonly held = new Map<Family, Tables>()
 
   constructor(iptables: IpTables) {
     this.iptables = iptables
@@ -26,10 +28,11 @@ export class HybridFirewall {
   /**
    * Makes the rules of this host those of exactly these ports; one restore for each family that differs.
    * @param groups the addresses (CIDR) of each group that their rules name
+   * @param full look at what stands there, instead of trusting that it is what the last call left
    * @returns what changed, in words
    */
-  async apply(ports: DeviceDetails[], groups: Map<string, string[]> = new Map()): Promise<string[]> {
-    const saved = await Promise.all(FAMILIES.map(async (family) => ({ family, tables: await this.iptables.save(undefined, family) })))
+  async apply(ports: DeviceDetails[], groups: Map<string, string[]> = new Map(), full = true): Promise<string[]> {
+    const saved = await Promise.all(FAMILIES.map(async (family) => ({ family, tables: await this.standing(family, full) })))
     const before = zonesIn(saved[0]!.tables.raw?.['neutron-openvswi-PREROUTING']?.rules ?? [])
     const filtered = this.filtered(ports, before)
     const changes: string[] = []
@@ -40,7 +43,9 @@ export class HybridFirewall {
       const wanted = firewallOf(filtered, groups, family)
       const lines = difference(tables, wanted, ownsFirewallChain)
       if (!Object.keys(lines).length) return
+      this.held.delete(family)
       await this.iptables.restore(undefined, family, lines, { noflush: true })
+      this.held.set(family, after(tables, wanted))
       changes.push(`firewall IPv${family}: ${inWords(lines)}`)
       for (const port of filtered) if (lostRules(port, tables, wanted)) zones.add(port.zone)
       for (const [group] of groups) cuts.push(...lostMembers(group, tables, wanted))
@@ -49,6 +54,12 @@ export class HybridFirewall {
     // what was let in under a rule that is gone must not go on, and connections of a port that is gone must not greet the next one in its zone
     if (changes.length) for (const which of [...[...zones].map((zone) => ({ zone })), ...cuts]) await this.iptables.cut(undefined, which)
     return changes
+  }
+
+  private async standing(family: Family, full: boolean): Promise<Tables> {
+    const tables = (full ? undefined : this.held.get(family)) ?? (await this.iptables.save(undefined, family))
+    this.held.set(family, tables)
+    return tables
   }
 
   private filtered(ports: DeviceDetails[], before: Map<string, number>): FilteredPort[] {
@@ -63,6 +74,24 @@ export class HybridFirewall {
     this.ports = next
     return [...next.values()].map((each) => each.filtered)
   }
+}
+
+/** The tables when `wanted` is there: its chains, the hooks that lead to them, and what is others'. */
+function after(before: Tables, wanted: Wanted): Tables {
+  const tables = { ...before }
+  for (const [name, { chains, hooks = {} }] of Object.entries(wanted)) {
+    const others = Object.entries(before[name] ?? {}).filter(([chain]) => !ownsFirewallChain(chain))
+    const own = Object.entries(chains).map(([chain, rules]) => [chain, { policy: '-', rules }] satisfies [string, Chain])
+    const hooked = Object.entries(hooks).map(([chain, due]) => {
+      const { policy = 'ACCEPT', rules = [] } = before[name]?.[chain] ?? {}
+      return [chain, { policy, rules: [...due, ...rules.filter((rule) => !ownsFirewallChain(targetOf(rule) ?? ''))] }] satisfies [
+        string,
+        Chain,
+      ]
+    })
+    tables[name] = Object.fromEntries<Chain>([...others, ...hooked, ...own])
+  }
+  return tables
 }
 
 const inWords = (lines: Restore) =>
