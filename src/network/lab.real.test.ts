@@ -135,3 +135,41 @@ test('a port that moves to another host is followed', async () => {
     !(await flowsOf(0)).some((line) => line.startsWith('table=20') && line.includes(second.macAddress) && line.includes('priority=2')),
   )
 })
+
+test('the host of a router loses its power: the floating IP answers again within 10 s from the other host', async (t) => {
+  const { network: outside } = await house.outside()
+  const { network, subnet } = await house.network('10.6.0.0/24')
+  const router = await house.make('/routers', 'router', { external_gateway_info: { network_id: outside.id } })
+  await house.request('PUT', `/routers/${router.id}/add_router_interface`, { body: { subnet_id: subnet.id } })
+  const at = async () => (await house.request('GET', `/routers/${router.id}/l3-agents`)).body.agents[0].host
+  const lost = lab.hosts.findIndex((host) => host.name === 'node1')
+  if ((await at()) !== 'node1') {
+    const agentOn = async (host: string) =>
+      (await house.request('GET', `/agents?host=${host}&agent_type=${encodeURIComponent('L3 agent')}`)).body.agents[0]
+    await house.request('DELETE', `/agents/${(await agentOn('node2')).id}/l3-routers/${router.id}`)
+    await house.request('POST', `/agents/${(await agentOn('node1')).id}/l3-routers`, { body: { router_id: router.id } })
+  }
+  const guest = await guestOn(network.id, 1, 'node2')
+  // the world may ping
+  const group = (await house.request('GET', '/security-groups?name=default')).body.security_groups.find((one: any) =>
+    guest.securityGroups.includes(one.id),
+  )
+  await house.make('/security-group-rules', 'security_group_rule', { security_group_id: group.id, direction: 'ingress', protocol: 'icmp' })
+  const floating = await house.make('/floatingips', 'floatingip', { floating_network_id: outside.id, port_id: guest.portId })
+  const answers = async () =>
+    (await lab.outside.run('ping', ['-c', '1', '-W', '1', floating.floating_ip_address], { ok: [0, 1, 2] })).code === 0
+  await until('it answers from node1, across the tunnel', answers, 20_000)
+  const begun = performance.now()
+  await lab.hosts[lost]!.powerOff()
+  await until('it answers from node2', answers, 20_000)
+  const ms = performance.now() - begun
+  t.diagnostic(`without an answer for ${(ms / 1000).toFixed(1)} s`)
+  assert.equal(await at(), 'node2')
+  assert.ok(ms < 10_000, `${ms} ms`)
+  // it comes back and keeps nothing of what is no longer its own
+  await lab.hosts[lost]!.powerOn()
+  agents[lost] = await labAgents(house.bus, lab.hosts[lost]!)
+  await until('its agents are done', async () => (await agents[lost]!.status()).l3.runs > 0, 10_000)
+  assert.deepEqual((await agents[lost]!.status()).l3.routers, [])
+  assert.equal(await answers(), true)
+})

@@ -171,6 +171,8 @@ export const agent = {
 export const events = {
   portChanged: message<{ portId: string; networkId: string }, void>('network.port-changed'),
   networkChanged: message<{ networkId: string }, void>('network.network-changed'),
+  /** A host that serves networks is there: said every second, by all that may be given routers and address services. */
+  hostAlive: message<{ host: string }, void>('network.host-alive'),
   /** A host with tunnels is new, or has moved. */
   tunnelsChanged: message<{ host: string }, void>('network.tunnels-changed'),
   routerChanged: message<{ routerId: string }, void>('network.router-changed'),

@@ -4,6 +4,7 @@ import type { Api } from '../kernel/http/server.ts'
 import type { Log } from '../kernel/log/log.ts'
 import { Policy } from '../kernel/policy/policy.ts'
 import type { Reconciler } from '../kernel/reconcile/reconciler.ts'
+import { agentDutyRoutes } from './api/agent-duties.ts'
 import { agentRoutes } from './api/agents.ts'
 import { extensionRoutes } from './api/extensions.ts'
 import { networkFault } from './api/faults.ts'
@@ -20,9 +21,11 @@ import { rootRoutes, versionRoutes } from './api/versions.ts'
 import { zoneRoutes } from './api/zones.ts'
 import type { NetworkContext } from './app/context.ts'
 import { serveAgents } from './app/control.ts'
+import { Heartbeats } from './app/heartbeats.ts'
 import { migrations } from './db/migrations.ts'
 import type { NetworkTables } from './db/tables.ts'
 import { type Notice, noticeReconciler } from './reconcilers/notices.ts'
+import { takeOverReconciler } from './reconcilers/take-over.ts'
 
 export interface NetworkOptions {
   databaseUrl: string
@@ -67,8 +70,10 @@ export async function createNetworkService(options: NetworkOptions): Promise<Net
     external: options.external,
     dnsDomain: options.dnsDomain ?? 'openstacklocal',
     wakeNotices: () => notices.wake(),
+    heartbeats: new Heartbeats(),
   }
   const notices = noticeReconciler(context, options.notifyCompute)
+  const takeOver = takeOverReconciler(context)
   const policy = new Policy(policies, options.policyOverrides)
   const shared = { name: 'network', policy, fault: networkFault, bodyLimit: BODY_LIMIT }
   const routes = [
@@ -79,6 +84,7 @@ export async function createNetworkService(options: NetworkOptions): Promise<Net
     ...floatingIpRoutes(context),
     ...securityGroupRoutes(context),
     ...agentRoutes(context),
+    ...agentDutyRoutes(context),
     ...quotaRoutes(context),
     ...zoneRoutes(context),
     ...extensionRoutes(),
@@ -90,15 +96,16 @@ export async function createNetworkService(options: NetworkOptions): Promise<Net
       { ...shared, prefix: '/network', routes: versionRoutes('/network') },
       { ...shared, prefix: '/network/v2.0', routes: withSuffix(routes) },
     ],
-    reconcilers: [notices],
+    reconcilers: [notices, takeOver],
     context,
     async start() {
       unserve = serveAgents(context)
       notices.start()
+      takeOver.start()
     },
     async stop() {
       unserve()
-      await notices.stop()
+      await Promise.all([notices.stop(), takeOver.stop()])
       await database.close()
     },
   }

@@ -1,7 +1,7 @@
 import type { Bus } from '../../kernel/bus/bus.ts'
 import { badRequest } from '../../kernel/errors/errors.ts'
 import type { Log } from '../../kernel/log/log.ts'
-import { agent, control, NETWORK_CONTROL, networkTopic } from '../../network/rpc.ts'
+import { agent, control, events, NETWORK_CONTROL, networkTopic } from '../../network/rpc.ts'
 import { audit } from './audit.ts'
 import { DhcpAgent } from './dhcp.ts'
 import { L2Agent } from './l2.ts'
@@ -20,6 +20,7 @@ export interface NetworkHostOptions {
 }
 
 const REPORT_MS = 30_000
+const ALIVE_MS = 1_000
 
 /** Neutron's names of the parts, under which control lists them. */
 const PARTS = [
@@ -41,7 +42,7 @@ export class NetworkHost {
   private readonly context: Context
   private readonly startedAt = new Date().toISOString()
   private readonly stops: (() => void)[] = []
-  private timer: NodeJS.Timeout | undefined
+  private readonly timers: NodeJS.Timeout[] = []
 
   constructor({ settings, machine, bus, log, metadataSecret, metadataApi }: NetworkHostOptions) {
     this.context = { settings, machine, bus, log }
@@ -58,17 +59,19 @@ export class NetworkHost {
       if (bridge.length > 11) throw badRequest(`The bridge name ${bridge} is too long: 11 characters at most.`, 'BadName')
     await this.metadata.listen()
     this.stops.push(bus.serve(networkTopic(settings.host), agent.audit, () => audit(this.context)))
+    const alive = () => bus.publish(events.hostAlive, { host: settings.host })
+    alive()
+    // control must know the agents before it has work for them
+    await this.report()
+    this.timers.push(setInterval(() => void this.report(), REPORT_MS).unref(), setInterval(alive, ALIVE_MS).unref())
     this.l2.start()
     this.dhcp.start()
     this.l3.start()
-    this.report()
-    this.timer = setInterval(() => this.report(), REPORT_MS)
-    this.timer.unref()
   }
 
   /** Everything that was built stays. */
   async stop(): Promise<void> {
-    clearInterval(this.timer)
+    for (const timer of this.timers.splice(0)) clearInterval(timer)
     for (const stop of this.stops.splice(0)) stop()
     await Promise.all([this.l2.stop(), this.dhcp.stop(), this.l3.stop(), this.metadata.close()])
   }
@@ -86,7 +89,7 @@ export class NetworkHost {
     return { l2: this.l2.status(), dhcp: this.dhcp.status(), l3: this.l3.status(), metadata: { requests: this.metadata.requests() } }
   }
 
-  private report(): void {
+  private async report(): Promise<void> {
     const { bus, settings, log } = this.context
     const { l2, dhcp, l3, metadata } = this.status()
     const configurations: Record<(typeof PARTS)[number][0], Record<string, unknown>> = {
@@ -115,7 +118,7 @@ export class NetworkHost {
       },
       'neutron-metadata-agent': { metadata_proxy_socket: settings.metadataSocket, requests: metadata.requests.length },
     }
-    for (const [binary, agentType] of PARTS)
+    const told = PARTS.map(([binary, agentType]) =>
       bus
         .call(NETWORK_CONTROL, control.agentReport, {
           host: settings.host,
@@ -124,6 +127,8 @@ export class NetworkHost {
           configurations: configurations[binary],
           startedAt: this.startedAt,
         })
-        .catch((error) => log.warn({ err: error, binary }, 'control did not hear this report'))
+        .catch((error) => log.warn({ err: error, binary }, 'control did not hear this report')),
+    )
+    await Promise.all(told)
   }
 }

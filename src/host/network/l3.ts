@@ -92,6 +92,10 @@ export class L3Agent {
     const changes: string[] = []
     const states: RouterState[] = []
     const failures: Error[] = []
+    const ids = wanted.map((router) => router.id)
+    // first: a host that comes back may hold routers that another has by now
+    if (full || this.wanted !== ids.join()) changes.push(...(await this.retire(new Set(ids))))
+    this.wanted = ids.join()
     for (const router of wanted) {
       const state: RouterState = {
         routerId: router.id,
@@ -117,9 +121,6 @@ export class L3Agent {
     }
     this.routers = states
     this.watch.follow(wanted)
-    const ids = wanted.map((router) => router.id)
-    if (full || this.wanted !== ids.join()) changes.push(...(await this.retire(new Set(ids))))
-    this.wanted = ids.join()
     if (full || this.outside !== JSON.stringify(external)) changes.push(...(await ensureOutside(this.context, external)))
     this.outside = JSON.stringify(external)
     if (failures.length) throw failures[0]

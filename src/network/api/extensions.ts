@@ -8,6 +8,7 @@ const EXTENSIONS: Record<string, [name: string, description: string]> = {
   'allowed-address-pairs': ['Allowed Address Pairs', 'Provides allowed address pairs'],
   availability_zone: ['Availability Zone', 'The availability zone extension.'],
   binding: ['Port Binding', 'Expose port bindings of a virtual port to external application'],
+  dhcp_agent_scheduler: ['DHCP Agent Scheduler', 'Schedule networks among dhcp agents'],
   'dns-integration': ['DNS Integration', 'Provides integration with DNS.'],
   'empty-string-filtering': ['Empty String Filtering Extension', 'Allow filtering by attributes with empty string value'],
   'ext-gw-mode': [
@@ -21,6 +22,7 @@ const EXTENSIONS: Record<string, [name: string, description: string]> = {
     'Atomically add/remove extra routes',
     'Edit extra routes of a router on server side by atomically adding/removing extra routes',
   ],
+  l3_agent_scheduler: ['L3 Agent Scheduler', 'Schedule routers among l3 agents'],
   'net-mtu': ['Network MTU', 'Provides MTU attribute for a network resource.'],
   'net-mtu-writable': ['Network MTU (writable)', 'Provides a writable MTU attribute for a network resource.'],
   network_availability_zone: ['Network Availability Zone', 'Availability zone support for network.'],

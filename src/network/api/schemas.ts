@@ -3,7 +3,7 @@ import Type, { type TSchema } from 'typebox'
 const Nullable = (schema: TSchema) => Type.Union([schema, Type.Null()])
 const Choice = (values: (string | number)[]) => Type.Unsafe<string>({ enum: values })
 const Name = Type.String({ maxLength: 255 })
-const Id = Type.String({ minLength: 1, maxLength: 64 })
+export const Id = Type.String({ minLength: 1, maxLength: 64 })
 const Uuid = Type.String({ pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' })
 /** Also as texts: the older client sends them so, see convert.ts. */
 const Flag = Type.Union([
@@ -17,7 +17,7 @@ const Mac = Type.String({ pattern: '^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$' })
 const Address = Type.String({ minLength: 2, maxLength: 64 })
 const Strings = Type.Array(Name, { maxItems: 100 })
 /** Clients send more than is known here, e.g. attributes of extensions they have heard of. */
-const open = (properties: Record<string, TSchema>, required: string[] = []) =>
+export const open = (properties: Record<string, TSchema>, required: string[] = []) =>
   Type.Unsafe<any>({ type: 'object', properties, required, additionalProperties: true })
 
 const Standard = { name: Name, description: Nullable(Name), tags: Strings }

@@ -6,6 +6,7 @@ import { rowsWhere } from '../db/rows.ts'
 import type { AgentRow } from '../db/tables.ts'
 import { mutate, type NetworkContext } from './context.ts'
 import { missing } from './noun.ts'
+import { giveWork } from './scheduling.ts'
 
 /** ms without a report after which an agent counts as gone; they report every 30 s. */
 const DOWN_MS = 75_000
@@ -19,8 +20,11 @@ export async function agentReported(
   report: { host: string; binary: string; agentType: string; configurations: Record<string, unknown>; startedAt: string },
 ): Promise<void> {
   const at = timestamp()
+  let started = false
   const columns = { binary: report.binary, configurations: toJson(report.configurations), started_at: report.startedAt, heartbeat_at: at }
   await mutate(context, [], async ({ trx }) => {
+    const [before] = (await rowsWhere(trx, 'agents', 'host', [report.host])).filter((one) => one.agent_type === report.agentType)
+    started = before?.started_at !== report.startedAt
     const known = await trx
       .updateTable('agents')
       .set(columns)
@@ -39,6 +43,7 @@ export async function agentReported(
     }
     await trx.insertInto('agents').values(row).execute()
   })
+  if (started) await giveWork(context, report.host, report.agentType)
 }
 
 export async function listAgents({ database }: NetworkContext, filters: Condition[] = []): Promise<Agent[]> {
@@ -75,10 +80,4 @@ export async function deleteAgent({ database }: NetworkContext, agent: Agent): P
 export async function hasSwitch(db: Handle, host: string): Promise<boolean> {
   const agents = await rowsWhere(db, 'agents', 'host', [host])
   return agents.some((agent) => agent.agent_type === 'Open vSwitch agent' && isAlive(agent))
-}
-
-/** The host whose agents do the work of networks and routers; empty while none reports. */
-export async function networkHost(db: Handle, agentType: 'DHCP agent' | 'L3 agent'): Promise<string> {
-  const agents = (await rowsWhere(db, 'agents', 'agent_type', [agentType])).sort((a, b) => a.created_at.localeCompare(b.created_at))
-  return (agents.find(isAlive) ?? agents[0])?.host ?? ''
 }

@@ -3,6 +3,7 @@ import type { Database } from '../../kernel/db/database.ts'
 import type { Log } from '../../kernel/log/log.ts'
 import { isDuplicate, lock, type Trx } from '../db/handle.ts'
 import type { NetworkTables } from '../db/tables.ts'
+import type { Heartbeats } from './heartbeats.ts'
 
 export interface NetworkContext {
   database: Database<NetworkTables>
@@ -14,6 +15,7 @@ export interface NetworkContext {
   /** The provider network in which this machine has the gateway's address. */
   external: { cidr: string; gateway: string }
   dnsDomain: string
+  heartbeats: Heartbeats
   /** There is word for compute to deliver. */
   wakeNotices: () => void
 }

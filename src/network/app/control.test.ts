@@ -169,8 +169,13 @@ eachDatabaseUrl((databaseUrl) => {
     const [, second] = [await onHost('one'), await onHost('two'), await onHost('unknown')]
     await house.bus.call(NETWORK_CONTROL, control.tunnelEndpoints, { host: 'two', type: 'vxlan', address: '10.0.0.2' })
     const told = await house.bus.call(NETWORK_CONTROL, control.neighbours, { host: 'one', networkIds: [network.id] })
-    assert.deepEqual(told, {
-      [network.id]: [{ macAddress: second.mac_address, addresses: [second.fixed_ips[0].ip_address], endpoint: '10.0.0.2' }],
-    })
+    const servers = await house.client.ports({ network_id: network.id, device_owner: 'network:dhcp' })
+    assert.deepEqual(servers.map((port) => port['binding:host_id']).sort(), ['one', 'two'], 'two hosts serve its addresses')
+    const expected = [second, servers.find((port) => port['binding:host_id'] === 'two')!].map((port) => ({
+      macAddress: port.mac_address,
+      addresses: [port.fixed_ips[0].ip_address],
+      endpoint: '10.0.0.2',
+    }))
+    assert.deepEqual(told, { [network.id]: expected.sort((a, b) => a.macAddress.localeCompare(b.macAddress)) })
   })
 })

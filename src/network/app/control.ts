@@ -1,4 +1,4 @@
-import { control, NETWORK_CONTROL } from '../rpc.ts'
+import { control, events, NETWORK_CONTROL } from '../rpc.ts'
 import { agentReported } from './agents.ts'
 import type { NetworkContext } from './context.ts'
 import { deviceDetails, groupAddresses } from './device-details.ts'
@@ -22,12 +22,13 @@ export function serveAgents(context: NetworkContext): () => void {
       ),
     ),
     bus.serve(NETWORK_CONTROL, control.devicesDown, ({ host, portIds }) => wired(context, host, portIds, false)),
-    bus.serve(NETWORK_CONTROL, control.dhcpNetworks, () => dhcpNetworks(context)),
+    bus.serve(NETWORK_CONTROL, control.dhcpNetworks, ({ host }) => dhcpNetworks(context, host)),
     bus.serve(NETWORK_CONTROL, control.dhcpReady, (message) => dhcpReady(context, message)),
     bus.serve(NETWORK_CONTROL, control.leaseSeen, (message) => leaseSeen(context, message)),
-    bus.serve(NETWORK_CONTROL, control.routers, () => routerDetails(context)),
+    bus.serve(NETWORK_CONTROL, control.routers, ({ host }) => routerDetails(context, host)),
     bus.serve(NETWORK_CONTROL, control.portByAddress, (message) => portByAddress(context, message)),
     bus.serve(NETWORK_CONTROL, control.routerReady, (message) => routerReady(context, message)),
+    bus.subscribe(events.hostAlive, ({ host }) => context.heartbeats.hear(host)),
     bus.serve(NETWORK_CONTROL, control.agentReport, (message) => agentReported(context, message)),
     bus.serve(NETWORK_CONTROL, control.tunnelEndpoints, (message) => tunnelEndpoints(context, message)),
     bus.serve(NETWORK_CONTROL, control.neighbours, (message) => neighbours(context, message)),

@@ -18,9 +18,10 @@ const subnetDetails = (subnet: Subnet): SubnetDetails => ({
   enableDhcp: subnet.enable_dhcp === 1,
 })
 
-/** All networks that have an address service, as it serves them. */
-export async function dhcpNetworks({ database: { db }, dnsDomain }: NetworkContext): Promise<DhcpNetwork[]> {
-  const servers = await dressPorts(db, await rowsWhere(db, 'ports', 'device_owner', ['network:dhcp']))
+/** The networks whose addresses this host serves, as it serves them. */
+export async function dhcpNetworks({ database: { db }, dnsDomain }: NetworkContext, host: string): Promise<DhcpNetwork[]> {
+  const own = (await rowsWhere(db, 'ports', 'host', [host])).filter((port) => port.device_owner === 'network:dhcp')
+  const servers = await dressPorts(db, own)
   const ids = servers.map((port) => port.network_id)
   const networks = (await rowsWhere(db, 'networks', 'id', ids)).filter((network) => network.admin_state_up === 1)
   const subnets = Map.groupBy(await rowsWhere(db, 'subnets', 'network_id', ids), (subnet) => subnet.network_id)

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import { badRequest, conflict } from '../../kernel/errors/errors.ts'
 import { insertRow, rowsWhere, updateRow } from '../db/rows.ts'
 import type { RouterRow } from '../db/tables.ts'
-import { networkHost } from './agents.ts'
 import type { Work } from './context.ts'
 import { type AskedIp, allocationRows, chooseAddresses } from './ipam.ts'
 import { missing } from './noun.ts'
@@ -40,20 +39,20 @@ export async function setGateway(work: Work, router: RouterRow, asked: AskedGate
     if (networkId !== router.gateway_network_id) await refuseInUse(work, router)
     await removePortRow(work, port)
   }
-  const portId = await makePort(work, router.id, networkId, asked!.external_fixed_ips)
+  const portId = await makePort(work, router, networkId, asked!.external_fixed_ips)
   await updateRow(trx, 'routers', router.id, { ...snat, gateway_network_id: networkId, gateway_port_id: portId })
 }
 
-async function makePort(work: Work, routerId: string, networkId: string, ips: AskedIp[] | undefined): Promise<string> {
+async function makePort(work: Work, router: RouterRow, networkId: string, ips: AskedIp[] | undefined): Promise<string> {
   const { trx } = work
   const row = newPortRow({
     id: randomUUID(),
     projectId: '',
     networkId,
     macAddress: newMac(),
-    deviceId: routerId,
+    deviceId: router.id,
     deviceOwner: 'network:router_gateway',
-    host: await networkHost(trx, 'L3 agent'),
+    host: router.host,
   })
   const subnets = await rowsWhere(trx, 'subnets', 'network_id', [networkId])
   if (subnets.length === 0)

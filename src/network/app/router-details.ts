@@ -6,27 +6,20 @@ import type { NetworkContext } from './context.ts'
 import { segmentOf } from './device-details.ts'
 import { dressPorts, type Port } from './port.ts'
 
-/** All routers with their ports, and the provider network in which the machine itself is the gateway. */
-export async function routerDetails({
-  database: { db },
-  external,
-}: NetworkContext): Promise<{ routers: RouterDetails[]; external: ExternalNetwork[] }> {
-  const routers = await db.selectFrom('routers').selectAll().orderBy('created_at').orderBy('id').execute()
-  const owners = ['network:router_interface', 'network:router_gateway']
-  const ports = await dressPorts(db, await rowsWhere(db, 'ports', 'device_owner', owners))
+/** The routers of this host with their ports, and the provider network in which the machine itself is the gateway. */
+export async function routerDetails(
+  { database: { db }, external }: NetworkContext,
+  host: string,
+): Promise<{ routers: RouterDetails[]; external: ExternalNetwork[] }> {
+  const routers = await db.selectFrom('routers').selectAll().where('host', '=', host).orderBy('created_at').orderBy('id').execute()
+  const routerIds = routers.map((router) => router.id)
+  const stands = (await rowsWhere(db, 'ports', 'device_id', routerIds)).filter((port) => port.device_owner.startsWith('network:router_'))
+  const ports = await dressPorts(db, stands)
   const outside = await db.selectFrom('networks').selectAll().where('external', '=', 1).execute()
   const ids = [...ports.map((port) => port.network_id), ...outside.map((network) => network.id)]
   const networks = new Map((await rowsWhere(db, 'networks', 'id', ids)).map((network) => [network.id, network]))
   const subnets = new Map((await rowsWhere(db, 'subnets', 'network_id', ids)).map((subnet) => [subnet.id, subnet]))
-  const floating = Map.groupBy(
-    await rowsWhere(
-      db,
-      'floatingips',
-      'router_id',
-      routers.map((router) => router.id),
-    ),
-    (one) => one.router_id,
-  )
+  const floating = Map.groupBy(await rowsWhere(db, 'floatingips', 'router_id', routerIds), (one) => one.router_id)
   const byRouter = Map.groupBy(
     ports.sort((a, b) => a.created_at.localeCompare(b.created_at) || a.id.localeCompare(b.id)),
     (port) => port.device_id,

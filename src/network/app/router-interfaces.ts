@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
+import type { Handle } from '../db/handle.ts'
 import { insertRow, rowsWhere, updateRow } from '../db/rows.ts'
 import type { PortRow, SubnetRow } from '../db/tables.ts'
 import { events } from '../rpc.ts'
 import { overlaps, prefixOf } from './addresses.ts'
-import { networkHost } from './agents.ts'
 import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
 import { allocationRows, chooseAddresses } from './ipam.ts'
 import { missing, seeRow } from './noun.ts'
@@ -70,7 +70,7 @@ async function joinSubnet(work: Work, router: Router, subnetId: string): Promise
     macAddress: newMac(),
     deviceId: router.id,
     deviceOwner: OWNER,
-    host: await networkHost(trx, 'L3 agent'),
+    host: await hostOf(trx, router.id),
   })
   const ips = await chooseAddresses(work, {
     networkId: subnet.network_id,
@@ -107,11 +107,13 @@ async function joinPort(work: Work, router: Router, portId: string): Promise<Rou
     device_id: router.id,
     device_owner: OWNER,
     port_security: 0,
-    host: await networkHost(trx, 'L3 agent'),
+    host: await hostOf(trx, router.id),
     vif_type: 'ovs',
   })
   return { portId, subnetIds: subnets.map((subnet) => subnet.id), networkId: port.network_id }
 }
+
+const hostOf = async (db: Handle, routerId: string): Promise<string> => (await rowsWhere(db, 'routers', 'id', [routerId]))[0]?.host ?? ''
 
 /** One router has no two ways to an address. */
 async function checkSubnets({ trx }: Work, router: Router, fresh: SubnetRow[]): Promise<void> {

@@ -10,6 +10,7 @@ import { type AskedGateway, setGateway } from './gateway.ts'
 import { missing, type Noun, owned, STANDARD } from './noun.ts'
 import { dressPorts, type Port } from './port.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
+import { hostForRouter } from './scheduling.ts'
 import { flags, named, standard } from './standard.ts'
 import { checkRoutes, type HostRoute } from './subnet-rules.ts'
 
@@ -79,6 +80,7 @@ export async function createRouters(context: NetworkContext, viewer: Viewer, ask
         gateway_port_id: null,
         routes: toJson(checkRoutes(one.routes ?? [], MAX_ROUTES)),
         zone_hints: toJson(one.availability_zone_hints ?? []),
+        host: await hostForRouter(work.trx, context),
       }
       await insertRow(work.trx, 'routers', row)
       if (one.external_gateway_info) await setGateway(work, row, one.external_gateway_info)

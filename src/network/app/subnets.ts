@@ -5,7 +5,7 @@ import type { NetworkRow, SubnetRow } from '../db/tables.ts'
 import { events } from '../rpc.ts'
 import { overlaps, prefixOf } from './addresses.ts'
 import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
-import { ensureDhcpPort } from './dhcp-port.ts'
+import { ensureDhcpPorts } from './dhcp-port.ts'
 import { networkNoun } from './networks.ts'
 import { missing, type Noun, STANDARD, seeRow } from './noun.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
@@ -129,9 +129,9 @@ async function createSubnet(work: Work, projectId: string, asked: AskedSubnet): 
   return row
 }
 
-/** Its DHCP port as its subnets want it; agents are told. */
+/** Its DHCP ports as its subnets want them; agents are told. */
 async function settleNetwork(work: Work, networkId: string): Promise<void> {
-  await ensureDhcpPort(work, networkId)
+  await ensureDhcpPorts(work, networkId)
   work.after.push(() => work.context.bus.publish(events.networkChanged, { networkId }))
 }
 

@@ -115,10 +115,23 @@ async function household(db: Kysely<any>): Promise<void> {
   await columns(nullable(notices, id, 'status'), time, 'created_at').execute()
 }
 
+/** Routers are scheduled: a cloud of one host, as all were, has them where their ports are. */
+async function routerHosts(db: Kysely<any>): Promise<void> {
+  await db.schema
+    .alterTable('routers')
+    .addColumn('host', name, (c) => c.notNull().defaultTo(''))
+    .execute()
+  await indexed(db, 'routers', 'host')
+  await indexed(db, 'ports', 'host')
+  const ports = await db.selectFrom('ports').select(['device_id', 'host']).where('device_owner', 'like', 'network:router%').execute()
+  for (const { device_id, host } of ports) if (host) await db.updateTable('routers').set({ host }).where('id', '=', device_id).execute()
+}
+
 export const migrations: Migrations = {
   '001-initial': {
     async up(db: Kysely<any>) {
       for (const part of [topology, ports, routing, security, household]) await part(db)
     },
   },
+  '002-router-hosts': { up: routerHosts },
 }

@@ -89,6 +89,8 @@ export interface RouterRow extends StandardRow {
   gateway_port_id: string | null
   routes: string
   zone_hints: string
+  /** Whose L3 agent has it; empty while none has. */
+  host: string
 }
 
 export interface FloatingIpRow extends StandardRow {

@@ -1,0 +1,126 @@
+import type { Handle } from '../db/handle.ts'
+import { rowsWhere, updateRow } from '../db/rows.ts'
+import { events } from '../rpc.ts'
+import { isAlive } from './agents.ts'
+import { mutate, type NetworkContext, type Work } from './context.ts'
+import { addDhcpPort, hasDhcp } from './dhcp-port.ts'
+import { portsOfRouter, routerLock, tellRouter } from './router.ts'
+
+export type ServingAgent = 'DHCP agent' | 'L3 agent'
+
+/** So many hosts serve a network's addresses, if there are as many: when one dies, guests still get theirs. */
+export const DHCP_HOSTS = 2
+
+/** Hosts whose agent lives and may be given work, those that have least of it first. */
+async function candidates(db: Handle, context: NetworkContext, agentType: ServingAgent): Promise<string[]> {
+  const agents = (await rowsWhere(db, 'agents', 'agent_type', [agentType])).filter(
+    (agent) => isAlive(agent) && agent.admin_state_up === 1 && !context.heartbeats.isDead(agent.host),
+  )
+  if (agents.length < 2) return agents.map((agent) => agent.host)
+  const load = new Map((await loads(db, agentType)).map((row) => [row.host, Number(row.n)]))
+  const loadOf = (host: string) => load.get(host) ?? 0
+  return agents.map((agent) => agent.host).sort((a, b) => loadOf(a) - loadOf(b) || a.localeCompare(b))
+}
+
+const loads = (db: Handle, agentType: ServingAgent): Promise<{ host: string; n: number | string | bigint }[]> =>
+  agentType === 'L3 agent'
+    ? db
+        .selectFrom('routers')
+        .select((eb) => ['host', eb.fn.countAll().as('n')])
+        .groupBy('host')
+        .execute()
+    : db
+        .selectFrom('ports')
+        .select((eb) => ['host', eb.fn.countAll().as('n')])
+        .where('device_owner', '=', 'network:dhcp')
+        .groupBy('host')
+        .execute()
+
+/** Where a new router is to be; empty while no agent lives: the first that reports takes it. */
+export const hostForRouter = async (db: Handle, context: NetworkContext): Promise<string> =>
+  (await candidates(db, context, 'L3 agent'))[0] ?? ''
+
+/** Where a new network's addresses are to be served. */
+export async function hostsForDhcp(db: Handle, context: NetworkContext): Promise<string[]> {
+  const hosts = await candidates(db, context, 'DHCP agent')
+  return hosts.length > 0 ? hosts.slice(0, DHCP_HOSTS) : ['']
+}
+
+/** The router with all its ports is on this host from now on, or on none. Behind the router's lock. */
+export async function placeRouter(work: Work, routerId: string, host: string): Promise<void> {
+  const { trx } = work
+  await updateRow(trx, 'routers', routerId, { host })
+  for (const port of await portsOfRouter(trx, routerId)) await movePort(work, port, host)
+  tellRouter(work, routerId)
+}
+
+export async function movePort({ trx, after, context }: Work, port: { id: string; network_id: string }, host: string): Promise<void> {
+  await updateRow(trx, 'ports', port.id, { host, vif_type: host ? 'ovs' : 'unbound', wired: 0 })
+  after.push(() => {
+    context.bus.publish(events.portChanged, { portId: port.id, networkId: port.network_id })
+    context.bus.publish(events.networkChanged, { networkId: port.network_id })
+  })
+}
+
+/** An agent that starts takes what nobody serves, and networks that too few serve. */
+export async function giveWork(context: NetworkContext, host: string, agentType: string): Promise<void> {
+  const { db } = context.database
+  if (agentType === 'L3 agent') {
+    for (const { id } of await rowsWhere(db, 'routers', 'host', ['']))
+      await mutate(context, [routerLock(id)], async (work) => {
+        const [now] = await rowsWhere(work.trx, 'routers', 'id', [id])
+        if (now?.host === '') await placeRouter(work, id, host)
+      })
+    return
+  }
+  if (agentType !== 'DHCP agent') return
+  const networks = await db.selectFrom('subnets').select('network_id').where('enable_dhcp', '=', 1).distinct().execute()
+  const servers = Map.groupBy(await rowsWhere(db, 'ports', 'device_owner', ['network:dhcp']), (port) => port.network_id)
+  for (const { network_id } of networks) {
+    const hosts = (servers.get(network_id) ?? []).map((port) => port.host)
+    if (!hosts.includes(host) && hosts.filter(Boolean).length < DHCP_HOSTS) await serveOn(context, network_id, host)
+  }
+}
+
+/** A server that no host has is taken over; else there is one more. */
+async function serveOn(context: NetworkContext, networkId: string, host: string): Promise<void> {
+  await mutate(context, [`network:${networkId}`], async (work) => {
+    const servers = (await rowsWhere(work.trx, 'ports', 'network_id', [networkId])).filter((port) => port.device_owner === 'network:dhcp')
+    if (servers.some((port) => port.host === host) || !(await hasDhcp(work.trx, networkId))) return
+    const orphan = servers.find((port) => port.host === '')
+    if (orphan) await movePort(work, orphan, host)
+    else if (servers.length < DHCP_HOSTS) await addDhcpPort(work, networkId, host)
+    work.after.push(() => context.bus.publish(events.networkChanged, { networkId }))
+  })
+}
+
+/** What the hosts that died served goes to others, as far as there are others. Answers in words. */
+export async function takeOver(context: NetworkContext): Promise<string[]> {
+  const { heartbeats, database } = context
+  if (!heartbeats.someDied()) return []
+  const { db } = database
+  const done: string[] = []
+  const hostsOf = async (table: 'routers' | 'ports') =>
+    (await db.selectFrom(table).select('host').distinct().execute()).map((row) => row.host).filter((host) => heartbeats.isDead(host))
+  for (const { id, host } of await rowsWhere(db, 'routers', 'host', await hostsOf('routers')))
+    await mutate(context, [routerLock(id)], async (work) => {
+      const [now] = await rowsWhere(work.trx, 'routers', 'id', [id])
+      const next = await hostForRouter(work.trx, context)
+      if (now?.host !== host || next === '') return
+      await placeRouter(work, id, next)
+      done.push(`router ${id}: from ${host}, which is silent, to ${next}`)
+    })
+  const lost = (await rowsWhere(db, 'ports', 'host', await hostsOf('ports'))).filter((port) => port.device_owner === 'network:dhcp')
+  for (const { id, host, network_id } of lost)
+    await mutate(context, [`network:${network_id}`], async (work) => {
+      const servers = (await rowsWhere(work.trx, 'ports', 'network_id', [network_id])).filter(
+        (port) => port.device_owner === 'network:dhcp',
+      )
+      const next = (await candidates(work.trx, context, 'DHCP agent')).find((one) => !servers.some((port) => port.host === one))
+      const now = servers.find((port) => port.id === id)
+      if (now?.host !== host || next === undefined) return
+      await movePort(work, now, next)
+      done.push(`addresses of network ${network_id}: from ${host}, which is silent, to ${next}`)
+    })
+  return done
+}
