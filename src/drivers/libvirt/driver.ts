@@ -1,3 +1,4 @@
+import type { MigrationCalls } from './migration.ts'
 import type { DOMAIN_STATES, LIFECYCLE } from './procedures.ts'
 
 export type DomainState = (typeof DOMAIN_STATES)[number]
@@ -92,7 +93,7 @@ export type LibvirtEvent =
  * libvirt as the rooms of a host use it. Domains, secrets: by uuid with dashes. Every call throws Fault: 404 NoDomain, NoSecret, NoDevice; 409 DomainState (wrong state for
  * the call), DomainExists, DomainBusy, AgentUnresponsive; 400 DomainXml, Unsupported, InvalidArgument; 503 LibvirtUnavailable; 500 LibvirtError with libvirt's words.
  */
-export interface Libvirt {
+export interface Libvirt extends MigrationCalls {
   /** Major * 1 000 000 + minor * 1000 + release. */
   version(): Promise<{ libvirt: number; hypervisor: number }>
   hostname(): Promise<string>

@@ -3,6 +3,7 @@ import { libvirtError, libvirtFault } from './errors.ts'
 import { DOMAIN_STATES, flags, MEMORY_STATS, procedures, STATE_REASONS } from './procedures.ts'
 import { bytesOf, libvirtCalls, noArgs, noFlags, quiet, type RealLibvirtOptions } from './real-calls.ts'
 import { affectFlags, realDevices, realDisks, shown } from './real-devices.ts'
+import { realMigration } from './real-migration.ts'
 import { realSecrets } from './real-secrets.ts'
 import { type XdrReader, XdrWriter } from './xdr.ts'
 
@@ -34,6 +35,7 @@ export function realLibvirt(options: RealLibvirtOptions = {}): Libvirt {
     ...realDevices(calls),
     ...realDisks(calls),
     ...realSecrets(calls),
+    ...realMigration(calls),
     async version() {
       const hypervisor = await ask(procedures.connectGetVersion, 'version', NONE, (reply) => reply.hyper(), quiet)
       const libvirt = await ask(procedures.connectGetLibVersion, 'lib-version', NONE, (reply) => reply.hyper(), quiet)

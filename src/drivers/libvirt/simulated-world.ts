@@ -108,7 +108,7 @@ export function simulatedWorld(options: SimulatedLibvirtOptions) {
     domain.reason = reason
   }
 
-  function stop(domain: SimulatedDomain, reason: 'shutdown' | 'destroyed' | 'crashed' | 'saved'): void {
+  function stop(domain: SimulatedDomain, reason: 'shutdown' | 'destroyed' | 'crashed' | 'saved' | 'migrated' | 'failed'): void {
     for (const card of find(parseXml(domain.live!), 'devices', 'interface')) {
       const tap = first(card, 'target')?.attributes.dev
       if (tap) options.network?.removeTap(tap)

@@ -6,6 +6,7 @@ import type { Affect, Libvirt } from './driver.ts'
 import { libvirtError, libvirtFault } from './errors.ts'
 import { simulatedDevices, simulatedDisks } from './simulated-devices.ts'
 import { bootDevices, HOST_XML, machineXml, PIXEL } from './simulated-machine.ts'
+import { simulatedMigration } from './simulated-migration.ts'
 import { simulatedSecrets } from './simulated-secrets.ts'
 import { type LibvirtCall, type SimulatedDomain, type SimulatedLibvirtOptions, simulatedWorld } from './simulated-world.ts'
 import { element, find, first, parseXml, printXml } from './xml.ts'
@@ -42,6 +43,7 @@ export function simulatedLibvirt(options: SimulatedLibvirtOptions = {}): Simulat
     ...simulatedDevices(made, () => twin.acpi),
     ...simulatedDisks(made),
     ...simulatedSecrets(made),
+    ...simulatedMigration(made),
     acpi: options.acpi ?? true,
     version: () => look('version', () => ({ libvirt: 9_000_000, hypervisor: 7_002_022 })),
     hostname: () => look('hostname', () => 'simulated'),
