@@ -65,7 +65,7 @@ try {
       },
     })
     const one = () => admin.get(`/compute/v2.1/servers/${server.id}`)
-    await until('the server', 60_000, async () => (await one()).server.status === 'ACTIVE', 5)
+    await until('the server', 60_000, async () => (await one()).server.status === 'ACTIVE', 20)
     const started = performance.now() - from
     await until('ssh', 120_000, () => speaks(address), 20)
     const answers = performance.now() - from

@@ -188,6 +188,7 @@ export const host = {
   joinBridge: message<{ uuid: string; vif: Vif }, { bridge: string; port: string }>('join-qbr'),
   joinIntegration: message<{ uuid: string; vif: Vif }, { bridge: string; port: string }>('join-br-int'),
   unplug: message<{ vifs: Vif[] }, void>('unplug'),
+  launch: message<OfServer, { domainId: number }>('launch'),
   /** 37 */
   start: message<OfServer, { powerState: PowerState; domainId: number; vncPort: number | null }>('start'),
   destroy: message<OfServer, void>('destroy'),

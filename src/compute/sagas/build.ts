@@ -74,6 +74,7 @@ export const joinIntegration = forEachVif(host.joinIntegration)
 /** One message takes all of a vif away, whichever of 33 to 36 made it. */
 export const unplug = undoOnItsHost(host.unplug, (_run, row) => ({ vifs: vifsOf(row) }))
 
+export const launch = onItsHost(host.launch, uuid)
 export const start = onItsHost(host.start, uuid)
 export const destroy = undoOnItsHost(host.destroy, uuid)
 

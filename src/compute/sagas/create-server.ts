@@ -39,6 +39,7 @@ export const createServer = saga<build.Build>(
     step(34, 'create-veth', at.host, build.createVeth, build.unplug, says.pairs),
     step(35, 'join-qbr', at.host, build.joinBridge, build.unplug, says.joined),
     step(36, 'join-br-int', at.host, build.joinIntegration, build.unplug, says.joined),
+    step(null, 'launch-domain', at.host, build.launch, build.destroy), // its processors stand still until the network is there
     step(null, 'vif-plugged', at.control, waitUntilPlugged, null),
     step(37, 'start-domain', at.host, build.start, build.destroy, says.started),
     step(null, 'active', at.control, build.becomeActive, null),

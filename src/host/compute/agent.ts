@@ -8,7 +8,7 @@ import { baseImages } from './base-image.ts'
 import { buildConfigDrive, injectFiles, removeConfigDrive } from './config-drive.ts'
 import { consoleAt, consoleLog, screenshot } from './console.ts'
 import { diagnostics } from './diagnostics.ts'
-import { define, destroy, powerState, start, undefine } from './domain.ts'
+import { define, destroy, launch, powerState, start, undefine } from './domain.ts'
 import { makeXml } from './domain-description.ts'
 import { factsOf } from './facts.ts'
 import { tellShare } from './governed.ts'
@@ -111,6 +111,7 @@ export function createComputeHost(options: ComputeHostOptions): ComputeHost {
 
   /** What pulls the plug waits for nothing. */
   function servePower(): void {
+    inTurn(messages.launch, ({ uuid }) => launch(world, uuid))
     inTurn(messages.start, async ({ uuid }) => {
       const started = await start(world, uuid)
       await tellShare(world, uuid).catch((error) => log.warn({ err: error, uuid }, 'the share of a guest cannot be told'))

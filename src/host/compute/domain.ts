@@ -21,11 +21,18 @@ export async function undefine({ machine: { libvirt }, domains }: World, uuid: s
   domains.forget(uuid)
 }
 
-/** Step 37. A guest that runs already stays as it is. */
+/** QEMU comes up with the guest's devices, and its processors stand still: that takes a while, and needs no network yet. */
+export async function launch({ machine: { libvirt } }: World, uuid: string): Promise<{ domainId: number }> {
+  // told twice at the same time, the second call comes too late
+  if (!isActive(await libvirt.domainByUuid(uuid))) await unless(['DomainState'], libvirt.startDomain(uuid, { paused: true }))
+  return { domainId: (await libvirt.domainByUuid(uuid)).id }
+}
+
+/** Step 37. A guest that runs already stays as it is; one that was launched begins. */
 export async function start({ machine: { libvirt } }: World, uuid: string) {
   const before = await libvirt.domainByUuid(uuid)
-  // told twice at the same time, the second call comes too late
-  if (!isActive(before)) await unless(['DomainState'], libvirt.startDomain(uuid))
+  if (before.state === 'paused') await unless(['DomainState'], libvirt.resumeDomain(uuid))
+  else if (!isActive(before)) await unless(['DomainState'], libvirt.startDomain(uuid))
   const domain = await libvirt.domainByUuid(uuid)
   return {
     powerState: await powerOf(libvirt, domain),
