@@ -1,6 +1,3 @@
-import { randomUUID } from 'node:crypto'
-import { after, describe } from 'node:test'
-import { createConnection } from 'mysql2/promise'
 import { MemoryBus } from '../kernel/bus/bus.ts'
 import { inMemory } from '../kernel/http/client.ts'
 import { type TestAnswer, type TestServer, testServer } from '../kernel/http/testing.ts'
@@ -105,37 +102,4 @@ export async function networkHouse(options: Partial<NetworkOptions> = {}): Promi
     },
   }
   return house
-}
-
-/** Runs `body` for SQLite and, where YUN_TEST_MYSQL holds a MariaDB address, for a database there; the address is that of a fresh one each time. */
-export function eachDatabaseUrl(body: (fresh: () => Promise<string>) => void): void {
-  describe('sqlite', () => body(async () => 'sqlite::memory:'))
-  const server = process.env.YUN_TEST_MYSQL
-  if (!server) return
-  describe('mariadb', () => {
-    const at = new URL(server)
-    const admin = () =>
-      createConnection({
-        host: at.hostname || 'localhost',
-        socketPath: at.searchParams.get('socketPath') ?? undefined,
-        user: decodeURIComponent(at.username),
-        password: decodeURIComponent(at.password),
-      })
-    const names: string[] = []
-    body(async () => {
-      const name = `yun_test_${randomUUID().replaceAll('-', '')}`
-      names.push(name)
-      const connection = await admin()
-      await connection.query(`create database ${name} character set utf8mb4 collate utf8mb4_bin`)
-      await connection.end()
-      const url = new URL(server)
-      url.pathname = `/${name}`
-      return String(url)
-    })
-    after(async () => {
-      const connection = await admin()
-      for (const name of names) await connection.query(`drop database if exists ${name}`)
-      await connection.end()
-    })
-  })
 }

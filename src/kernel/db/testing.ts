@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { after, describe } from 'node:test'
-import { createPool } from 'mysql2/promise'
+import { createConnection } from 'mysql2/promise'
 import { type Database, type Migrations, openDatabase } from './database.ts'
 
 /**
@@ -8,49 +8,55 @@ import { type Database, type Migrations, openDatabase } from './database.ts'
  * database; all are removed at the end.
  */
 export function eachDatabase<T>(migrations: Migrations, body: (open: () => Promise<Database<T>>) => void): void {
-  describe('sqlite', () => {
+  eachDatabaseUrl((fresh) => {
     const opened: Database<T>[] = []
     after(async () => void (await Promise.all(opened.map((one) => one.close()))))
     body(async () => {
-      const database = await openDatabase<T>('sqlite::memory:', migrations)
+      const database = await openDatabase<T>(await fresh(), migrations)
       opened.push(database)
-      await database.migrate()
-      return database
-    })
-  })
-  const server = process.env.YUN_TEST_MYSQL
-  if (!server) return
-  describe('mariadb', () => {
-    const opened: { database: Database<T>; name: string }[] = []
-    after(async () => {
-      const admin = createPool(poolOptions(server))
-      for (const { database, name } of opened) {
-        await database.close()
-        await admin.query(`drop database if exists ${name}`)
-      }
-      await admin.end()
-    })
-    body(async () => {
-      const name = `yun_test_${randomUUID().replaceAll('-', '')}`
-      const admin = createPool(poolOptions(server))
-      await admin.query(`create database ${name} character set utf8mb4 collate utf8mb4_bin`)
-      await admin.end()
-      const at = new URL(server)
-      at.pathname = `/${name}`
-      const database = await openDatabase<T>(String(at), migrations)
-      opened.push({ database, name })
       await database.migrate()
       return database
     })
   })
 }
 
-function poolOptions(url: string) {
-  const at = new URL(url)
-  return {
+/** Like {@link eachDatabase}, for those who open it themselves: the address of a fresh, empty database each time. */
+export function eachDatabaseUrl(body: (fresh: () => Promise<string>) => void): void {
+  describe('sqlite', () => body(async () => 'sqlite::memory:'))
+  onMariaDb(body)
+}
+
+/** Only where YUN_TEST_MYSQL says where one is. */
+export function onMariaDb(body: (fresh: () => Promise<string>) => void): void {
+  const server = process.env.YUN_TEST_MYSQL
+  if (!server) return
+  describe('mariadb', () => {
+    const names: string[] = []
+    body(async () => {
+      const name = `yun_test_${randomUUID().replaceAll('-', '')}`
+      names.push(name)
+      await ask(server, [`create database ${name} character set utf8mb4 collate utf8mb4_bin`])
+      const url = new URL(server)
+      url.pathname = `/${name}`
+      return String(url)
+    })
+    after(() =>
+      ask(
+        server,
+        names.map((name) => `drop database if exists ${name}`),
+      ),
+    )
+  })
+}
+
+async function ask(server: string, statements: string[]): Promise<void> {
+  const at = new URL(server)
+  const connection = await createConnection({
     host: at.hostname || 'localhost',
     socketPath: at.searchParams.get('socketPath') ?? undefined,
     user: decodeURIComponent(at.username),
     password: decodeURIComponent(at.password),
-  }
+  })
+  for (const statement of statements) await connection.query(statement)
+  await connection.end()
 }

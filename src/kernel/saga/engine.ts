@@ -263,7 +263,7 @@ export class SagaEngine<World> {
       if (picture.status >= 500 && !(error instanceof Fault))
         this.options.log.error({ err: error, saga: row.kind, step: step.name, subject: row.subject }, 'step failed')
       await this.log(row, position, { step: step.name, event: 'failed', payload: { error: picture, retry } })
-      position.failed = { step: step.name, error: picture }
+      position.failed = { step: step.name, error: picture, undone: false }
       position.retrying = retry
       this.trace(row, step, startedAt, 'failed', { text: picture.message, ...picture.details }, [])
     }
@@ -281,7 +281,8 @@ export class SagaEngine<World> {
     for (let i = kind.steps.length - 1; i > floor; i--) {
       const step = kind.steps[i]!
       const stands = position.standing.has(step.name)
-      if (!stands && step.name !== position.failed!.step) continue
+      const failedHere = step.name === position.failed!.step && !position.failed!.undone
+      if (!stands && !failedHere) continue
       if (!(await this.undo(row, step, position, runOf(step), stands))) return
     }
     if (!position.retrying) return
@@ -310,8 +311,9 @@ export class SagaEngine<World> {
         if (this.stopped) return false
       }
     }
-    if (stands) {
-      await this.log(row, position, { step: step.name, event: 'undone', payload: null })
+    if (stands || step.undo) await this.log(row, position, { step: step.name, event: 'undone', payload: null })
+    if (!stands) position.failed!.undone = true
+    else {
       position.standing.delete(step.name)
       if (step.undo) this.trace(row, step, startedAt, 'undone', { text: 'taken back' }, [])
     }

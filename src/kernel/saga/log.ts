@@ -76,8 +76,8 @@ export interface Position {
   attempt: number
   seq: number
   standing: Map<string, unknown>
-  /** The step whose failure is being unwound and not yet undone itself. */
-  failed: { step: string; error: any } | null
+  /** The step whose failure is being unwound, and whether what it may have done is taken back already: its undo may need what steps before it recorded. */
+  failed: { step: string; error: any; undone: boolean } | null
   retrying: boolean
 }
 
@@ -86,8 +86,8 @@ export function replay(records: LogRecord[]): Position {
   for (const record of records) {
     position.seq = record.seq
     if (record.event === 'done') position.standing.set(record.step, record.payload)
-    if (record.event === 'undone') position.standing.delete(record.step)
-    if (record.event === 'failed') position.failed = { step: record.step, error: record.payload.error }
+    if (record.event === 'undone' && !position.standing.delete(record.step) && position.failed) position.failed.undone = true
+    if (record.event === 'failed') position.failed = { step: record.step, error: record.payload.error, undone: false }
     if (record.event === 'failed') position.retrying = record.payload.retry === true
     if (record.event === 'retry') {
       position.attempt = record.attempt

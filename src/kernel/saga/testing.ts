@@ -56,26 +56,7 @@ export function sagaTests(options: SagaTestOptions): void {
             await world.close()
           })
 
-    test('every action twice: it arrives', async () => {
-      const world = await options.world()
-      const action = async (_step: Step, run: () => Promise<unknown>) => {
-        await run()
-        return await run()
-      }
-      const { state, error } = await runOnce(options, world, { action })
-      assert.equal(state, 'done', error?.message ?? '')
-      assert.deepEqual((await world.arrived?.()) ?? [], [])
-      await world.close()
-    })
-
-    test('killed after every record on the way: it arrives all the same', async () => {
-      const world = await options.world()
-      const { state, kills } = await runKilled(options, world, {})
-      assert.equal(state, 'done')
-      assert.ok(kills >= saga.steps.length)
-      assert.deepEqual((await world.arrived?.()) ?? [], [])
-      await world.close()
-    })
+    arrivalTests(options)
 
     for (const failing of saga.steps)
       test(`killed after every record while ${failing.name} fails: nothing is left`, async () => {
@@ -85,6 +66,31 @@ export function sagaTests(options: SagaTestOptions): void {
         assert.deepEqual(await world.leftovers(), [])
         await world.close()
       })
+  })
+}
+
+/** Two of them: every action twice, and the process killed after every record; the saga arrives. */
+export function arrivalTests(options: SagaTestOptions): void {
+  const { saga } = options
+  test('every action twice: it arrives', async () => {
+    const world = await options.world()
+    const action = async (_step: Step, run: () => Promise<unknown>) => {
+      await run()
+      return await run()
+    }
+    const { state, error } = await runOnce(options, world, { action })
+    assert.equal(state, 'done', error?.message ?? '')
+    assert.deepEqual((await world.arrived?.()) ?? [], [])
+    await world.close()
+  })
+
+  test('killed after every record on the way: it arrives all the same', async () => {
+    const world = await options.world()
+    const { state, kills } = await runKilled(options, world, {})
+    assert.equal(state, 'done')
+    assert.ok(kills >= saga.steps.length)
+    assert.deepEqual((await world.arrived?.()) ?? [], [])
+    await world.close()
   })
 }
 

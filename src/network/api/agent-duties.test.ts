@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { until } from '../../drivers/daemon.ts'
+import { eachDatabaseUrl } from '../../kernel/db/testing.ts'
 import { events } from '../rpc.ts'
-import { eachDatabaseUrl, type NetworkHouse, networkHouse } from '../testing.ts'
+import { type NetworkHouse, networkHouse } from '../testing.ts'
 
 eachDatabaseUrl((fresh) => {
   let house: NetworkHouse

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { eachDatabaseUrl, networkHouse } from '../testing.ts'
+import { eachDatabaseUrl } from '../../kernel/db/testing.ts'
+import { networkHouse } from '../testing.ts'
 
 const NAMES = [
   ['networks', 'network'],

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { eachDatabaseUrl } from '../../kernel/db/testing.ts'
 import { unavailable } from '../../kernel/errors/errors.ts'
 import { onStep, type StepRecord } from '../../kernel/trace/trace.ts'
 import { control, events, NETWORK_CONTROL } from '../rpc.ts'
-import { eachDatabaseUrl, type NetworkHouse, networkHouse } from '../testing.ts'
+import { type NetworkHouse, networkHouse } from '../testing.ts'
 
 eachDatabaseUrl((databaseUrl) => {
   let house: NetworkHouse

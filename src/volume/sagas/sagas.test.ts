@@ -1,12 +1,9 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { describe, test } from 'node:test'
+import { test } from 'node:test'
+import { onMariaDb } from '../../kernel/db/testing.ts'
 import { Fault } from '../../kernel/errors/errors.ts'
-import { silent } from '../../kernel/log/log.ts'
-import { type Interceptor, Killed } from '../../kernel/saga/engine.ts'
-import { createVolumeService } from '../service.ts'
+import type { Saga } from '../../kernel/saga/saga.ts'
+import { arrivalTests, type SagaWorld, sagaTests } from '../../kernel/saga/testing.ts'
 import { StorageStandIn, type VolumeHouse, volumeHouse } from '../testing.ts'
 import { sagas } from './all.ts'
 
@@ -30,8 +27,9 @@ const begin: Record<string, (scene: Scene) => Promise<any>> = {
   'upload-image': ({ house, volumeId }) => post(house, `/volumes/${volumeId}/action`, { 'os-volume_upload_image': { image_name: 'x' } }),
 }
 
-async function scene(interceptor: Interceptor, databaseUrl = 'sqlite::memory:'): Promise<Scene> {
-  const house = await volumeHouse({ interceptor, databaseUrl })
+/** A volume with a snapshot, and an image. */
+async function scene(databaseUrl: string): Promise<Scene> {
+  const house = await volumeHouse({ databaseUrl })
   const imageRef = house.images.add()
   const { id } = await house.volume()
   const { body } = await post(house, '/snapshots', { snapshot: { volume_id: id } })
@@ -40,7 +38,8 @@ async function scene(interceptor: Interceptor, databaseUrl = 'sqlite::memory:'):
 }
 
 /** What there is, in the books and on the storage host, without names. */
-async function picture({ house }: Scene, db = house.service.context.database.db) {
+async function picture({ house }: Scene) {
+  const { db } = house.service.context.database
   const volumes = await db.selectFrom('volumes').select(['status', 'size', 'reserved_size', 'host']).orderBy('created_at').execute()
   const snapshots = await db.selectFrom('snapshots').select('status').orderBy('created_at').execute()
   const { storage, images } = house
@@ -55,77 +54,75 @@ async function picture({ house }: Scene, db = house.service.context.database.db)
 
 const FINAL = ['available', 'error', 'error_deleting', 'error_extending']
 
-for (const saga of sagas) {
-  describe(saga.kind, () => {
-    for (const failing of saga.steps)
-      test(`${failing.name} fails, after its work: nothing is left over`, async () => {
-        let armed = false
-        const one = await scene({
-          async action(step, run) {
-            const result = await run()
-            if (armed && step.name === failing.name && saga.steps.includes(step)) throw new Fault(500, 'Broken', 'it broke')
-            return result
-          },
-        })
-        const before = await picture(one)
-        armed = true
-        assert.equal((await begin[saga.kind]!(one)).status, 202)
-        await one.house.idle()
-        const after = await picture(one)
-        for (const row of [...after.volumes, ...after.snapshots]) assert.ok(FINAL.includes(row.status), row.status)
-        assert.equal(after.images, before.images)
-        if (saga.kind.startsWith('create')) {
-          assert.deepEqual([after.stored, after.kept], [before.stored, before.kept])
-          if (saga.kind === 'create-volume') assert.deepEqual([after.volumes.at(-1)!.status, after.volumes.at(-1)!.host], ['error', null])
-          else assert.equal(after.snapshots.at(-1)!.status, 'error')
-        }
-        armed = false
-        for (const { id } of (await one.house.request('GET', '/volumes')).body.volumes) {
-          const { status } = await one.house.request('DELETE', `/volumes/${id}`, { query: { cascade: 'true' } })
-          assert.equal(status, 202)
-        }
-        await one.house.idle()
-        const empty = { volumes: [], snapshots: [], stored: [], kept: 0, images: before.images }
-        assert.deepEqual(await picture(one), empty)
-        await one.house.close()
-      })
-
-    test('killed after any record and started again, it ends as if nothing had been', async () => {
-      const straight = await scene({})
-      await begin[saga.kind]!(straight)
-      await straight.house.idle()
-      const wanted = await picture(straight)
-      await straight.house.close()
-      for (let n = 0; ; n++) {
-        const directory = mkdtempSync(join(tmpdir(), 'yun-volume-'))
-        const databaseUrl = `sqlite:${directory}/volume.sqlite`
-        let left = Number.POSITIVE_INFINITY
-        const one = await scene(
-          {
-            logged() {
-              if (left-- === 0) throw new Killed()
-            },
-          },
-          databaseUrl,
-        )
-        left = n
-        await begin[saga.kind]!(one)
-        await one.house.idle()
-        const killed = left < 0
-        const { bus, images } = one.house
-        await one.house.service.stop()
-        const again = await createVolumeService({ databaseUrl, bus, images: images.client(), log: silent(), exclusive: true })
-        await again.start()
-        await again.resume()
-        await again.context.engine.idle()
-        assert.deepEqual(await picture(one, again.context.database.db), wanted, `killed after record ${n}`)
-        await again.stop()
-        rmSync(directory, { recursive: true })
-        if (!killed) break
-      }
-    })
-  })
+/** What a failure left that it should not have: a state that is no end, something on the storage host, or anything that cannot be deleted. */
+async function leftovers(one: Scene, kind: string, before: Awaited<ReturnType<typeof picture>>): Promise<string[]> {
+  const after = await picture(one)
+  const found = [...after.volumes, ...after.snapshots].filter((row) => !FINAL.includes(row.status)).map((row) => `status ${row.status}`)
+  const same = (what: string, now: unknown, then: unknown) => {
+    if (JSON.stringify(now) !== JSON.stringify(then)) found.push(`${what}: ${JSON.stringify(now)}, not ${JSON.stringify(then)}`)
+  }
+  same('images', after.images, before.images)
+  if (kind.startsWith('create')) same('on the storage host', [after.stored, after.kept], [before.stored, before.kept])
+  if (kind === 'create-volume') same('the new volume', [after.volumes.at(-1)!.status, after.volumes.at(-1)!.host], ['error', null])
+  if (kind === 'create-snapshot') same('the new snapshot', after.snapshots.at(-1)!.status, 'error')
+  for (const { id } of (await one.house.request('GET', '/volumes')).body.volumes)
+    same('deleting', (await one.house.request('DELETE', `/volumes/${id}`, { query: { cascade: 'true' } })).status, 202)
+  await one.house.idle()
+  same('after all is deleted', await picture(one), { volumes: [], snapshots: [], stored: [], kept: 0, images: before.images })
+  return found
 }
+
+const arrived = new Map<string, Awaited<ReturnType<typeof picture>>>()
+
+/** As it is when nothing comes in between. */
+async function wanted(kind: string): Promise<Awaited<ReturnType<typeof picture>>> {
+  const known = arrived.get(kind)
+  if (known) return known
+  const straight = await scene('sqlite::memory:')
+  assert.equal((await begin[kind]!(straight)).status, 202)
+  await straight.house.idle()
+  const seen = await picture(straight)
+  await straight.house.close()
+  arrived.set(kind, seen)
+  return seen
+}
+
+/** The request is made by the service itself; the saga that it submits is run by the test's engines, and all that follows by the service's own again. */
+const worldOf =
+  (saga: Saga<any>, databaseUrl: () => Promise<string> = async () => 'sqlite::memory:') =>
+  async (): Promise<SagaWorld> => {
+    const one = await scene(await databaseUrl())
+    const { context } = one.house.service
+    const own = context.engine
+    const before = await picture(one)
+    return {
+      database: context.database,
+      context,
+      async submit(engine) {
+        context.engine = engine
+        assert.equal((await begin[saga.kind]!(one)).status, 202)
+        context.engine = own
+        const { id } = await context.database.db
+          .selectFrom('sagas')
+          .select('id')
+          .where('kind', '=', saga.kind)
+          .orderBy('created_at', 'desc')
+          .executeTakeFirstOrThrow()
+        return id
+      },
+      leftovers: () => leftovers(one, saga.kind, before),
+      async arrived() {
+        const [now, then] = [JSON.stringify(await picture(one)), JSON.stringify(await wanted(saga.kind))]
+        return now === then ? [] : [`${now}, not ${then}`]
+      },
+      close: () => one.house.close(),
+    }
+  }
+
+for (const saga of sagas) sagaTests({ saga, service: 'volume', world: worldOf(saga) })
+onMariaDb((fresh) => {
+  for (const saga of sagas) arrivalTests({ saga, service: 'volume', world: worldOf(saga, fresh) })
+})
 
 test('a full back end is left for an alternate; when none is left, the user is told', async () => {
   const house = await volumeHouse()
