@@ -145,6 +145,8 @@ export interface Claim {
 }
 
 type OfServer = { uuid: string }
+/** A port of a server, with the flavor that may limit it. */
+export type Plug = { uuid: string; vif: Vif; flavor: FlavorSpec }
 
 /** Control asks a host; every message may arrive twice. Messages that undo work from what is named here and look nothing up. */
 export const host = {
@@ -183,10 +185,10 @@ export const host = {
   define: message<{ uuid: string; xml: string }, { domainName: string }>('define'),
   undefine: message<OfServer, void>('undefine'),
   /** 33 to 36, one message each; unplug takes all of one vif away. */
-  createBridge: message<{ uuid: string; vif: Vif }, { bridge: string }>('create-qbr'),
-  createVeth: message<{ uuid: string; vif: Vif }, { qvb: string; qvo: string; mtu: number }>('create-veth'),
-  joinBridge: message<{ uuid: string; vif: Vif }, { bridge: string; port: string }>('join-qbr'),
-  joinIntegration: message<{ uuid: string; vif: Vif }, { bridge: string; port: string }>('join-br-int'),
+  createBridge: message<Plug, { bridge: string }>('create-qbr'),
+  createVeth: message<Plug, { qvb: string; qvo: string; mtu: number }>('create-veth'),
+  joinBridge: message<Plug, { bridge: string; port: string }>('join-qbr'),
+  joinIntegration: message<Plug, { bridge: string; port: string }>('join-br-int'),
   unplug: message<{ vifs: Vif[] }, void>('unplug'),
   launch: message<OfServer, { domainId: number }>('launch'),
   /** 37 */

@@ -2,7 +2,7 @@ import { fromJson, toJson } from '../../kernel/db/columns.ts'
 import { Fault, notFound } from '../../kernel/errors/errors.ts'
 import { at, saga, step } from '../../kernel/saga/saga.ts'
 import { failAction } from '../app/action.ts'
-import { requestOf, type ServerRequest, vifsOf } from '../app/instance-spec.ts'
+import { flavorOf, requestOf, type ServerRequest, vifsOf } from '../app/instance-spec.ts'
 import { host, type Vif } from '../rpc.ts'
 import { says } from './evidence.ts'
 import { allocateNetwork, networkInfo } from './networking.ts'
@@ -72,7 +72,7 @@ async function plug(run: Attach): Promise<void> {
   const vif = await vifOf(run, run.input.wanted.portId)
   if (!vif) throw notFound(`Port ${run.input.wanted.portId} is not the server's.`, 'PortNotFound')
   for (const message of [host.createBridge, host.createVeth, host.joinBridge, host.joinIntegration])
-    await tell(run, row.host!, message as typeof host.createBridge, { uuid: row.id, vif })
+    await tell(run, row.host!, message as typeof host.createBridge, { uuid: row.id, vif, flavor: flavorOf(row) })
 }
 
 async function unplug(run: Attach): Promise<void> {

@@ -2,10 +2,10 @@ import type { Message } from '../../kernel/bus/bus.ts'
 import { notFound } from '../../kernel/errors/errors.ts'
 import type { Run } from '../../kernel/saga/saga.ts'
 import type { ComputeContext } from '../app/context.ts'
-import { vifsOf } from '../app/instance-spec.ts'
+import { flavorOf, vifsOf } from '../app/instance-spec.ts'
 import { findInstance, updateInstance } from '../db/instances.ts'
 import type { InstanceRow } from '../db/tables.ts'
-import { computeTopic, type Vif } from '../rpc.ts'
+import { computeTopic, type Plug } from '../rpc.ts'
 
 export type ServerRun<Input = any, Outputs = any> = Run<ComputeContext, { serverId: string } & Input, Outputs>
 
@@ -51,7 +51,7 @@ export const uuid = (run: ServerRun) => ({ uuid: run.input.serverId })
 
 /** One message for each of the server's ports. */
 export const forEachVif =
-  <Out>(message: Message<{ uuid: string; vif: Vif }, Out>) =>
+  <Out>(message: Message<Plug, Out>) =>
   async (run: ServerRun): Promise<Out[]> => {
     const row = await serverOf(run)
     const answers: Out[] = []
@@ -60,7 +60,7 @@ export const forEachVif =
         await run.world.bus.call(
           computeTopic(row.host!),
           message,
-          { uuid: row.id, vif },
+          { uuid: row.id, vif, flavor: flavorOf(row) },
           { key: `${run.key}/${vif.portId}`, requestId: run.requestId ?? undefined },
         ),
       )

@@ -131,7 +131,7 @@ test('the tiny guest boots, with its name, its file and its user data', async (t
 test('a second card comes and goes while it runs', async () => {
   const second = vif(2)
   for (const message of [messages.createBridge, messages.createVeth, messages.joinBridge, messages.joinIntegration])
-    await tell(message as typeof messages.createBridge, { uuid, vif: second })
+    await tell(message as typeof messages.createBridge, { uuid, vif: second, flavor: flavor() })
   for (let n = 0; n < 2; n++) await tell(messages.attachInterface, { uuid, vif: second, live: true })
   assert.match(await virsh('domiflist', 'instance-00000001'), /tapc51a3402-87/)
   for (let n = 0; n < 2; n++) await tell(messages.detachInterface, { uuid, vif: second, live: true })

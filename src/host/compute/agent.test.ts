@@ -275,7 +275,7 @@ test('volumes and cards come and go', () =>
     libvirt.failOn('attachDevice')
     await assert.rejects(tell(messages.attachVolume, asked), { status: 500 })
     assert.deepEqual(await libvirt.listSecrets(), [], 'no secret of a volume that did not come')
-    const second = { uuid, vif: vif(2), live: true }
+    const second = { uuid, vif: vif(2), flavor: flavor(), live: true }
     for (const message of [messages.createBridge, messages.createVeth, messages.joinBridge, messages.joinIntegration])
       await tell(message as typeof messages.createBridge, second)
     for (let n = 0; n < 2; n++) await tell(messages.attachInterface, second)
@@ -286,14 +286,27 @@ test('volumes and cards come and go', () =>
     await tell(messages.detachVolume, { uuid: uuidOf(7), connection: former, live: false })
   }))
 
+test('how fast a flavor lets its guests be stands on their ports in the switch', () =>
+  onHost(async ({ tell, ovs }) => {
+    const limited = flavor({ extraSpecs: { 'quota:vif_inbound_average': '1000', 'quota:vif_outbound_average': '500' } })
+    await build(tell, { spec: instance(1, { flavor: limited }) })
+    const [port] = (await ovs.ports('br-int')).filter(({ externalIds }) => externalIds['vm-uuid'] === uuid)
+    assert.deepEqual([port!.externalIds['limit-ingress-kbps'], port!.externalIds['limit-egress-kbps']], ['8000', '4000'])
+    const many = flavor({ extraSpecs: { 'quota:vif_inbound_average': 'many' } })
+    await assert.rejects(tell(messages.joinIntegration, { uuid, vif: vif(1), flavor: many }), { status: 400, message: /no whole number/ })
+  }))
+
 test('a port that nobody bound is not plugged', () =>
   onHost(async ({ tell }) => {
-    await assert.rejects(tell(messages.createBridge, { uuid, vif: vif(1, { vifType: 'binding_failed' }) }), {
+    await assert.rejects(tell(messages.createBridge, { uuid, vif: vif(1, { vifType: 'binding_failed' }), flavor: flavor() }), {
       code: 'VirtualInterfaceUnplugged',
       message: /binding_failed/,
     })
     const direct = vif(3, { details: { ovsHybridPlug: false, portFilter: true, bridgeName: 'br-int', datapathType: 'netdev' } })
-    assert.deepEqual(await tell(messages.joinIntegration, { uuid, vif: direct }), { bridge: 'br-int', port: 'tapc51a3403-87' })
+    assert.deepEqual(await tell(messages.joinIntegration, { uuid, vif: direct, flavor: flavor() }), {
+      bridge: 'br-int',
+      port: 'tapc51a3403-87',
+    })
   }))
 
 test('looking at a guest', () =>

@@ -1,6 +1,7 @@
 import type { FlavorSpec } from '../../compute/rpc.ts'
 import type { DiskLimits, DomainDescription } from '../../drivers/libvirt/domain-xml.ts'
 import { badRequest } from '../../kernel/errors/errors.ts'
+import { LIMIT_IDS } from '../network/names.ts'
 
 /** What a flavor's extra specs say about its guests' share of the host, in Nova's names. */
 const SHARES_PER_VCPU = 1024
@@ -21,6 +22,17 @@ export function cpuTuneOf(flavor: FlavorSpec): NonNullable<DomainDescription['cp
     shares: quota(flavor, 'cpu_shares') ?? Math.min(SHARES_PER_VCPU * flavor.vcpus, MOST_SHARES),
     period: quota(flavor, 'cpu_period'),
     quota: quota(flavor, 'cpu_quota'),
+  }
+}
+
+const KILOBYTE_BITS = 8
+
+/** Of each of the guest's ports, for the network's agent to hold: kbit/s, as external ids of the port in the switch. Peaks are not told apart from averages. */
+export function vifLimitsOf(flavor: FlavorSpec): Record<string, string> {
+  const [inbound, outbound] = [quota(flavor, 'vif_inbound_average'), quota(flavor, 'vif_outbound_average')]
+  return {
+    ...(inbound ? { [LIMIT_IDS.ingress]: String(inbound * KILOBYTE_BITS) } : {}),
+    ...(outbound ? { [LIMIT_IDS.egress]: String(outbound * KILOBYTE_BITS) } : {}),
   }
 }
 

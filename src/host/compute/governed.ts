@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { find, first, parseXml } from '../../drivers/libvirt/xml.ts'
 import { now, record } from '../../kernel/trace/trace.ts'
+import { LIMIT_IDS } from '../network/names.ts'
 import type { World } from './world.ts'
 
 /** Where control groups hold a machine's weight: version 1, version 2 without a service manager, version 2 under systemd. */
@@ -13,7 +14,7 @@ const WEIGHTS = [
 ]
 
 /** Step 43: which share of this host the guest has, as the kernel holds it where it can be read, else as the domain says. */
-export async function tellShare({ machine: { libvirt }, options }: World, uuid: string): Promise<void> {
+export async function tellShare({ machine: { libvirt, ovs }, options }: World, uuid: string): Promise<void> {
   const startedAt = now()
   const domain = await libvirt.domainByUuid(uuid)
   const root = parseXml(await libvirt.domainXml(uuid))
@@ -25,6 +26,7 @@ export async function tellShare({ machine: { libvirt }, options }: World, uuid: 
     held ? `${held.file.split('/').at(-1)} ${held.value}` : shares ? `CPU shares ${shares}` : 'no CPU limit',
     `${memory} MiB with a balloon`,
     limits > 0 ? `${limits} disk${limits === 1 ? '' : 's'} limited` : 'disk as it comes',
+    ...(await cardsInWords(ovs, uuid)),
   ]
   record({
     subject: `server:${uuid}`,
@@ -35,6 +37,16 @@ export async function tellShare({ machine: { libvirt }, options }: World, uuid: 
     ms: now() - startedAt,
     outcome: 'done',
     evidence: { text: words.join(', '), ...(held ?? {}) },
+  })
+}
+
+/** What the network's agent holds each limited card to. */
+async function cardsInWords(ovs: World['machine']['ovs'], uuid: string): Promise<string[]> {
+  const own = (await ovs.ports()).filter(({ externalIds }) => externalIds['vm-uuid'] === uuid)
+  return own.flatMap(({ name, externalIds }) => {
+    const [to, from] = [externalIds[LIMIT_IDS.ingress], externalIds[LIMIT_IDS.egress]]
+    const words = [...(to ? [`${to} kbit/s to the guest`] : []), ...(from ? [`${from} kbit/s from it`] : [])]
+    return words.length > 0 ? [`${name} ${words.join(', ')}`] : []
   })
 }
 

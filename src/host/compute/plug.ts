@@ -1,14 +1,10 @@
-import type { Vif } from '../../compute/rpc.ts'
+import type { Plug, Vif } from '../../compute/rpc.ts'
 import type { Change, NetNs } from '../../drivers/netns/driver.ts'
 import { Fault } from '../../kernel/errors/errors.ts'
 import { qbrOf, qvbOf, qvoOf, tapOf } from '../network/names.ts'
+import { vifLimitsOf } from './flavor-limits.ts'
 import { unless } from './power-states.ts'
 import type { World } from './world.ts'
-
-interface Plug {
-  uuid: string
-  vif: Vif
-}
 
 /** The bridge that the firewall works on; a guest whose port is plugged into the switch itself has none, and steps 33 to 35 have nothing to do. */
 const isHybrid = (vif: Vif) => vif.details.ovsHybridPlug
@@ -55,12 +51,18 @@ export async function joinBridge({ machine: { netns } }: World, { vif }: Plug): 
 }
 
 /** Step 36. The network's agent sees the port by its ids and wires it. A port without hybrid plug comes onto the switch when the guest starts. */
-export async function joinIntegration({ machine: { ovs } }: World, { uuid, vif }: Plug): Promise<{ bridge: string; port: string }> {
+export async function joinIntegration({ machine: { ovs } }: World, { uuid, vif, flavor }: Plug): Promise<{ bridge: string; port: string }> {
   const bridge = switchOf(vif)
   if (!isHybrid(vif)) return { bridge, port: tapOf(vif.portId) }
   const port = qvoOf(vif.portId)
   await ovs.ensurePort(bridge, port, {
-    externalIds: { 'iface-id': vif.portId, 'iface-status': 'active', 'attached-mac': vif.macAddress, 'vm-uuid': uuid },
+    externalIds: {
+      'iface-id': vif.portId,
+      'iface-status': 'active',
+      'attached-mac': vif.macAddress,
+      'vm-uuid': uuid,
+      ...vifLimitsOf(flavor),
+    },
   })
   return { bridge, port }
 }

@@ -251,7 +251,7 @@ export async function build(tell: Tell, { spec = instance(), vifs = [vif()], vol
   const { xml } = await repeated(messages.makeXml, { instance: spec, vifs, volumes })
   const defined = await repeated(messages.define, { uuid, xml })
   for (const message of [messages.createBridge, messages.createVeth, messages.joinBridge, messages.joinIntegration])
-    for (const each of vifs) await repeated(message as typeof messages.createBridge, { uuid, vif: each })
+    for (const each of vifs) await repeated(message as typeof messages.createBridge, { uuid, vif: each, flavor: spec.flavor })
   const started = await repeated(messages.start, { uuid })
   return { received, claimed, directory, base, overlay, resized, drive, injected, xml, defined, started }
 }

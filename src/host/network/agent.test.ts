@@ -474,6 +474,13 @@ test('bandwidth of a port is held on the switch’s side and on the guest’s, a
       [await lab.machine.netns.shape(undefined, qvb), await lab.machine.ovs.limit(qvoOf(guest!.portId))],
       [undefined, undefined],
     )
+    await lab.machine.ovs.ensurePort('br-int', qvoOf(guest!.portId), {
+      externalIds: { 'limit-ingress-kbps': '2000', 'limit-egress-kbps': '9000' },
+    })
+    lab.control.devices = [device(1, { bandwidth: { egressKbps: 8000, ingressKbps: 4000 } }), device(2)]
+    await lab.host.settle()
+    const held = [(await lab.machine.netns.shape(undefined, qvb))?.rate, (await lab.machine.ovs.limit(qvoOf(guest!.portId)))?.rate]
+    assert.deepEqual(held, [8000, 2000], 'of a policy and a flavor the lower counts')
   }))
 
 test('when nothing is asked for any more, nothing is left; until then everything has its owner', () =>

@@ -8,7 +8,7 @@ import { COOKIE, DEAD_VLAN, integrationFlows, isGuarded, type LocalNetwork, prov
 import { FullLook } from './full-look.ts'
 import { KnownDevices } from './known-devices.ts'
 import type { Context } from './machine.ts'
-import { qvbOf, qvoOf } from './names.ts'
+import { LIMIT_IDS, qvbOf, qvoOf } from './names.ts'
 import { tunnelFlows } from './tunnel-flows.ts'
 
 interface WiredDevice {
@@ -185,7 +185,9 @@ export class L2Agent {
   }
 
   /** What is done once for a device that was not wired yet: checksums and limits. */
-  private async prepare(port: Port, { portId, bandwidth }: DeviceDetails): Promise<string[]> {
+  private async prepare(port: Port, details: DeviceDetails): Promise<string[]> {
+    const { portId } = details
+    const bandwidth = limitsOn(port, details)
     const { ovs, netns } = this.context.machine
     const [qvo, qvb] = [qvoOf(portId), qvbOf(portId)]
     if (port.name !== qvo) return []
@@ -260,6 +262,16 @@ const tunnelledIds = (networks: LocalNetwork[]) =>
   networks.flatMap(({ segment: { networkId, networkType } }) => (networkType === 'vxlan' || networkType === 'gre' ? [networkId] : []))
 
 const wiringOf = ({ ofport, tag, externalIds }: Port): string => `${ofport} ${tag} ${externalIds['iface-id']}`
+
+/** What a QoS policy of the port and its guest's flavor allow: the lower of both. */
+function limitsOn({ externalIds }: Port, { bandwidth }: DeviceDetails): DeviceDetails['bandwidth'] {
+  const lower = (policy: number | null, flavor: string | undefined) =>
+    flavor === undefined ? policy : Math.min(policy ?? Number.POSITIVE_INFINITY, Number(flavor))
+  return {
+    egressKbps: lower(bandwidth.egressKbps, externalIds[LIMIT_IDS.egress]),
+    ingressKbps: lower(bandwidth.ingressKbps, externalIds[LIMIT_IDS.ingress]),
+  }
+}
 
 const inWords = (kbps: number | null) => (kbps === null ? 'no limit' : `${kbps} kbit/s`)
 

@@ -25,3 +25,6 @@ export const portOfDevice = (device: string): string | undefined =>
 export const METADATA_ADDRESS = '169.254.169.254'
 /** Where the proxy in a router's namespace listens; requests to {@link METADATA_ADDRESS} are redirected there. */
 export const METADATA_PORT = 9697
+
+/** External ids by which a port in the switch says how fast its guest may be, in kbit/s: to it, and from it. */
+export const LIMIT_IDS = { ingress: 'limit-ingress-kbps', egress: 'limit-egress-kbps' } as const
