@@ -84,7 +84,12 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
     networks: new NetworkClient(transport, nova),
     volumes: new VolumeClient(transport, nova),
     placement: new PlacementClient(transport, nova),
-    settings: { ...settings.scheduler, vifPluggingTimeoutMs: settings.vifPluggingTimeout * 1000, consoleUrl: `${url}/console` },
+    settings: {
+      ...settings.scheduler,
+      vifPluggingTimeoutMs: settings.vifPluggingTimeout * 1000,
+      consoleUrl: `${url}/console`,
+      injectPassword: settings.injection.password,
+    },
     metadataSecret: secrets.metadataSecret,
     limiter: limiterOf(settings),
     interceptor,

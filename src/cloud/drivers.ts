@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { realDnsmasq } from '../drivers/dnsmasq/real.ts'
 import { simulatedDnsmasq } from '../drivers/dnsmasq/simulated.ts'
+import { realGuestFiles } from '../drivers/guest-files/real.ts'
+import { simulatedGuestFiles } from '../drivers/guest-files/simulated.ts'
 import { realHaProxy } from '../drivers/haproxy/real.ts'
 import { simulatedHaProxy } from '../drivers/haproxy/simulated.ts'
 import { realIpTables } from '../drivers/iptables/real.ts'
@@ -43,6 +45,7 @@ export function realDrivers(stateDir: string): HostDrivers {
     haproxy: realHaProxy({ directory: join(stateDir, 'ns-metadata-proxy') }),
     qemuImg: realQemuImg(),
     iso: realIso(),
+    guestFiles: realGuestFiles(),
     async close() {
       libvirt.close()
       await ovs.close()
@@ -70,6 +73,7 @@ export function simulatedDrivers(directory: string): HostDrivers {
     haproxy: simulatedHaProxy({ file: file('haproxy'), namespaces }),
     qemuImg: simulatedQemuImg(),
     iso: simulatedIso(),
+    guestFiles: simulatedGuestFiles(),
     async close() {
       libvirt.close()
       await ovs.close()

@@ -85,6 +85,7 @@ export async function startHosts(options: HostsOptions): Promise<Hosts> {
         images: control.images,
         simulated: settings.hypervisor === 'simulated',
         kvm: host.kvm,
+        injection: settings.injection,
         ...(settings.hypervisor === 'simulated' ? { capacity: { vcpus: 64, memoryMiB: 262_144, diskGiB: 10_000 } } : {}),
       }),
     )

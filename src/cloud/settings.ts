@@ -29,6 +29,8 @@ export interface Settings {
   external: { cidr: string; gateway: string; start: string; end: string }
   tenantNetworkType: 'vxlan' | 'gre' | 'vlan'
   storage: { backend: 'auto' | 'lvm' | 'lvm-thin' | 'file'; volumeGroup: string; sizeGiB: number }
+  /** What is put into the disks of new guests: partition -2 nothing, -1 the first file system that can be written, N that one; and whether key and root's password too. */
+  injection: { partition: number; key: boolean; password: boolean }
   /** s to wait for the network to say that a port is plugged. */
   vifPluggingTimeout: number
   /** What the scheduler's IoOps and NumInstances filters allow each host; null: as much as there is room for. */
@@ -56,6 +58,7 @@ const DEFAULTS: Settings = {
   external: { cidr: '172.24.4.0/24', gateway: '172.24.4.1', start: '172.24.4.10', end: '172.24.4.250' },
   tenantNetworkType: 'vxlan',
   storage: { backend: 'auto', volumeGroup: 'yun-volumes', sizeGiB: 100 },
+  injection: { partition: -2, key: false, password: false },
   vifPluggingTimeout: 300,
   scheduler: { maxIoOpsPerHost: null, maxInstancesPerHost: null },
   imageSources: { ports: [80, 443], trustedHosts: [] },

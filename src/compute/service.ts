@@ -81,6 +81,7 @@ const DEFAULTS: ComputeSettings = {
   maxIoOpsPerHost: null,
   maxInstancesPerHost: null,
   maxAttempts: 3,
+  injectPassword: false,
 }
 
 export async function createComputeService(options: ComputeOptions): Promise<ComputeService> {

@@ -143,7 +143,7 @@ export async function acceptServers(
         kind: 'create-server',
         subject: `server:${row.id}`,
         requestId: request.requestId,
-        input: { serverId: row.id, adminPass: wanted.configDrive ? adminPass : undefined },
+        input: { serverId: row.id, adminPass: wanted.configDrive || context.settings.injectPassword ? adminPass : undefined },
       })
       rows.push(row)
     }

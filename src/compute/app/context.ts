@@ -26,6 +26,8 @@ export interface ComputeSettings {
   maxInstancesPerHost: number | null
   /** Alternates that a build may go on with. */
   maxAttempts: number
+  /** Hosts put the password of root into the disks of new guests. */
+  injectPassword: boolean
 }
 
 /** What the compute service works with; made once in service.ts, also the world of its sagas. */

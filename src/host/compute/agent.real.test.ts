@@ -16,6 +16,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { COMPUTE_CONTROL, computeTopic, control, host as messages } from '../../compute/rpc.ts'
 import { until } from '../../drivers/daemon.ts'
+import { realGuestFiles } from '../../drivers/guest-files/real.ts'
 import { realIso } from '../../drivers/iso/real.ts'
 import { realLibvirt } from '../../drivers/libvirt/real.ts'
 import { realNetNs } from '../../drivers/netns/real.ts'
@@ -74,7 +75,7 @@ before(async () => {
     host: 'one',
     hostIp: '127.0.0.1',
     directory,
-    machine: { libvirt, qemuImg: realQemuImg(), iso: realIso(), ovs, netns: realNetNs() },
+    machine: { libvirt, qemuImg: realQemuImg(), iso: realIso(), guestFiles: realGuestFiles(), ovs, netns: realNetNs() },
     images,
     simulated: false,
     kvm: { works: false, reason: 'not tried' },

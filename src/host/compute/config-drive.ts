@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { driveFiles } from '../../compute/instance-metadata.ts'
 import type { InstanceSpec, Vif } from '../../compute/rpc.ts'
+import { goesIntoDisk } from './injection.ts'
 import { spaceFault } from './no-space.ts'
 import type { World } from './world.ts'
 
@@ -18,21 +19,15 @@ export async function buildConfigDrive(world: World, { instance, vifs }: Guest):
   return { path: null, bytes: 0 }
 }
 
-/** Step 30. The guest's own start-up puts the files in place: nothing of the host ever mounts a disk that a guest has written to. */
-export async function injectFiles(world: World, { instance, vifs }: Guest): Promise<{ files: string[]; by: string }> {
-  if (instance.files.length === 0) return { files: [], by: 'nothing' }
-  await writeDrive(world, { instance, vifs })
-  return { files: instance.files.map(({ path }) => path), by: "the config drive's openstack/content" }
-}
-
 /** Whether step 29 or 30 made one. */
-export const hasConfigDrive = (instance: InstanceSpec) => instance.configDrive || instance.files.length > 0
+export const hasConfigDrive = ({ options }: World, instance: InstanceSpec) =>
+  instance.configDrive || (instance.files.length > 0 && !goesIntoDisk(options, instance))
 
 export async function removeConfigDrive({ places }: World, uuid: string): Promise<void> {
   await rm(places.configDrive(uuid), { force: true })
 }
 
-async function writeDrive({ machine: { iso }, places, options }: World, guest: Guest): Promise<{ path: string; bytes: number }> {
+export async function writeDrive({ machine: { iso }, places, options }: World, guest: Guest): Promise<{ path: string; bytes: number }> {
   const path = places.configDrive(guest.instance.uuid)
   const files = new Map([...driveFiles(guest.instance, guest.vifs)].map(([name, content]) => [name, Buffer.from(content as string)]))
   try {

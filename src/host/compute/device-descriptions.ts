@@ -14,11 +14,12 @@ const EPHEMERAL = 'vdy'
 const SWAP = 'vdz'
 
 export async function disksOf(
-  { places, facts }: World,
+  world: World,
   instance: InstanceSpec,
   volumes: VolumeConnection[],
   rescue: boolean,
 ): Promise<DiskDescription[]> {
+  const { places, facts } = world
   const { uuid, flavor, image } = instance
   const cache = (await facts.get()).directIo ? 'none' : 'writeback'
   const file = (path: string, target: string, bus: Bus, more: Partial<DiskDescription> = {}): DiskDescription => ({
@@ -41,7 +42,7 @@ export async function disksOf(
     ...(rescue ? attached.filter(({ target }) => target !== 'vdb') : attached),
     ...(flavor.ephemeralGiB > 0 ? [file(places.ephemeral(uuid), EPHEMERAL, 'virtio')] : []),
     ...(flavor.swapMiB > 0 ? [file(places.swap(uuid), SWAP, 'virtio')] : []),
-    ...(hasConfigDrive(instance) ? [configDisk(places.configDrive(uuid), image?.properties.hw_machine_type, cache)] : []),
+    ...(hasConfigDrive(world, instance) ? [configDisk(places.configDrive(uuid), image?.properties.hw_machine_type, cache)] : []),
   ]
 }
 

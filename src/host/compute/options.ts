@@ -1,3 +1,4 @@
+import type { GuestFiles } from '../../drivers/guest-files/driver.ts'
 import type { Iso } from '../../drivers/iso/driver.ts'
 import type { Libvirt } from '../../drivers/libvirt/driver.ts'
 import type { NetNs } from '../../drivers/netns/driver.ts'
@@ -6,12 +7,14 @@ import type { QemuImg } from '../../drivers/qemu-img/driver.ts'
 import type { ImageClient } from '../../image/client.ts'
 import type { Bus } from '../../kernel/bus/bus.ts'
 import type { Log } from '../../kernel/log/log.ts'
+import type { Injection } from './injection.ts'
 
 /** What the agent works on: the real things of this machine, or their twins. */
 export interface ComputeMachine {
   libvirt: Libvirt
   qemuImg: QemuImg
   iso: Iso
+  guestFiles: GuestFiles
   ovs: Ovs
   netns: NetNs
 }
@@ -28,6 +31,8 @@ export interface ComputeHostOptions {
   images: Pick<ImageClient, 'image' | 'download' | 'upload'>
   simulated: boolean
   kvm: { works: boolean; reason: string | null }
+  /** What is put into the disks of new guests (default: nothing). */
+  injection?: Injection
   /** Of simulated hosts; others are asked. */
   capacity?: { vcpus: number; memoryMiB: number; diskGiB: number }
   /** MiB that guests never get (default 512). */

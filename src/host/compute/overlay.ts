@@ -33,6 +33,7 @@ async function stands(path: string, qemuImg: World['machine']['qemuImg']): Promi
   return (await qemuImg.info({ path, format: 'qcow2' })).backingFile
 }
 
-export async function removeDisk({ places }: World, uuid: string): Promise<void> {
+export async function removeDisk({ machine: { guestFiles }, places }: World, uuid: string): Promise<void> {
+  await guestFiles.release(places.disk(uuid))
   await rm(places.disk(uuid), { force: true })
 }

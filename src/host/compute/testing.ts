@@ -16,6 +16,7 @@ import {
   type Vif,
   type VolumeConnection,
 } from '../../compute/rpc.ts'
+import { simulatedGuestFiles } from '../../drivers/guest-files/simulated.ts'
 import { simulatedIso } from '../../drivers/iso/simulated.ts'
 import { type SimulatedLibvirt, simulatedLibvirt } from '../../drivers/libvirt/simulated.ts'
 import { type SimulatedNetNs, simulatedNetNs } from '../../drivers/netns/simulated.ts'
@@ -189,7 +190,7 @@ export async function onHost(body: (lab: Lab) => Promise<void>, over: Partial<Co
       host: 'one',
       hostIp: '192.0.2.1',
       directory,
-      machine: { libvirt, qemuImg: simulatedQemuImg(), iso: simulatedIso(), ovs, netns },
+      machine: { libvirt, qemuImg: simulatedQemuImg(), iso: simulatedIso(), guestFiles: simulatedGuestFiles(), ovs, netns },
       images,
       simulated: true,
       kvm: { works: false, reason: 'simulated' },
