@@ -7,8 +7,12 @@ const NODE = process.execPath
 const INNER = join(import.meta.dirname, 'lvm.guest.ts')
 
 for (const kind of ['linear', 'thin']) {
-  test(`LVM, ${kind}, under Debian's kernel`, { timeout: 600_000 }, async (t) => {
-    const { output, code } = await runInGuest({ command: `${NODE} --test-reporter=tap ${INNER} ${kind}`, diskGiB: 20, timeoutMs: 590_000 })
+  test(`LVM, ${kind}, under Debian's kernel`, { timeout: 1_200_000 }, async (t) => {
+    const { output, code } = await runInGuest({
+      command: `${NODE} --test-reporter=tap ${INNER} ${kind}`,
+      diskGiB: 20,
+      timeoutMs: 1_190_000,
+    })
     const results = [...output.matchAll(/^(not )?ok \d+ - (.*)$/gm)]
     assert.ok(results.length >= 9, output.slice(-4000))
     for (const [, failed, name] of results) await t.test(name!, () => assert.ok(!failed, output))
