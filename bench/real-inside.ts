@@ -48,6 +48,8 @@ try {
     const { floatingip } = await admin.post('/network/v2.0/floatingips', {
       floatingip: { floating_network_id: outer.id, port_id: port.id },
     })
+    const settled = async () => (await admin.get(`/network/v2.0/floatingips/${floatingip.id}`)).floatingip.status === 'ACTIVE'
+    await until('the router to have the address', 30_000, settled)
     return { port, address: floatingip.floating_ip_address }
   }
 
