@@ -1,15 +1,20 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { Kysely, type Migration, Migrator, MysqlDialect, sql, type Transaction } from 'kysely'
-import { Fault, unavailable } from '../errors/errors.ts'
+import { setTimeout as pause } from 'node:timers/promises'
+import { Kysely, type Migration, MysqlDialect, sql, type Transaction } from 'kysely'
+import { isLost, isNotReady, isRolledBack } from './failures.ts'
+import { migrateAll, pendingMigrations } from './migrate.ts'
 import { nodeSqlite } from './node-sqlite.ts'
+import { type NodeState, nodesOf } from './node-states.ts'
+import { NodePool, parseMysqlUrl } from './nodes.ts'
 
 /** Names sort by number: `{ '001-initial': {...}, '002-…': {...} }`. Written once for both databases: see columns.ts. */
 export type Migrations = Record<string, Migration>
 
 /**
  * One service's database. Inside `transaction` use only the handle it gives: SQLite has one connection, and a query on the outer handle would wait for
- * itself. The whole function runs again after a deadlock (Galera tells at commit), so it must have no other effects.
+ * itself. The whole function runs again after a deadlock (Galera tells at commit), a lost compare-and-swap (throw {@link Raced}) and a connection that was lost before the
+ * commit began, so it must have no other effects.
  */
 export interface Database<T> {
   readonly dialect: 'sqlite' | 'mysql'
@@ -20,15 +25,21 @@ export interface Database<T> {
    * for the disk: a power cut may, with all that was written since the last commit that did wait.
    */
   soon<R>(work: (db: Kysely<T>) => Promise<R>): Promise<R>
-  /** Applies what is missing. @throws Fault 500 naming the migration that failed */
-  migrate(): Promise<void>
+  /** Names of the migrations that this database lacks, in their order. */
+  pending(): Promise<string[]>
+  /** Applies what is missing and tells what that was. Of several processes on several nodes one migrates, the others wait for it. @throws Fault 500 naming the migration that failed */
+  migrate(): Promise<string[]>
+  /** The nodes that keep it, as each sees itself. */
+  nodes(): Promise<NodeState[]>
   close(): Promise<void>
 }
 
-const RETRIES = 8
-const TRY_AGAIN = new Set(['ER_LOCK_DEADLOCK', 'ER_LOCK_WAIT_TIMEOUT', 'ER_ERROR_DURING_COMMIT', 'ER_CHECKREAD'])
+export { Raced } from './failures.ts'
+export type { NodeState }
 
-/** `url` is `sqlite:/path/file.sqlite`, `sqlite::memory:` or `mysql://user:password@host/name?socketPath=…`. */
+const ATTEMPTS = 30
+
+/** `url` is `sqlite:/path/file.sqlite`, `sqlite::memory:` or `mysql://user:password@node1:3306,node2:3306/name`: see {@link parseMysqlUrl}. */
 export async function openDatabase<T>(url: string, migrations: Migrations): Promise<Database<T>> {
   const dialect = url.startsWith('sqlite:') ? 'sqlite' : 'mysql'
   const db = new Kysely<T>({ dialect: dialect === 'sqlite' ? sqlite(url.slice('sqlite:'.length)) : await mysql(url) })
@@ -40,7 +51,9 @@ export async function openDatabase<T>(url: string, migrations: Migrations): Prom
         try {
           return await db.transaction().execute(work)
         } catch (error) {
-          if (!TRY_AGAIN.has((error as { code?: string }).code ?? '') || attempt === RETRIES) throw error
+          if (!(isRolledBack(error) || isLost(error) || isNotReady(error)) || attempt === ATTEMPTS) throw error
+          // those who met go on at different moments, or they meet again
+          if (attempt > 1) await pause(Math.random() * Math.min(200, 2 ** attempt))
         }
       }
     },
@@ -55,19 +68,16 @@ export async function openDatabase<T>(url: string, migrations: Migrations): Prom
         }
       })
     },
-    async migrate() {
-      const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } })
-      const { error, results } = await migrator.migrateToLatest()
-      if (!error) return
-      const failed = results?.find((result) => result.status === 'Error')?.migrationName
-      if (/ECONNREFUSED|ENOENT|ER_ACCESS_DENIED/.test(String((error as { code?: string }).code)))
-        throw unavailable(`the database does not answer: ${(error as Error).message}`, 'DatabaseUnreachable', error)
-      throw new Fault(500, 'Migration', `database migration ${failed ?? ''} failed: ${(error as Error).message}`, { cause: error })
-    },
+    pending: () => pendingMigrations(db, migrations),
+    migrate: () => migrateAll(db, dialect, migrations),
+    nodes: () => nodesOf(url),
     close: () => db.destroy(),
   }
   return database
 }
+
+/** For `yun status`: where a database is kept and how that is. */
+export const databaseNodes = (database: Database<any>): Promise<NodeState[]> => database.nodes()
 
 function sqlite(file: string) {
   if (file !== ':memory:') mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
@@ -77,18 +87,5 @@ function sqlite(file: string) {
 /** The driver is loaded where it is used: an embedded cloud does without its 25 MiB. */
 async function mysql(url: string) {
   const { createPool } = await import('mysql2')
-  const at = new URL(url)
-  return new MysqlDialect({
-    pool: createPool({
-      host: at.hostname || 'localhost',
-      port: Number(at.port || 3306),
-      socketPath: at.searchParams.get('socketPath') ?? undefined,
-      user: decodeURIComponent(at.username),
-      password: decodeURIComponent(at.password),
-      database: at.pathname.slice(1),
-      connectionLimit: Number(at.searchParams.get('connections') ?? 8),
-      supportBigNumbers: true,
-      charset: 'utf8mb4_bin',
-    }),
-  })
+  return new MysqlDialect({ pool: new NodePool(parseMysqlUrl(url), createPool) })
 }

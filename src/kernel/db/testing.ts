@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { after, describe } from 'node:test'
 import { createConnection } from 'mysql2/promise'
 import { type Database, type Migrations, openDatabase } from './database.ts'
+import { connectionOptions, parseMysqlUrl, withDatabase } from './nodes.ts'
 
 /**
  * Runs `body` once for SQLite and, where YUN_TEST_MYSQL holds a MariaDB address without a database name, once more for MariaDB. `open` makes a fresh, migrated
@@ -36,9 +37,7 @@ export function onMariaDb(body: (fresh: () => Promise<string>) => void): void {
       const name = `yun_test_${randomUUID().replaceAll('-', '')}`
       names.push(name)
       await ask(server, [`create database ${name} character set utf8mb4 collate utf8mb4_bin`])
-      const url = new URL(server)
-      url.pathname = `/${name}`
-      return String(url)
+      return withDatabase(server, name)
     })
     after(() =>
       ask(
@@ -50,13 +49,7 @@ export function onMariaDb(body: (fresh: () => Promise<string>) => void): void {
 }
 
 async function ask(server: string, statements: string[]): Promise<void> {
-  const at = new URL(server)
-  const connection = await createConnection({
-    host: at.hostname || 'localhost',
-    socketPath: at.searchParams.get('socketPath') ?? undefined,
-    user: decodeURIComponent(at.username),
-    password: decodeURIComponent(at.password),
-  })
+  const connection = await createConnection(connectionOptions(parseMysqlUrl(server), 0))
   for (const statement of statements) await connection.query(statement)
   await connection.end()
 }

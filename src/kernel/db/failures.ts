@@ -1,0 +1,35 @@
+/** What a database's error means for the statement or transaction that met it. */
+
+const codeOf = (error: unknown): string => String((error as { code?: unknown } | null)?.code ?? '')
+
+const ROLLED_BACK = new Set(['ER_LOCK_DEADLOCK', 'ER_LOCK_WAIT_TIMEOUT', 'ER_ERROR_DURING_COMMIT', 'ER_CHECKREAD', 'RACED'])
+const LOST = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EHOSTUNREACH',
+  'EHOSTDOWN',
+  'ENETUNREACH',
+  'ENOENT',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EPIPE',
+  'ETIMEDOUT',
+  'PROTOCOL_CONNECTION_LOST',
+  'ER_CONNECTION_KILLED',
+  'ER_NEW_ABORTING_CONNECTION',
+  'ER_SERVER_SHUTDOWN',
+])
+const NOT_READY = new Set(['ER_UNKNOWN_COM_ERROR', 'ER_CON_COUNT_ERROR'])
+
+/** Nothing was written; the same again may succeed. */
+export const isRolledBack = (error: unknown): boolean => ROLLED_BACK.has(codeOf(error))
+/** Nobody answers, or no longer: what was under way may be done or not. */
+export const isLost = (error: unknown): boolean =>
+  LOST.has(codeOf(error)) || (error instanceof Error && /connection is in closed state|Pool is closed/i.test(error.message))
+/** The server refused before it did anything: a node outside its cluster's quorum, or one that is full. */
+export const isNotReady = (error: unknown): boolean => NOT_READY.has(codeOf(error))
+
+/** Thrown in a transaction whose compare-and-swap lost: the whole of it runs again. */
+export class Raced extends Error {
+  readonly code = 'RACED'
+}

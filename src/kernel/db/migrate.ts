@@ -1,0 +1,70 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
+import { type Kysely, Migrator, sql } from 'kysely'
+import { Fault, unavailable } from '../errors/errors.ts'
+import { integer, name } from './columns.ts'
+import type { Migrations } from './database.ts'
+
+const migratorOf = (db: Kysely<any>, migrations: Migrations) => new Migrator({ db, provider: { getMigrations: async () => migrations } })
+
+/** @throws Fault 503 when the database does not answer */
+export async function pendingMigrations(db: Kysely<any>, migrations: Migrations): Promise<string[]> {
+  try {
+    return (await migratorOf(db, migrations).getMigrations()).filter((one) => !one.executedAt).map((one) => one.name)
+  } catch (error) {
+    throw plain(error)
+  }
+}
+
+export async function migrateAll(db: Kysely<any>, dialect: 'sqlite' | 'mysql', migrations: Migrations): Promise<string[]> {
+  if ((await pendingMigrations(db, migrations)).length === 0) return []
+  return dialect === 'sqlite' ? await migrate(db, migrations) : await alone(db, () => migrate(db, migrations))
+}
+
+async function migrate(db: Kysely<any>, migrations: Migrations): Promise<string[]> {
+  const { error, results } = await migratorOf(db, migrations).migrateToLatest()
+  if (!error) return (results ?? []).map((one) => one.migrationName)
+  const failed = results?.find((result) => result.status === 'Error')?.migrationName
+  const known = plain(error)
+  if (known instanceof Fault) throw known
+  throw new Fault(500, 'Migration', `database migration ${failed ?? ''} failed: ${(error as Error).message}`, { cause: error })
+}
+
+const LEASE_MS = 60_000
+const LOCK = 'yun_migration_lease'
+
+/** The server's own GET_LOCK holds on one node of a cluster only: a row is the same on all. A process that dies leaves it for a minute. */
+async function alone<R>(db: Kysely<any>, work: () => Promise<R>): Promise<R> {
+  const holder = randomUUID()
+  await db.schema
+    .createTable(LOCK)
+    .ifNotExists()
+    .addColumn('id', integer, (c) => c.primaryKey())
+    .addColumn('holder', name, (c) => c.notNull())
+    .addColumn('until_ms', integer, (c) => c.notNull())
+    .execute()
+  await sql`insert ignore into ${sql.table(LOCK)} values (1, '', 0)`.execute(db)
+  const take = async () => {
+    const taken = await db
+      .updateTable(LOCK)
+      .set({ holder, until_ms: Date.now() + LEASE_MS })
+      .where((eb) => eb.or([eb('holder', '=', holder), eb('until_ms', '<', Date.now())]))
+      .executeTakeFirst()
+    return taken.numUpdatedRows === 1n
+  }
+  while (!(await take())) await pause(200)
+  const renewal = setInterval(() => void take().catch(() => {}), LEASE_MS / 4)
+  try {
+    return await work()
+  } finally {
+    clearInterval(renewal)
+    await db.updateTable(LOCK).set({ holder: '', until_ms: 0 }).where('holder', '=', holder).execute()
+  }
+}
+
+function plain(error: unknown): unknown {
+  if (error instanceof Fault) return error
+  if (/ECONNREFUSED|ENOENT|ER_ACCESS_DENIED|ER_DBACCESS_DENIED/.test(String((error as { code?: string }).code)))
+    return unavailable(`the database does not answer: ${(error as Error).message}`, 'DatabaseUnreachable', error)
+  return error
+}
