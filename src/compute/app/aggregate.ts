@@ -5,6 +5,10 @@ import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
 import { type Handle, nextNumber } from '../db/handle.ts'
 import type { AggregateRow, ComputeTables } from '../db/tables.ts'
 import type { ComputeContext } from './context.ts'
+import { takeTurn } from './quota.ts'
+
+/** A host is in one zone, whatever aggregates it is in: changes of any of them follow one another. */
+const ALL = 'aggregates'
 
 export interface Aggregate {
   id: number
@@ -52,6 +56,7 @@ export async function findAggregate(db: Handle, id: string): Promise<Aggregate> 
 
 export async function createAggregate(context: ComputeContext, name: string, zone: string | null): Promise<Aggregate> {
   return await context.database.transaction(async (trx) => {
+    await takeTurn(trx, ALL)
     await nameIsFree(trx, name)
     const row: AggregateRow = {
       id: await nextNumber(trx, 'aggregates'),
@@ -74,6 +79,7 @@ export async function changeAggregate(
   change: (aggregate: Aggregate, all: Aggregate[]) => Partial<Pick<Aggregate, 'name' | 'metadata' | 'hosts'>>,
 ): Promise<Aggregate> {
   return await context.database.transaction(async (trx) => {
+    await takeTurn(trx, ALL)
     const before = await findAggregate(trx, id)
     const after = { ...before, ...change(before, await listAggregates(trx)), updated_at: timestamp() }
     if (after.name !== before.name) await nameIsFree(trx, after.name)
@@ -123,10 +129,13 @@ export async function setMetadata(context: ComputeContext, id: string, changes: 
 }
 
 export async function deleteAggregate(context: ComputeContext, id: string): Promise<void> {
-  const aggregate = await findAggregate(context.database.db, id)
-  if (aggregate.hosts.length > 0)
-    throw badRequest(`Cannot remove host from aggregate ${aggregate.id}. Reason: Host aggregate is not empty.`, 'InvalidAggregateAction')
-  await context.database.db.deleteFrom('aggregates').where('id', '=', aggregate.id).execute()
+  await context.database.transaction(async (trx) => {
+    await takeTurn(trx, ALL)
+    const aggregate = await findAggregate(trx, id)
+    if (aggregate.hosts.length > 0)
+      throw badRequest(`Cannot remove host from aggregate ${aggregate.id}. Reason: Host aggregate is not empty.`, 'InvalidAggregateAction')
+    await trx.deleteFrom('aggregates').where('id', '=', aggregate.id).execute()
+  })
 }
 
 async function nameIsFree(trx: Transaction<ComputeTables>, name: string): Promise<void> {

@@ -4,7 +4,7 @@ import { badRequest, conflict, Fault, notFound } from '../../kernel/errors/error
 import { nextNumber } from '../db/handle.ts'
 import type { KeypairRow } from '../db/tables.ts'
 import type { ComputeContext } from './context.ts'
-import { limitsOf, lockProject } from './quota.ts'
+import { limitsOf, takeTurn } from './quota.ts'
 
 /** @throws Fault 400 for what is no key, 403 over quota, 409 for a name that is taken */
 export async function createKeypair(
@@ -26,7 +26,7 @@ export async function createKeypair(
     created_at: timestamp(),
   }
   await context.database.transaction(async (trx) => {
-    await lockProject(trx, `user:${owner.userId}`)
+    await takeTurn(trx, `user:${owner.userId}`)
     const mine = await trx.selectFrom('keypairs').select('name').where('user_id', '=', owner.userId).execute()
     if (mine.some((one) => one.name === wanted.name)) throw conflict(`Key pair '${wanted.name}' already exists.`, 'KeyPairExists')
     const limit = (await limitsOf(trx, owner.projectId)).key_pairs

@@ -78,7 +78,7 @@ export async function usageOf(db: Handle, projectId: string, userId?: string | n
 }
 
 /**
- * Step 6. Takes the project's lock row until the transaction ends, counts what there is and compares with the limits: two requests cannot both take the last place.
+ * Step 6. Takes the project's turn until the transaction ends, counts what there is and compares with the limits: two requests cannot both take the last place.
  * The rows that the caller inserts in the same transaction are the reservation.
  * @throws Fault 403 TooManyInstances naming what would be exceeded
  */
@@ -87,7 +87,7 @@ export async function reserve(
   projectId: string,
   wanted: Usage,
 ): Promise<{ limits: Limits; used: Usage; text: string }> {
-  await lockProject(trx, projectId)
+  await takeTurn(trx, projectId)
   const [limits, used] = [await limitsOf(trx, projectId), await usageOf(trx, projectId)]
   const over = (['instances', 'cores', 'ram'] as const).filter(
     (one) => limits[one] >= 0 && wanted[one] > 0 && used[one] + wanted[one] > limits[one],
@@ -114,7 +114,7 @@ export async function reserveServers(
   each: Omit<Usage, 'instances'>,
   { least, most }: { least: number; most: number },
 ): Promise<{ count: number; text: string }> {
-  await lockProject(trx, projectId)
+  await takeTurn(trx, projectId)
   const [limits, used] = [await limitsOf(trx, projectId), await usageOf(trx, projectId)]
   const room = (one: keyof Usage, amount: number) =>
     limits[one] < 0 || amount === 0 ? most : Math.floor((limits[one] - used[one]) / amount)
@@ -123,11 +123,15 @@ export async function reserveServers(
   return { count, text }
 }
 
-export async function lockProject(trx: Transaction<ComputeTables>, projectId: string): Promise<void> {
+/**
+ * Transactions that name the same thing (a project, `user:<id>`, `group:<id>`, ...) follow one another: to be called before anything is read. It moves a generation on, so that
+ * two of them on two nodes of a cluster collide as well, and the later one runs again.
+ */
+export async function takeTurn(trx: Transaction<ComputeTables>, of: string): Promise<void> {
   const locked = await trx
     .updateTable('quota_locks')
     .set((eb) => ({ generation: eb('generation', '+', 1) }))
-    .where('project_id', '=', projectId)
+    .where('project_id', '=', of)
     .executeTakeFirst()
-  if (locked.numUpdatedRows === 0n) await trx.insertInto('quota_locks').values({ project_id: projectId, generation: 1 }).execute()
+  if (locked.numUpdatedRows === 0n) await trx.insertInto('quota_locks').values({ project_id: of, generation: 1 }).execute()
 }

@@ -3,7 +3,7 @@ import { fromJson, timestamp, toJson } from '../../kernel/db/columns.ts'
 import { Fault, notFound } from '../../kernel/errors/errors.ts'
 import type { ServerGroupRow } from '../db/tables.ts'
 import type { ComputeContext } from './context.ts'
-import { limitsOf, lockProject } from './quota.ts'
+import { limitsOf, takeTurn } from './quota.ts'
 
 export interface ServerGroup {
   id: string
@@ -15,6 +15,9 @@ export interface ServerGroup {
   /** Ids of its servers that are not deleted. */
   members: string[]
 }
+
+/** Taken by who puts one of its servers on a host. */
+export const groupTurn = (id: string) => `group:${id}`
 
 export async function createServerGroup(
   context: ComputeContext,
@@ -31,7 +34,7 @@ export async function createServerGroup(
     created_at: timestamp(),
   }
   await context.database.transaction(async (trx) => {
-    await lockProject(trx, owner.projectId)
+    await takeTurn(trx, owner.projectId)
     const { server_groups: limit } = await limitsOf(trx, owner.projectId)
     const { n } = await trx
       .selectFrom('server_groups')
@@ -59,7 +62,11 @@ export async function findServerGroup(context: ComputeContext, id: string, proje
 }
 
 export async function deleteServerGroup(context: ComputeContext, id: string): Promise<void> {
-  await context.database.db.deleteFrom('server_groups').where('id', '=', id).execute()
+  await context.database.transaction(async (trx) => {
+    await takeTurn(trx, groupTurn(id))
+    await trx.deleteFrom('server_groups').where('id', '=', id).execute()
+    await trx.deleteFrom('quota_locks').where('project_id', '=', groupTurn(id)).execute()
+  })
 }
 
 async function dress(context: ComputeContext, rows: ServerGroupRow[]): Promise<ServerGroup[]> {

@@ -1,7 +1,7 @@
 import { fromJson, timestamp, toJson } from '../../kernel/db/columns.ts'
 import { Fault, notFound } from '../../kernel/errors/errors.ts'
 import type { RequestContext } from '../../kernel/http/context.ts'
-import { findInstance, updateInstance } from '../db/instances.ts'
+import { findInstance, replaceJson, updateInstance } from '../db/instances.ts'
 import type { InstanceRow } from '../db/tables.ts'
 import { operate } from './action.ts'
 import type { ComputeContext } from './context.ts'
@@ -61,7 +61,7 @@ export async function changeMetadata(
     const { metadata_items: limit } = await limitsOf(trx, row.project_id)
     if (limit >= 0 && Object.keys(after).length > limit)
       throw new Fault(403, 'MetadataLimitExceeded', `Maximum number of metadata items exceeds ${limit}`)
-    await updateInstance(trx, row.id, { metadata_json: toJson(after) })
+    await replaceJson(trx, fresh, 'metadata_json', toJson(after))
     return after
   })
 }
@@ -73,7 +73,7 @@ export async function changeTags(context: ComputeContext, row: InstanceRow, chan
     const fresh = (await findInstance(trx, row.id))!
     const after = [...new Set(change(fromJson(fresh.tags_json)))]
     if (after.length > MAX_TAGS) throw new Fault(400, 'TooManyTags', `The number of tags exceeded the per-server limit ${MAX_TAGS}`)
-    await updateInstance(trx, row.id, { tags_json: toJson(after) })
+    await replaceJson(trx, fresh, 'tags_json', toJson(after))
     return after
   })
 }

@@ -1,5 +1,6 @@
 import { type ExpressionBuilder, sql, type Transaction } from 'kysely'
 import { timestamp } from '../../kernel/db/columns.ts'
+import { Raced } from '../../kernel/db/database.ts'
 import type { Handle } from './handle.ts'
 import { fitting } from './name-pattern.ts'
 import type { BlockDeviceRow, ComputeTables, InstanceRow } from './tables.ts'
@@ -33,6 +34,22 @@ export async function updateInstance(db: Handle, id: string, columns: Partial<In
     .set({ ...columns, updated_at: timestamp() })
     .where('id', '=', id)
     .execute()
+}
+
+/** Compare-and-swap of a column that is changed by what it was. @throws Raced when somebody else changed it: the transaction runs again */
+export async function replaceJson(
+  trx: Transaction<ComputeTables>,
+  seen: InstanceRow,
+  column: 'metadata_json' | 'tags_json',
+  after: string,
+): Promise<void> {
+  const swapped = await trx
+    .updateTable('instances')
+    .set({ [column]: after, updated_at: timestamp() })
+    .where('id', '=', seen.id)
+    .where(column, '=', seen[column])
+    .executeTakeFirst()
+  if (swapped.numUpdatedRows === 0n) throw new Raced()
 }
 
 /** Changes the row if its states still are as expected; answers whether they were. */

@@ -2,9 +2,11 @@ import { message } from '../../kernel/bus/bus.ts'
 import { toJson } from '../../kernel/db/columns.ts'
 import { Fault } from '../../kernel/errors/errors.ts'
 import { flavorOf, imageBacked, requestOf } from '../app/instance-spec.ts'
+import { takeTurn } from '../app/quota.ts'
 import { type RequestSpec, resourcesOf } from '../app/scheduler/request-spec.ts'
 import { SCHEDULER, scheduler } from '../app/scheduler/scheduler.ts'
 import type { Weighed } from '../app/scheduler/weighers.ts'
+import { groupTurn } from '../app/server-group.ts'
 import { findInstance, updateInstance } from '../db/instances.ts'
 import { type ServerRun, serverOf } from './on-host.ts'
 
@@ -122,11 +124,7 @@ async function settle(run: Scheduling, chosen: Weighed, spec: RequestSpec): Prom
   return await run.world.database.transaction(async (trx) => {
     const { group } = spec
     if (group) {
-      await trx
-        .updateTable('server_groups')
-        .set((eb) => ({ created_at: eb.ref('created_at') }))
-        .where('id', '=', group.id)
-        .execute()
+      await takeTurn(trx, groupTurn(group.id))
       const members = await trx
         .selectFrom('instances')
         .select('host')

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Kysely, type Migration, MysqlDialect, sql, type Transaction } from 'kysely'
-import { isLost, isNotReady, isRolledBack } from './failures.ts'
+import { isDuplicate, isLost, isNotReady, isRolledBack } from './failures.ts'
 import { migrateAll, pendingMigrations } from './migrate.ts'
 import { nodeSqlite } from './node-sqlite.ts'
 import { type NodeState, nodesOf } from './node-states.ts'
@@ -13,7 +13,7 @@ export type Migrations = Record<string, Migration>
 
 /**
  * One service's database. Inside `transaction` use only the handle it gives: SQLite has one connection, and a query on the outer handle would wait for
- * itself. The whole function runs again after a deadlock (Galera tells at commit), a lost compare-and-swap (throw {@link Raced}) and a connection that was lost before the
+ * itself. The whole function runs again after a deadlock (Galera tells at commit), a lost compare-and-swap (throw {@link Raced}), a row that somebody else just made and a connection that was lost before the
  * commit began, so it must have no other effects.
  */
 export interface Database<T> {
@@ -38,6 +38,8 @@ export { Raced } from './failures.ts'
 export type { NodeState }
 
 const ATTEMPTS = 30
+/** Of transactions that a unique key refused. Whoever looked before and found nothing finds the row of who was faster, and says so in its own words. */
+const LOOKS = 3
 
 /** `url` is `sqlite:/path/file.sqlite`, `sqlite::memory:` or `mysql://user:password@node1:3306,node2:3306/name`: see {@link parseMysqlUrl}. */
 export async function openDatabase<T>(url: string, migrations: Migrations): Promise<Database<T>> {
@@ -51,7 +53,8 @@ export async function openDatabase<T>(url: string, migrations: Migrations): Prom
         try {
           return await db.transaction().execute(work)
         } catch (error) {
-          if (!(isRolledBack(error) || isLost(error) || isNotReady(error)) || attempt === ATTEMPTS) throw error
+          const attempts = isRolledBack(error) || isLost(error) || isNotReady(error) ? ATTEMPTS : isDuplicate(error) ? LOOKS : 0
+          if (attempt >= attempts) throw error
           // those who met go on at different moments, or they meet again
           if (attempt > 1) await pause(Math.random() * Math.min(200, 2 ** attempt))
         }

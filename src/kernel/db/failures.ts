@@ -29,6 +29,9 @@ export const isLost = (error: unknown): boolean =>
 /** The server refused before it did anything: a node outside its cluster's quorum, or one that is full. */
 export const isNotReady = (error: unknown): boolean => NOT_READY.has(codeOf(error))
 
+/** A unique key refused a row: there is one already, or somebody is making it. */
+export const isDuplicate = (error: unknown): boolean => codeOf(error) === 'ER_DUP_ENTRY'
+
 /** Thrown in a transaction whose compare-and-swap lost: the whole of it runs again. */
 export class Raced extends Error {
   readonly code = 'RACED'

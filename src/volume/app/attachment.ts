@@ -4,7 +4,7 @@ import { conflict, Fault, notFound } from '../../kernel/errors/errors.ts'
 import { now, record } from '../../kernel/trace/trace.ts'
 import { attachmentsOf, changeAttachment, findAttachment } from '../db/attachments.ts'
 import type { AttachmentRow } from '../db/tables.ts'
-import { moveVolume, volumeRow } from '../db/volumes.ts'
+import { holdVolume, moveVolume, volumeRow } from '../db/volumes.ts'
 import { storage, volumeTopic } from '../rpc.ts'
 import { settleStatus } from './attachment-status.ts'
 import { connectAttachment } from './connection.ts'
@@ -57,6 +57,7 @@ export async function insertAttachment(context: VolumeContext, volume: Volume, g
     updated_at: at,
   }
   await context.database.transaction(async (trx) => {
+    await holdVolume(trx, volume.id)
     const others = await attachmentsOf(trx, volume.id)
     const own = row.instance_id !== null && others.some((one) => one.instance_id === row.instance_id)
     const shared = volume.multiattach === 1 || own
@@ -72,6 +73,7 @@ export async function insertAttachment(context: VolumeContext, volume: Volume, g
 /** The guest has it. @throws Fault 400 before it is exported */
 export async function completeAttachment(context: VolumeContext, row: AttachmentRow, more: Partial<AttachmentRow> = {}): Promise<void> {
   await context.database.transaction(async (trx) => {
+    await holdVolume(trx, row.volume_id)
     const present = await findAttachment(trx, row.id)
     if (present?.status === 'attached') return
     if (!present || present.status === 'detaching' || (present.secret === null && present.legacy === 0))
@@ -87,11 +89,13 @@ export async function deleteAttachment(context: VolumeContext, row: AttachmentRo
     const startedAt = now()
     const { db } = context.database
     await context.database.transaction(async (trx) => {
+      await holdVolume(trx, row.volume_id)
       await changeAttachment(trx, row.id, { status: 'detaching' })
       await settleStatus(trx, row.volume_id)
     })
     await unexportUnlessUsed(context, row.volume_id)
     const status = await context.database.transaction(async (trx) => {
+      await holdVolume(trx, row.volume_id)
       await trx.deleteFrom('attachments').where('id', '=', row.id).execute()
       return await settleStatus(trx, row.volume_id)
     })

@@ -4,7 +4,7 @@ import { conflict, notFound } from '../../kernel/errors/errors.ts'
 import { traced } from '../../kernel/trace/trace.ts'
 import { attachmentsOf, changeAttachment, exportsOf, findAttachment } from '../db/attachments.ts'
 import type { AttachmentRow } from '../db/tables.ts'
-import { volumeRow } from '../db/volumes.ts'
+import { holdVolume, volumeRow } from '../db/volumes.ts'
 import { type Export, storage, volumeTopic } from '../rpc.ts'
 import { settleStatus } from './attachment-status.ts'
 import { type VolumeContext, volumeSubject } from './context.ts'
@@ -22,6 +22,7 @@ export function connectAttachment(context: VolumeContext, id: string, connector:
     if (!volume?.host) throw invalidVolume(`Volume ${row.volume_id} lies on no back end: it cannot be exported.`)
     const { host } = volume
     await context.database.transaction(async (trx) => {
+      await holdVolume(trx, volume.id)
       const present = await findAttachment(trx, id)
       if (!present || present.status === 'detaching') throw conflict(`Attachment ${id} is being deleted.`, 'InvalidAttachment')
       const secret = present.secret ?? (await attachmentsOf(trx, volume.id)).find((one) => one.secret !== null)?.secret ?? newSecret()

@@ -1,6 +1,6 @@
 import { attachmentsOf, changeAttachment } from '../db/attachments.ts'
 import type { AttachmentRow } from '../db/tables.ts'
-import { moveVolume } from '../db/volumes.ts'
+import { holdVolume, moveVolume } from '../db/volumes.ts'
 import { completeAttachment, deleteAttachment, insertAttachment, unexportUnlessUsed } from './attachment.ts'
 import { settleStatus } from './attachment-status.ts'
 import { connectAttachment } from './connection.ts'
@@ -47,7 +47,10 @@ export async function detach(context: VolumeContext, volume: Volume, attachmentI
   if (attachmentId === null && rows.length > 1)
     throw invalidVolume(`Volume ${volume.id} is attached ${rows.length} times: which attachment_id is meant?`)
   for (const row of rows) await deleteAttachment(context, row)
-  await context.database.transaction((trx) => settleStatus(trx, volume.id))
+  await context.database.transaction(async (trx) => {
+    await holdVolume(trx, volume.id)
+    await settleStatus(trx, volume.id)
+  })
 }
 
 export async function beginDetaching(context: VolumeContext, volume: Volume): Promise<void> {

@@ -4,7 +4,7 @@ import { badRequest, notFound } from '../../kernel/errors/errors.ts'
 import { type Properties, setProperties } from '../db/properties.ts'
 import { dressSnapshots, findSnapshot, moveSnapshot, type Snapshot } from '../db/snapshots.ts'
 import type { SnapshotRow } from '../db/tables.ts'
-import { volumeRow } from '../db/volumes.ts'
+import { moveVolume, volumeRow } from '../db/volumes.ts'
 import { backends } from './backend.ts'
 import { type Viewer, type VolumeContext, volumeSubject } from './context.ts'
 import { reserving } from './quota.ts'
@@ -48,9 +48,11 @@ export async function createSnapshot(context: VolumeContext, viewer: Viewer, vol
   const wanted = { snapshots: 1, gigabytes: volume.size, typeName: volume.typeName }
   await reserving(context, volume.project_id, wanted, async (trx) => {
     const { metadata, ...row } = snapshot
-    const status = (await volumeRow(trx, volume.id))?.status ?? 'deleted'
-    if (!from.includes(status))
+    // writing it, not reading it: whoever deletes the volume at the same time comes before or after
+    if (!(await moveVolume(trx, volume.id, from, {}))) {
+      const status = (await volumeRow(trx, volume.id))?.status ?? 'deleted'
       throw invalidVolume(`Volume ${volume.id} status must be ${from.join(' or ')}, but current status is: ${status}.`)
+    }
     await trx.insertInto('snapshots').values(row).execute()
     await setProperties(trx, 'snapshot', row.id, metadata)
     await context.engine.submit(trx, {

@@ -5,7 +5,7 @@ import { now, record } from '../../kernel/trace/trace.ts'
 import { setProperties } from '../db/properties.ts'
 import { moveSnapshot, snapshotsOf } from '../db/snapshots.ts'
 import type { VolumeRow } from '../db/tables.ts'
-import { dressVolumes, findVolume, moveVolume, type Volume } from '../db/volumes.ts'
+import { dressVolumes, findVolume, holdVolume, moveVolume, type Volume } from '../db/volumes.ts'
 import { type Viewer, type VolumeContext, volumeSubject } from './context.ts'
 import { type NewVolume, sourceOf } from './new-volume.ts'
 import { reserving } from './quota.ts'
@@ -124,6 +124,7 @@ export async function deleteVolume(
     .executeTakeFirst()
   if (copying) throw invalidVolume(`Volume ${id} is being copied to volume ${copying.id}: wait until that is available.`)
   await context.database.transaction(async (trx) => {
+    await holdVolume(trx, id)
     const snapshots = await snapshotsOf(trx, id)
     if (snapshots.length > 0 && !cascade)
       throw invalidVolume(`Volume ${id} has ${snapshots.length} dependent snapshots; delete them first, or all at once with cascade.`)

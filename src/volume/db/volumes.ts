@@ -55,6 +55,9 @@ export async function moveVolume(db: Handle, id: string, from: string[] | null, 
   return (await query.executeTakeFirst()).numUpdatedRows > 0n
 }
 
+/** The first thing in a transaction that goes by a volume's attachments or snapshots: those that change them follow one another. */
+export const holdVolume = (trx: Handle, id: string): Promise<boolean> => moveVolume(trx, id, null, {})
+
 export async function deleteVolumeRows(db: Handle, id: string): Promise<void> {
   await forgetProperties(db, ['volume', 'image'], id)
   await db.deleteFrom('attachments').where('volume_id', '=', id).execute()
