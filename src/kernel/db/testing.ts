@@ -53,3 +53,11 @@ async function ask(server: string, statements: string[]): Promise<void> {
   for (const statement of statements) await connection.query(statement)
   await connection.end()
 }
+
+/** The same database as another control process reaches it: of a cluster through another node. */
+export function throughAnotherNode(url: string): string {
+  return url.replace(/^(mysql:\/\/(?:[^@/]*@)?)([^/?]*)/, (_, before: string, hosts: string) => {
+    const [first, ...others] = hosts.split(',')
+    return `${before}${[...others, first].join(',')}`
+  })
+}
