@@ -1,6 +1,6 @@
 import { flushCompileCache } from 'node:module'
 import { join } from 'node:path'
-import { MemoryBus } from '../kernel/bus/bus.ts'
+import { MemoryBus } from '../kernel/bus/memory.ts'
 import { createLog } from '../kernel/log/log.ts'
 import type { Interceptor } from '../kernel/saga/engine.ts'
 import { writeClientFiles } from './client-files.ts'

@@ -16,6 +16,7 @@ import { badRequest } from '../kernel/errors/errors.ts'
 import { inMemory } from '../kernel/http/client.ts'
 import { RateLimiter } from '../kernel/http/rate-limit.ts'
 import { ApiServer } from '../kernel/http/server.ts'
+import { takeUpgrades } from '../kernel/http/upgrades.ts'
 import type { Log } from '../kernel/log/log.ts'
 import type { Interceptor } from '../kernel/saga/engine.ts'
 import { onStep } from '../kernel/trace/trace.ts'
@@ -118,7 +119,7 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
     async start() {
       await identity.bootstrap({ ...secrets, publicUrl: url, region: settings.region })
       await server.fastify.ready()
-      console.attach(server.fastify.server)
+      takeUpgrades(server.fastify.server, { '/console/websockify': (...at) => console.upgrade(...at) })
       for (const service of services) await service.start()
     },
     /** Goes on with what an earlier process left, now that the hosts serve. */

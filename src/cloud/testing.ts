@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { MemoryBus } from '../kernel/bus/bus.ts'
+import { MemoryBus } from '../kernel/bus/memory.ts'
 import { createLog, silent } from '../kernel/log/log.ts'
 import { type Control, createControl } from './control.ts'
 import { prepareGround, startHosts } from './hosts.ts'

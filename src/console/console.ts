@@ -1,8 +1,8 @@
-import type { IncomingMessage, Server } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
-import { describe } from '../kernel/errors/errors.ts'
+import { describe, forbidden, unauthorized } from '../kernel/errors/errors.ts'
 import type { Log } from '../kernel/log/log.ts'
 import { now, record } from '../kernel/trace/trace.ts'
 import { RfbWatcher } from './rfb.ts'
@@ -32,28 +32,19 @@ export class ConsoleProxy {
     this.options = options
   }
 
-  /** Takes the upgrades of `/console/websockify` on this server; others are refused. */
-  attach(server: Server): void {
-    server.on('upgrade', (request, socket, head) => this.upgrade(request, socket, head))
-  }
-
   close(): void {
     for (const client of this.sockets.clients) client.terminate()
     this.sockets.close()
   }
 
-  private async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    socket.on('error', () => socket.destroy())
-    const url = new URL(request.url ?? '/', 'http://console')
-    if (url.pathname !== '/console/websockify') return refuse(socket, 404, 'Not Found')
-    if (!sameOrigin(request)) return refuse(socket, 403, 'Forbidden: the page comes from another place')
-    try {
-      const target = await this.options.resolve(url.searchParams.get('token') ?? '')
-      this.sockets.handleUpgrade(request, socket, head, (client) => this.tunnel(client, target))
-    } catch (error) {
-      const { status, message } = describe(error)
-      refuse(socket, status === 404 ? 401 : status, message)
-    }
+  /** For `/console/websockify`. @throws Fault 401 for a token that leads nowhere, 403 when another site's page asks */
+  async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    if (!sameOrigin(request)) throw forbidden('the page comes from another place')
+    const token = new URL(request.url ?? '/', 'http://console').searchParams.get('token') ?? ''
+    const target = await this.options.resolve(token).catch((error) => {
+      throw describe(error).status === 404 ? unauthorized(error.message) : error
+    })
+    this.sockets.handleUpgrade(request, socket, head, (client) => this.tunnel(client, target))
   }
 
   private tunnel(client: WebSocket, target: ConsoleTarget): void {
@@ -97,8 +88,4 @@ function sameOrigin(request: IncomingMessage): boolean {
   } catch {
     return false
   }
-}
-
-function refuse(socket: Duplex, status: number, message: string): void {
-  socket.end(`HTTP/1.1 ${status} ${message.split('\n')[0]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
 }

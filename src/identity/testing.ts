@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { MemoryBus } from '../kernel/bus/bus.ts'
+import { MemoryBus } from '../kernel/bus/memory.ts'
 import { type TestAnswer, type TestRequest, type TestServer, testServer } from '../kernel/http/testing.ts'
 import { silent } from '../kernel/log/log.ts'
 import { createIdentity, type IdentityOptions, type IdentityService } from './service.ts'

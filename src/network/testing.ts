@@ -1,4 +1,4 @@
-import { MemoryBus } from '../kernel/bus/bus.ts'
+import { MemoryBus } from '../kernel/bus/memory.ts'
 import { inMemory } from '../kernel/http/client.ts'
 import { type TestAnswer, type TestServer, testServer } from '../kernel/http/testing.ts'
 import { silent } from '../kernel/log/log.ts'

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { ImageClient, ImageDocument } from '../image/client.ts'
-import { MemoryBus } from '../kernel/bus/bus.ts'
+import { MemoryBus } from '../kernel/bus/memory.ts'
 import { Fault, notFound } from '../kernel/errors/errors.ts'
 import { type TestRequest, type TestServer, testServer } from '../kernel/http/testing.ts'
 import { silent } from '../kernel/log/log.ts'

@@ -6,7 +6,7 @@ import { realIpTables } from '../../drivers/iptables/real.ts'
 import { realNetNs } from '../../drivers/netns/real.ts'
 import { OvsdbOvs } from '../../drivers/ovs/real.ts'
 import { type Bus, message } from '../../kernel/bus/bus.ts'
-import { joinBus, parentBus } from '../../kernel/bus/ipc-testing.ts'
+import { joinChild, parentBus } from '../../kernel/bus/ipc-testing.ts'
 import { silent } from '../../kernel/log/log.ts'
 import type { DeviceDetails } from '../../network/rpc.ts'
 import { LAB_STATE, type LabHost } from '../machine/lab.ts'
@@ -38,7 +38,7 @@ export async function labAgents(bus: Bus, { machine, name, address }: LabHost): 
   const child = spawn(program!, [...args, process.execPath, import.meta.filename, name, address], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
-  joinBus(bus, child)
+  joinChild(bus, child)
   await new Promise<void>((resolve, reject) => {
     const stop = bus.subscribe(message<{ host: string }, void>('lab-ready'), ({ host }) => {
       if (host !== name) return

@@ -57,9 +57,8 @@ export function record(step: StepRecord): void {
 /** ms since the epoch with sub-millisecond resolution. */
 export const now = (): number => performance.timeOrigin + performance.now()
 
-/** Runs `action` and collects the commands it gives out; used by sagas and by {@link traced}. */
-export async function collecting<T>(action: () => Promise<T> | T): Promise<{ value: T; commands: Command[] }> {
-  const commands: Command[] = []
+/** Runs `action` and collects the commands it gives out (into `commands`, which hold them also when it fails); used by sagas, the bus and {@link traced}. */
+export async function collecting<T>(action: () => Promise<T> | T, commands: Command[] = []): Promise<{ value: T; commands: Command[] }> {
   const value = await scope.run({ commands }, async () => await action())
   return { value, commands }
 }

@@ -1,0 +1,326 @@
+import { randomUUID } from 'node:crypto'
+import { connect as connectTcp } from 'node:net'
+import type { AsyncMessage, Connection, Consumer, Envelope, Publisher } from 'rabbitmq-client'
+import { unavailable } from '../errors/errors.ts'
+import {
+  type Bus,
+  type BusStats,
+  type CallOptions,
+  type Handler,
+  type Message,
+  noAnswer,
+  noReceiver,
+  type OnBusError,
+  PATIENCE_MS,
+} from './bus.ts'
+import { DoneOnce } from './done-once.ts'
+import { type Answer, answered, answerOf } from './frames.ts'
+
+/** Messages of one process under way at once. */
+const AT_ONCE = 128
+/** A receiver that answered this recently is not asked about. */
+const SEEN_MS = 500
+const LOOK_AGAIN_MS = 200
+const COME_BACK_MS = 2_000
+const CLOSE_MS = 2_000
+const EVENTS = 'yun.events'
+const queueOf = (topic: string) => `yun.${topic}`
+/** Queues of hosts that never come back go after a week without receivers. */
+const QUEUE = { durable: true, arguments: { 'x-queue-type': 'quorum' as const, 'x-expires': 7 * 86_400_000 } }
+
+interface Sent {
+  name: string
+  payload: unknown
+  key?: string
+  requestId?: string
+  /** ms since the epoch: nobody waits any more after it. */
+  until: number
+}
+
+interface Asked {
+  topic: string
+  envelope: Envelope
+  body: Sent
+  settle: (answer: Answer | 'returned') => void
+}
+
+/**
+ * The bus of a cluster: each topic is a quorum queue that its receivers share, each process has a queue for answers and one for the events it listens to. A message is
+ * acknowledged when it is done, so one whose receiver dies goes to the next; a caller whose broker dies asks again through another.
+ */
+export class RabbitBus implements Bus {
+  private readonly connection: Connection
+  private readonly publisher: Publisher
+  private readonly consumers = new Map<string, Consumer>()
+  private readonly receivers = new Map<string, Map<string, Handler<any, any>>>()
+  private readonly subscribers = new Map<string, Set<(payload: any) => void>>()
+  private readonly bindings: { exchange: string; queue: string; routingKey: string }[] = []
+  private readonly asked = new Map<string, Asked>()
+  private readonly seen = new Map<string, number>()
+  /** Asked again by a caller whose broker died, while the first is still being done here. */
+  private readonly underWay = new Set<string>()
+  private readonly once = new DoneOnce()
+  private looking: NodeJS.Timeout | undefined
+  private readonly own = randomUUID()
+  private readonly replies = `yun.replies.${this.own}`
+  private readonly events = `yun.events.${this.own}`
+  private readonly urls: string[]
+  private readonly onError: OnBusError
+  private readonly patienceMs: number
+
+  /** Use {@link connectRabbit}. */
+  constructor(connection: Connection, urls: string[], onError: OnBusError, patienceMs: number) {
+    this.connection = connection
+    this.urls = urls
+    this.onError = onError
+    this.patienceMs = patienceMs
+    this.publisher = connection.createPublisher({
+      confirm: true,
+      maxAttempts: 10,
+      exchanges: [{ exchange: EVENTS, type: 'direct', durable: true }],
+    })
+    this.publisher.on('basic.return', (message) => this.asked.get(String(message.correlationId))?.settle('returned'))
+  }
+
+  /** Makes this process's own queues. */
+  async open(): Promise<void> {
+    const own = { exclusive: true, autoDelete: true }
+    const consumers = [
+      this.connection.createConsumer({ queue: this.replies, queueOptions: own, noAck: true, concurrency: AT_ONCE }, (message) => {
+        this.asked.get(String(message.correlationId))?.settle(message.body as Answer)
+      }),
+      this.connection.createConsumer(
+        {
+          queue: this.events,
+          queueOptions: own,
+          noAck: true,
+          exchanges: [{ exchange: EVENTS, type: 'direct', durable: true }],
+          queueBindings: this.bindings, // grows: a new connection binds what was bound before
+        },
+        (message) => this.hear(message.routingKey, message.body),
+      ),
+    ]
+    for (const [i, consumer] of consumers.entries()) this.consumers.set(`own ${i}`, this.watch(consumer, 'own queues'))
+    await Promise.all(consumers.map((one) => new Promise<void>((resolve) => one.once('ready', resolve))))
+    this.looking = setInterval(() => void this.comeBack(), COME_BACK_MS).unref()
+    consumers[0]!.on('ready', () => this.askAgain()) // not before there is a queue for the answers
+  }
+
+  async call<In, Out>(topic: string, { name }: Message<In, Out>, payload: In, options: CallOptions = {}): Promise<Out> {
+    const timeoutMs = options.timeoutMs ?? PATIENCE_MS
+    await this.receiverOf(topic, name, Math.min(timeoutMs, this.patienceMs))
+    const id = randomUUID()
+    let timer: NodeJS.Timeout | undefined
+    try {
+      const answer = await new Promise<Answer | 'returned'>((resolve, reject) => {
+        timer = setTimeout(() => reject(noAnswer(topic, name, timeoutMs)), timeoutMs)
+        const until = Date.now() + timeoutMs
+        const body: Sent = { name, payload, key: options.key, requestId: options.requestId, until }
+        const envelope: Envelope = {
+          routingKey: queueOf(topic),
+          correlationId: id,
+          replyTo: this.replies,
+          expiration: String(timeoutMs),
+          durable: true,
+          mandatory: true,
+        }
+        this.asked.set(id, { topic, envelope, body, settle: resolve })
+        this.publisher.send(envelope, body).catch(() => {}) // a new connection asks again
+      })
+      if (answer === 'returned') throw noReceiver(topic, name) // there is no such queue any more
+      this.seen.set(topic, performance.now())
+      return answered(answer) as Out
+    } finally {
+      clearTimeout(timer)
+      this.asked.delete(id)
+    }
+  }
+
+  async cast<In>(topic: string, { name }: Message<In, unknown>, payload: In, options: CallOptions = {}): Promise<void> {
+    await this.receiverOf(topic, name, this.patienceMs)
+    const body: Sent = { name, payload, key: options.key, requestId: options.requestId, until: Number.MAX_SAFE_INTEGER }
+    await this.publisher.send({ routingKey: queueOf(topic), durable: true, mandatory: true }, body)
+  }
+
+  /** Nothing is put into the queue of a receiver that is gone: it would do it when it comes back, long after the sender gave up. */
+  private async receiverOf(topic: string, name: string, patienceMs: number): Promise<void> {
+    if (performance.now() - (this.seen.get(topic) ?? Number.NEGATIVE_INFINITY) < SEEN_MS) return
+    const until = performance.now() + patienceMs
+    for (;;) {
+      const found = await this.connection.queueDeclare({ queue: queueOf(topic), passive: true }).catch((error) => {
+        if ((error as { code?: string }).code === 'NOT_FOUND') return null
+        if (performance.now() < until) return null
+        throw unavailable(`the message broker does not answer: ${(error as Error).message}`, 'BusUnreachable', error)
+      })
+      if (found && found.consumerCount > 0) break
+      if (performance.now() >= until) throw noReceiver(topic, name)
+      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS))
+    }
+    this.seen.set(topic, performance.now())
+  }
+
+  private askAgain(): void {
+    for (const { envelope, body } of this.asked.values()) this.publisher.send(envelope, body).catch(() => {})
+  }
+
+  serve<In, Out>(topic: string, { name }: Message<In, Out>, handler: Handler<In, Out>): () => void {
+    const handlers = this.receivers.get(topic) ?? new Map()
+    this.receivers.set(topic, handlers.set(name, handler))
+    if (!this.consumers.has(topic)) this.consume(topic)
+    return () => {
+      if (handlers.get(name) !== handler) return
+      handlers.delete(name)
+      if (handlers.size > 0) return
+      this.receivers.delete(topic)
+      void this.consumers.get(topic)?.close()
+      this.consumers.delete(topic)
+    }
+  }
+
+  private consume(topic: string): void {
+    const options = { queue: queueOf(topic), queueOptions: QUEUE, qos: { prefetchCount: AT_ONCE }, concurrency: AT_ONCE }
+    const consumer = this.connection.createConsumer({ ...options, lazy: true }, (message) => this.receive(topic, message))
+    this.consumers.set(topic, this.watch(consumer, topic))
+    setImmediate(() => this.consumers.get(topic) === consumer && consumer.start()) // with all that is served in one breath
+  }
+
+  /** A queue whose leader has just changed may forget a receiver that came at that moment, and tells nobody. */
+  private async comeBack(): Promise<void> {
+    for (const topic of this.connection.ready ? this.receivers.keys() : []) {
+      const found = await this.connection.queueDeclare({ queue: queueOf(topic), passive: true }).catch(() => null)
+      const forgotten = this.consumers.get(topic)
+      if (!found || found.consumerCount > 0 || !forgotten) continue
+      this.consume(topic)
+      void forgotten.close()
+    }
+  }
+
+  private watch(consumer: Consumer, where: string): Consumer {
+    return consumer.on('error', (error) => this.onError(error, where))
+  }
+
+  private async receive(topic: string, message: AsyncMessage): Promise<void> {
+    const id = message.correlationId === undefined ? undefined : String(message.correlationId)
+    if (Date.now() > (message.body as Sent).until || (id && this.underWay.has(id))) return
+    if (id) this.underWay.add(id)
+    try {
+      await this.answer(topic, message)
+    } finally {
+      if (id) this.underWay.delete(id)
+    }
+  }
+
+  private async answer(topic: string, { body, replyTo, correlationId }: AsyncMessage): Promise<void> {
+    const { name, payload, key, requestId } = body as Sent
+    const answer = await answerOf(() => {
+      const handler = this.receivers.get(topic)?.get(name)
+      if (!handler) throw noReceiver(topic, name)
+      return this.once.run(`${topic} ${name}`, key, async () => await handler(payload, { topic, key, requestId }))
+    })
+    if (replyTo) await this.publisher.send({ routingKey: replyTo, correlationId }, answer)
+    else if (answer.error) this.onError(answer.error, `${topic} ${name}`)
+  }
+
+  publish<In>({ name }: Message<In, void>, payload: In): void {
+    this.publisher
+      .send({ exchange: EVENTS, routingKey: name }, JSON.stringify(payload))
+      .catch((error) => this.onError(error, `event ${name}`))
+  }
+
+  subscribe<In>({ name }: Message<In, void>, handler: (payload: In) => void): () => void {
+    const all = this.subscribers.get(name) ?? new Set()
+    if (all.size === 0) this.bind(name)
+    this.subscribers.set(name, all.add(handler))
+    return () => {
+      all.delete(handler)
+      if (all.size > 0 || !this.subscribers.delete(name)) return
+      const index = this.bindings.findIndex((one) => one.routingKey === name)
+      const [binding] = this.bindings.splice(index, 1)
+      if (binding && this.connection.ready) this.connection.queueUnbind(binding).catch((error) => this.onError(error, `event ${name}`))
+    }
+  }
+
+  private bind(name: string): void {
+    const binding = { exchange: EVENTS, queue: this.events, routingKey: name }
+    this.bindings.push(binding)
+    if (this.connection.ready) this.connection.queueBind(binding).catch((error) => this.onError(error, `event ${name}`))
+  }
+
+  private hear(name: string, body: unknown): void {
+    const payload = typeof body === 'string' || Buffer.isBuffer(body) ? JSON.parse(String(body)) : body
+    for (const handler of this.subscribers.get(name) ?? [])
+      void answerOf(() => handler(payload)).then(({ error }) => error && this.onError(error, name))
+  }
+
+  async stats(): Promise<BusStats> {
+    const topics = [...this.receivers.keys()]
+    const [nodes, queues] = await Promise.all([
+      Promise.all(this.urls.map(async (url) => ({ name: new URL(url).host, state: await answers(url) }))),
+      Promise.all(
+        topics.map(async (topic) => {
+          const found = await this.connection.queueDeclare({ queue: queueOf(topic), passive: true }).catch(() => null)
+          return { topic, waiting: found?.messageCount ?? 0, receivers: found?.consumerCount ?? 0 }
+        }),
+      ),
+    ])
+    return { kind: 'rabbitmq', nodes, queues }
+  }
+
+  /** Waits for what is under way here, though not for ever: the broker gives to others what was not finished. */
+  async close(): Promise<void> {
+    clearInterval(this.looking)
+    const inOrder = async () => {
+      await Promise.all([...this.consumers.values()].map((one) => one.close()))
+      await this.publisher.close()
+      await this.connection.close()
+    }
+    await Promise.race([inOrder(), new Promise((resolve) => setTimeout(resolve, CLOSE_MS).unref())])
+    this.connection.unsafeDestroy()
+  }
+}
+
+function answers(url: string): Promise<'answers' | 'does not answer'> {
+  const { hostname, port } = new URL(url)
+  return new Promise((resolve) => {
+    const end = (state: 'answers' | 'does not answer') => {
+      socket.destroy()
+      resolve(state)
+    }
+    const socket = connectTcp({ host: hostname, port: Number(port || 5672), timeout: 2_000 })
+    socket.once('connect', () => end('answers'))
+    socket.once('error', () => end('does not answer'))
+    socket.once('timeout', () => end('does not answer'))
+  })
+}
+
+/**
+ * `urls`: amqp://user:password@host:5672/vhost, one for each broker node; user, password and vhost of the first count for all. Returns when connected.
+ * @throws Fault 503 when none answers within `patienceMs`
+ */
+export async function connectRabbit(urls: string[], onError: OnBusError, patienceMs = 10_000): Promise<Bus> {
+  const { Connection } = await import('rabbitmq-client')
+  const first = new URL(urls[0]!)
+  const connection = new Connection({
+    hosts: urls.map((url) => new URL(url).host),
+    username: decodeURIComponent(first.username || 'guest'),
+    password: decodeURIComponent(first.password || 'guest'),
+    vhost: decodeURIComponent(first.pathname.slice(1)) || '/',
+    tls: first.protocol === 'amqps:',
+    heartbeat: 3,
+    connectionTimeout: 3_000,
+    retryLow: 100,
+    retryHigh: 1_000,
+    connectionName: `yun ${process.pid}`,
+  })
+  connection.on('error', (error) => onError(error, 'message broker'))
+  try {
+    await connection.onConnect(patienceMs)
+  } catch (error) {
+    connection.unsafeDestroy()
+    const names = urls.map((url) => new URL(url).host).join(', ')
+    throw unavailable(`no message broker answers (${names}): ${(error as Error).message}`, 'BusUnreachable', error)
+  }
+  const bus = new RabbitBus(connection, urls, onError, patienceMs)
+  await bus.open()
+  return bus
+}
