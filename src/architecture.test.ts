@@ -3,7 +3,7 @@ import { globSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { test } from 'node:test'
 
-const SERVICES = ['identity', 'placement', 'image', 'network', 'volume', 'compute']
+const SERVICES = ['cluster', 'identity', 'placement', 'image', 'network', 'volume', 'compute']
 const root = import.meta.dirname
 const sources = globSync('**/*.ts', { cwd: root }).filter((file) => !file.endsWith('.test.ts') && !file.endsWith('testing.ts'))
 

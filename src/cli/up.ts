@@ -12,6 +12,7 @@ import { conflict, type Fault, unavailable } from '../kernel/errors/errors.ts'
 import { showMs } from '../kernel/units/units.ts'
 import { Api, until } from './api.ts'
 import { demo } from './demo.ts'
+import { onSignal, stayUntilStopped } from './stay.ts'
 import { screenOf } from './steps-view.ts'
 import { table } from './table.ts'
 import { trustCloudOf } from './trust.ts'
@@ -71,18 +72,7 @@ interface Held {
 
 async function here(settings: Settings): Promise<Held> {
   const cloud = await start(settings)
-  const ended = new Promise<number>((resolve) =>
-    onSignal(() =>
-      cloud.stop().then(
-        () => resolve(0),
-        (error: Error) => {
-          console.error(`yun: ${error.message}`)
-          resolve(1)
-        },
-      ),
-    ),
-  )
-  return { url: cloud.url, notices: cloud.notices, ended }
+  return { url: cloud.url, notices: cloud.notices, ended: stayUntilStopped(cloud) }
 }
 
 /** The cloud in a process of its own: in the background, or on a machine of its own inside this one (whose listening socket is still this machine's). */
@@ -133,16 +123,6 @@ async function hold(settings: Settings, fd: number): Promise<number> {
   await new Promise<void>((resolve) => onSignal(resolve))
   await cloud.stop()
   return 0
-}
-
-function onSignal(act: () => void): void {
-  let asked = false
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    process.on(signal, () => {
-      if (asked) return
-      asked = true
-      act()
-    })
 }
 
 export const portFault = (error: NodeJS.ErrnoException, settings: Pick<Settings, 'port' | 'host'>): Fault =>

@@ -1,8 +1,8 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import YAML from 'yaml'
+import { createClusterService } from '../cluster/service.ts'
 import { ComputeClient } from '../compute/client.ts'
-import { stepRecorded } from '../compute/rpc.ts'
 import { createComputeService } from '../compute/service.ts'
 import { ConsoleProxy } from '../console/console.ts'
 import { serveConsolePage } from '../console/page.ts'
@@ -12,6 +12,7 @@ import { createIdentity } from '../identity/service.ts'
 import { ImageClient } from '../image/client.ts'
 import { createImageService } from '../image/service.ts'
 import type { Bus } from '../kernel/bus/bus.ts'
+import { BUS_PATH, BusDoor } from '../kernel/bus/socket.ts'
 import { badRequest } from '../kernel/errors/errors.ts'
 import { inMemory } from '../kernel/http/client.ts'
 import { RateLimiter } from '../kernel/http/rate-limit.ts'
@@ -19,15 +20,17 @@ import { ApiServer } from '../kernel/http/server.ts'
 import { takeUpgrades } from '../kernel/http/upgrades.ts'
 import type { Log } from '../kernel/log/log.ts'
 import type { Interceptor } from '../kernel/saga/engine.ts'
-import { onStep } from '../kernel/trace/trace.ts'
 import { NetworkClient } from '../network/client.ts'
 import { createNetworkService } from '../network/service.ts'
 import { PlacementClient } from '../placement/client.ts'
 import { createPlacement } from '../placement/service.ts'
 import { VolumeClient } from '../volume/client.ts'
 import { createVolumeService } from '../volume/service.ts'
+import { leaveOf } from './leave.ts'
+import { serveMetadata } from './metadata.ts'
 import type { Secrets } from './secrets.ts'
 import type { Settings } from './settings.ts'
+import { forwardSteps } from './steps.ts'
 
 export interface ControlOptions {
   settings: Settings
@@ -41,21 +44,20 @@ export interface ControlOptions {
 
 /** The six services behind one listener, each with its own database, and what stands beside them: console and doctor. */
 export async function createControl({ settings, secrets, bus, log, url, interceptor }: ControlOptions) {
-  mkdirSync(join(settings.stateDir, 'db'), { recursive: true, mode: 0o700 })
-  const databaseUrl = (name: string) => `sqlite:${join(settings.stateDir, 'db', `${name}.sqlite`)}`
+  if (settings.database === null) mkdirSync(join(settings.stateDir, 'db'), { recursive: true, mode: 0o700 })
   const policyOverrides = policies(settings)
   const shared = (name: string) => ({
-    databaseUrl: databaseUrl(name),
+    databaseUrl: databaseUrl(settings, name),
     log: log.child({ service: name }),
     policyOverrides: policyOverrides[name],
-    exclusive: true,
+    exclusive: settings.database === null,
   })
 
   const identity = await createIdentity({
     ...shared('identity'),
     bus,
     region: settings.region,
-    keyDirectory: join(settings.stateDir, 'fernet-keys'),
+    keyDirectory: join(settings.sharedDir, 'fernet-keys'),
   })
   const tls = settings.tls ? { key: readFileSync(settings.tls.key), cert: readFileSync(settings.tls.cert) } : undefined
   const server = new ApiServer({ log, authenticator: identity.authenticator, checkResponses: settings.development, publicUrl: url, tls })
@@ -66,7 +68,7 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
 
   const [placement, image] = await Promise.all([
     createPlacement(shared('placement')),
-    createImageService({ ...shared('image'), directory: join(settings.stateDir, 'images'), webSources: settings.imageSources }),
+    createImageService({ ...shared('image'), directory: join(settings.sharedDir, 'images'), webSources: settings.imageSources }),
   ])
   const compute = new ComputeClient(transport, neutron)
   const network = await createNetworkService({
@@ -95,7 +97,18 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
     limiter: limiterOf(settings),
     interceptor,
   })
-  const services = [placement, image, network, volume, computing]
+  const cluster = await createClusterService({
+    ...shared('cluster'),
+    bus,
+    leaveOf,
+    share: {
+      region: settings.region,
+      metadataSecret: secrets.metadataSecret,
+      servicePassword: secrets.servicePassword,
+      brokers: settings.brokers,
+    },
+  })
+  const services = [placement, image, network, volume, computing, cluster]
   for (const service of [identity, ...services]) for (const api of service.api) server.mount(api)
   server.mount(doctorApi({ bus, transport, token: () => nova.token() }))
   /** Each service at the prefix that has most of its routes: the version that clients use. */
@@ -107,7 +120,9 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
   server.fastify.get('/', () => ({ name: 'yun', region: settings.region, apis: apis() }))
   serveConsolePage(server.fastify)
   const console = new ConsoleProxy({ log, resolve: (token) => computing.console(token) })
-  const unlisten = onStep((record) => bus.publish(stepRecorded, record))
+  const unlisten = forwardSteps(bus)
+  serveMetadata(server.fastify, computing.metadata)
+  const door = new BusDoor(bus, (request) => cluster.admit(request))
 
   return {
     server,
@@ -119,7 +134,10 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
     async start() {
       await identity.bootstrap({ ...secrets, publicUrl: url, region: settings.region })
       await server.fastify.ready()
-      takeUpgrades(server.fastify.server, { '/console/websockify': (...at) => console.upgrade(...at) })
+      takeUpgrades(server.fastify.server, {
+        '/console/websockify': (...at) => console.upgrade(...at),
+        ...(settings.brokers.length === 0 ? { [BUS_PATH]: (...at) => door.upgrade(...at) } : {}),
+      })
       for (const service of services) await service.start()
     },
     /** Goes on with what an earlier process left, now that the hosts serve. */
@@ -133,12 +151,20 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
     /** From the door inwards: no new requests, then the services, then those whom they ask. */
     async stop() {
       console.close()
+      door.close()
       await server.close()
       for (const service of services.reverse()) await service.stop()
       unlisten()
       await identity.stop()
     },
   }
+}
+
+/** Each service has a database of its own. */
+export function databaseUrl({ database, stateDir }: Pick<Settings, 'database' | 'stateDir'>, service: string): string {
+  if (database === null) return `sqlite:${join(stateDir, 'db', `${service}.sqlite`)}`
+  const [, head, name, query = ''] = /^(mysql:\/\/[^/]+)\/([^?]*)(\?.*)?$/.exec(database)!
+  return `${head}/${name || 'yun'}_${service}${query}`
 }
 
 export type Control = Awaited<ReturnType<typeof createControl>>

@@ -30,7 +30,8 @@ import type { Settings } from './settings.ts'
 /** Everything outside of us that one host works on. */
 export type HostDrivers = ComputeMachine & NetworkMachine & { close(): Promise<void> }
 
-export const TGT = { controlPort: 7, portal: '127.0.0.1:3260' }
+/** Of this host's iSCSI target. */
+export const targetOf = (settings: Settings) => ({ controlPort: 7, portal: `${settings.address || '127.0.0.1'}:3260` })
 
 /** This machine's own. */
 export function realDrivers(stateDir: string): HostDrivers {
@@ -93,7 +94,7 @@ export async function storageDrivers(settings: Settings): Promise<StorageDrivers
     return { backend, name: 'simulated', pool: 'files', notice: null, targets: simulatedTargets({ file: file('targets') }) }
   }
   const { backend: kind, volumeGroup, sizeGiB } = settings.storage
-  return { ...(await openBackend({ kind, directory, volumeGroup, sizeGiB })), targets: tgt(TGT) }
+  return { ...(await openBackend({ kind, directory, volumeGroup, sizeGiB })), targets: tgt(targetOf(settings)) }
 }
 
 /** The name servers that this machine asks itself. */

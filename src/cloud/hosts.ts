@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { COMPUTE_CONTROL, control as compute } from '../compute/rpc.ts'
+import { HOST_ROLES, type HostRole } from '../cluster/client.ts'
+import { COMPUTE_CONTROL, control as messages } from '../compute/rpc.ts'
 import { type ComputeHost, createComputeHost } from '../host/compute/agent.ts'
 import { daemonKeeper } from '../host/machine/daemon-keeper.ts'
 import { ensureDaemons } from '../host/machine/daemons.ts'
@@ -12,17 +13,19 @@ import type { Bus } from '../kernel/bus/bus.ts'
 import type { Log } from '../kernel/log/log.ts'
 import type { Reconciler } from '../kernel/reconcile/reconciler.ts'
 import type { Control } from './control.ts'
-import { type HostDrivers, nameServers, realDrivers, type StorageDrivers, simulatedDrivers, storageDrivers, TGT } from './drivers.ts'
+import { type HostDrivers, nameServers, realDrivers, type StorageDrivers, simulatedDrivers, storageDrivers, targetOf } from './drivers.ts'
 import type { Secrets } from './secrets.ts'
 import type { Settings } from './settings.ts'
 
 export interface HostsOptions {
   settings: Settings
   ground: Ground
-  secrets: Secrets
+  secrets: Pick<Secrets, 'metadataSecret'>
   bus: Bus
   log: Log
   control: Pick<Control, 'images' | 'metadata'>
+  /** What the hosts of this process do (default: everything). */
+  roles?: readonly HostRole[]
 }
 
 export interface Hosts {
@@ -56,30 +59,31 @@ interface Host {
   daemons?: Reconciler
 }
 
-/** The agents of all hosts that live in this process: compute and network on each, storage on the first. Returns when they have reported. */
+/** The agents of all hosts that live in this process, as far as their roles go; storage on the first. Returns when they have reported. */
 export async function startHosts(options: HostsOptions): Promise<Hosts> {
-  const { settings, bus, log, control } = options
+  const { settings, bus, log, control, roles = HOST_ROLES } = options
+  const has = (role: HostRole) => roles.includes(role)
   const { hosts, notices } = options.ground
   const computes: ComputeHost[] = []
   const networks: NetworkHost[] = []
   for (const host of hosts) {
     const machine = host.drivers
-    networks.push(
+    const network = () =>
       new NetworkHost({
-        settings: networkSettings(settings, host),
+        settings: networkSettings(settings, host, has('network')),
         machine,
         bus,
         log: log.child({ host: host.name, agent: 'network' }),
         metadataSecret: options.secrets.metadataSecret,
         metadataApi: control.metadata,
-      }),
-    )
-    computes.push(
+      })
+    const compute = () =>
       createComputeHost({
         bus,
         log: log.child({ host: host.name, agent: 'compute' }),
         host: host.name,
-        hostIp: '127.0.0.1',
+        hostIp: settings.address || '127.0.0.1',
+        vncAddress: settings.address || '127.0.0.1',
         directory: join(host.directory, 'instances'),
         machine,
         images: control.images,
@@ -87,19 +91,20 @@ export async function startHosts(options: HostsOptions): Promise<Hosts> {
         kvm: host.kvm,
         injection: settings.injection,
         ...(settings.hypervisor === 'simulated' ? { capacity: { vcpus: 64, memoryMiB: 262_144, diskGiB: 10_000 } } : {}),
-      }),
-    )
+      })
+    if (has('network') || has('compute')) networks.push(network())
+    if (has('compute')) computes.push(compute())
   }
-  const storage = storageOf(options, hosts[0]!.name)
+  const storages = has('storage') ? [storageOf(options, hosts[0]!.name)] : []
   await Promise.all(networks.map((one) => one.start()))
-  await Promise.all([...computes.map((one) => one.start()), storage.start()])
-  for (const one of computes) await bus.call(COMPUTE_CONTROL, compute.hostReport, await one.state())
+  await Promise.all([...computes, ...storages].map((one) => one.start()))
+  for (const one of computes) await bus.call(COMPUTE_CONTROL, messages.hostReport, await one.state())
   for (const host of hosts) host.daemons?.start()
   return {
     notices,
     async stop() {
       await Promise.all(hosts.map((host) => host.daemons?.stop()))
-      await Promise.all([...computes.map((one) => one.stop()), ...networks.map((one) => one.stop()), storage.stop()])
+      await Promise.all([...computes, ...networks, ...storages].map((one) => one.stop()))
       await Promise.all(hosts.map((host) => host.drivers.close()))
     },
   }
@@ -107,7 +112,7 @@ export async function startHosts(options: HostsOptions): Promise<Hosts> {
 
 /** Looks at what the machine can, and starts the daemons that do not run. */
 async function thisMachine(settings: Settings, notices: string[], log: Log): Promise<Host> {
-  const daemons = { stateDir: settings.stateDir, tgt: TGT }
+  const daemons = { stateDir: settings.stateDir, tgt: targetOf(settings) }
   const [facts] = await Promise.all([probeMachine({ stateDir: settings.stateDir }), ensureDaemons(daemons)])
   if (!facts.kvm.usable) notices.push(facts.kvm.why)
   notices.push(...facts.missing.filter((sentence) => sentence !== facts.kvm.why && !sentence.includes('device mapper'))) // of that the storage host tells
@@ -130,11 +135,12 @@ function simulatedHosts(settings: Settings): Host[] {
   })
 }
 
-const networkSettings = (settings: Settings, host: Host): NetworkHostSettings => ({
+const networkSettings = (settings: Settings, host: Host, serves: boolean): NetworkHostSettings => ({
   host: host.name,
+  serves: { dhcp: serves, l3: serves },
   bridgeMappings: { public: 'br-ex' },
-  tunnels: { address: null, types: [] },
-  external: { hostAddress: true, masquerade: true },
+  tunnels: settings.address ? { address: settings.address, types: ['vxlan', 'gre'] } : { address: null, types: [] },
+  external: { hostAddress: settings.external.gatewayHere !== false, masquerade: settings.external.gatewayHere !== false },
   dnsDomain: 'openstacklocal',
   upstreamDns: nameServers(),
   metadataSocket: join(host.directory, 'metadata.sock'),

@@ -12,12 +12,22 @@ export interface Settings {
   /** Address to listen on: loopback unless told. */
   host: string
   port: number
+  /** As clients reach the APIs, in catalog and links: behind a load balancer its address; empty: where this process listens. */
+  publicUrl: string
   hypervisor: 'libvirt' | 'simulated'
   /** This compute host's name. */
   hostname: string
   /** With the simulated hypervisor: how many hosts to play (node1, node2, ...); 0: one, with this machine's name. */
   simulatedHosts: number
   region: string
+  /** This machine's address for the other hosts: tunnels, disks over iSCSI, screens. Empty: there are no others, and it listens on loopback only. */
+  address: string
+  /** `mysql://user:password@host[,host…]/yun`, where each service has a database of its own (`yun_compute`, …); null: SQLite in the state directory. */
+  database: string | null
+  /** `amqp://user:password@host:5672/`, one for each node; empty: hosts reach the bus through the one control process. */
+  brokers: string[]
+  /** Secrets, keys of tokens and image files: with several control processes a directory that all of them see; empty: the state directory. */
+  sharedDir: string
   /** PEM files; with both the APIs speak HTTPS. */
   tls: { cert: string; key: string } | null
   /** Check every answer against its schema. */
@@ -26,7 +36,13 @@ export interface Settings {
   /** Rules that replace defaults: service → file (JSON or YAML). */
   policyFiles: Record<string, string>
   /** The provider network that plays the outside. */
-  external: { cidr: string; gateway: string; start: string; end: string }
+  external: {
+    cidr: string
+    gateway: string
+    start: string
+    end: string /** Whether this machine plays that gateway (default), or there is one. */
+    gatewayHere?: boolean
+  }
   tenantNetworkType: 'vxlan' | 'gre' | 'vlan'
   storage: { backend: 'auto' | 'lvm' | 'lvm-thin' | 'file'; volumeGroup: string; sizeGiB: number }
   /** What is put into the disks of new guests: partition -2 nothing, -1 the first file system that can be written, N that one; and whether key and root's password too. */
@@ -47,10 +63,15 @@ const DEFAULTS: Settings = {
   stateDir: '',
   host: '127.0.0.1',
   port: 5000,
+  publicUrl: '',
   hypervisor: 'libvirt',
   hostname: '',
   simulatedHosts: 0,
   region: 'RegionOne',
+  address: '',
+  database: null,
+  brokers: [],
+  sharedDir: '',
   tls: null,
   development: false,
   logLevel: 'info',
@@ -74,6 +95,7 @@ export const FLAGS = {
   host: { type: 'string' },
   port: { type: 'string' },
   hypervisor: { type: 'string' },
+  address: { type: 'string' },
   'no-demo': { type: 'boolean' },
   detach: { type: 'boolean' },
   'log-level': { type: 'string' },
@@ -90,14 +112,26 @@ export interface UpOptions {
   help: boolean
 }
 
-/** @throws Fault 400 that names the wrong flag or setting */
-export function readSettings(argv: string[], hostname: string): UpOptions {
-  let values: Record<string, string | boolean | undefined>
+export type Values = Record<string, string | boolean | undefined>
+
+/** @throws Fault 400 that names the wrong flag */
+export function readFlags(argv: string[], options: Record<string, { type: 'string' | 'boolean'; short?: string }> = FLAGS): Values {
   try {
-    values = parseArgs({ args: argv, options: FLAGS, strict: true }).values
+    return parseArgs({ args: argv, options, strict: true }).values as Values
   } catch (error) {
     throw badRequest((error as Error).message, 'Usage')
   }
+}
+
+/** @throws Fault 400 that names the wrong flag or setting */
+export function readSettings(argv: string[], hostname: string): UpOptions {
+  const values = readFlags(argv)
+  const settings = settingsOf(values, hostname)
+  return { settings, demo: !values['no-demo'], detach: values.detach === true, help: values.help === true }
+}
+
+/** `real`: whether real guests, networks and disks are this process's business. */
+export function settingsOf(values: Values, hostname: string, { real = true } = {}): Settings {
   const file = typeof values.config === 'string' ? readConfig(values.config) : {}
   const settings: Settings = { ...DEFAULTS, hostname, ...file }
   if (values.state) settings.stateDir = String(values.state)
@@ -108,9 +142,11 @@ export function readSettings(argv: string[], hostname: string): UpOptions {
   if (values.development) settings.development = true
   if (values['simulated-hosts']) settings.simulatedHosts = Number(values['simulated-hosts'])
   if (values['external-cidr']) settings.external = externalOf(String(values['external-cidr']))
+  if (values.address) settings.address = String(values.address)
   settings.stateDir = resolve(settings.stateDir || defaultStateDir())
-  validate(settings)
-  return { settings, demo: !values['no-demo'], detach: values.detach === true, help: values.help === true }
+  settings.sharedDir = resolve(settings.sharedDir || settings.stateDir)
+  validate(settings, real)
+  return settings
 }
 
 /** The usual division of a /24: .1 the gateway, .10 to .250 for Yun. */
@@ -138,7 +174,7 @@ function readConfig(path: string): Partial<Settings> {
   return value
 }
 
-function validate(settings: Settings): void {
+function validate(settings: Settings, real: boolean): void {
   if (!Number.isInteger(settings.port) || settings.port < 1 || settings.port > 65_535)
     throw badRequest(`port ${settings.port}: a number from 1 to 65535 is needed`, 'Usage')
   if (!['libvirt', 'simulated'].includes(settings.hypervisor))
@@ -146,6 +182,10 @@ function validate(settings: Settings): void {
   if (!Number.isInteger(settings.simulatedHosts) || settings.simulatedHosts < 0)
     throw badRequest(`--simulated-hosts ${settings.simulatedHosts}: a whole number is needed`, 'Usage')
   if (settings.tls && (!settings.tls.cert || !settings.tls.key)) throw badRequest('tls: both cert and key are needed', 'Usage')
-  if (settings.hypervisor === 'libvirt' && process.getuid?.() !== 0)
+  if (settings.database !== null && !settings.database.startsWith('mysql://'))
+    throw badRequest('database: an address like mysql://user:password@host/yun is needed', 'Usage')
+  if (settings.brokers.some((url) => !/^amqps?:/.test(url)))
+    throw badRequest('brokers: addresses like amqp://user:password@host:5672/ are needed', 'Usage')
+  if (real && settings.hypervisor === 'libvirt' && process.getuid?.() !== 0)
     throw badRequest('real guests, networks and disks need root: run it with sudo, or with --hypervisor simulated', 'NeedsRoot')
 }

@@ -237,3 +237,6 @@ export const control = {
 
 /** Every step record of every process (kernel/trace), for the compute service to keep. */
 export const stepRecorded = message<import('../kernel/trace/trace.ts').StepRecord, void>('trace.step')
+
+/** The network said that a port is plugged: every compute process hears it, for its saga may be the one that waits. */
+export const portPlugged = message<{ portId: string }, void>('compute.port-plugged')

@@ -6,6 +6,7 @@ import type { Api } from '../kernel/http/server.ts'
 import type { Log } from '../kernel/log/log.ts'
 import { Policy } from '../kernel/policy/policy.ts'
 import { type Interceptor, SagaEngine } from '../kernel/saga/engine.ts'
+import { newsOf } from '../kernel/saga/news.ts'
 import type { NetworkClient } from '../network/client.ts'
 import type { PlacementClient } from '../placement/client.ts'
 import type { VolumeClient } from '../volume/client.ts'
@@ -35,7 +36,7 @@ import { TraceKeeper } from './app/trace.ts'
 import { migrations } from './db/migrations.ts'
 import type { ComputeTables } from './db/tables.ts'
 import { powerStateReconciler } from './reconcilers/power-states.ts'
-import { COMPUTE_CONTROL, control, stepRecorded } from './rpc.ts'
+import { COMPUTE_CONTROL, control, portPlugged, stepRecorded } from './rpc.ts'
 import { sagas } from './sagas/all.ts'
 import { CONDUCTOR, conductor } from './sagas/schedule.ts'
 
@@ -107,6 +108,7 @@ export async function createComputeService(options: ComputeOptions): Promise<Com
     sagas,
     log,
     exclusive: options.exclusive,
+    news: options.exclusive ? undefined : newsOf(bus, 'compute'),
     interceptor: options.interceptor,
   })
 
@@ -139,7 +141,8 @@ export async function createComputeService(options: ComputeOptions): Promise<Com
     console: (token) => consoleTarget(context, token),
     async start() {
       stops.push(
-        bus.subscribe(stepRecorded, (record) => context.trace.keep(record)),
+        bus.serve(COMPUTE_CONTROL, stepRecorded, (record) => context.trace.keep(record)),
+        bus.subscribe(portPlugged, ({ portId }) => context.plugEvents.seen(portId)),
         bus.serve(CONDUCTOR, conductor.build, () => ({ topic: CONDUCTOR, process: process.pid })),
         bus.serve(COMPUTE_CONTROL, control.hostReport, (report) => hostReported(context, report)),
         bus.serve(COMPUTE_CONTROL, control.powerChanged, async ({ uuid, powerState }) => {

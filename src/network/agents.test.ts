@@ -31,6 +31,7 @@ test('control and the agents of a host together: a guest is plugged, gets its le
   const host = new NetworkHost({
     settings: {
       host: 'one',
+      serves: { dhcp: true, l3: true },
       bridgeMappings: { public: 'br-ex' },
       tunnels: { address: null, types: ['vxlan', 'gre'] },
       external: { hostAddress: true, masquerade: true },

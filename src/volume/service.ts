@@ -7,6 +7,7 @@ import type { Log } from '../kernel/log/log.ts'
 import { Policy } from '../kernel/policy/policy.ts'
 import type { Reconciler } from '../kernel/reconcile/reconciler.ts'
 import { type Interceptor, SagaEngine } from '../kernel/saga/engine.ts'
+import { newsOf } from '../kernel/saga/news.ts'
 import { attachmentRoutes } from './api/attachments.ts'
 import { volumeFault } from './api/faults.ts'
 import { infoRoutes } from './api/info.ts'
@@ -74,6 +75,7 @@ export async function createVolumeService(options: VolumeOptions): Promise<Volum
     sagas,
     log: options.log,
     exclusive: options.exclusive,
+    news: options.exclusive ? undefined : newsOf(options.bus, 'volume'),
     undoRetryMs: options.undoRetryMs,
     interceptor: options.interceptor,
   })

@@ -3,6 +3,7 @@ import { badRequest, notFound } from '../../kernel/errors/errors.ts'
 import { Reply, type Route } from '../../kernel/http/route.ts'
 import type { ComputeContext } from '../app/context.ts'
 import { knownServers, networkChanged } from '../app/network-changed.ts'
+import { portPlugged } from '../rpc.ts'
 import { Choice, closed, Wrapped } from './common.ts'
 
 const Event = Type.Object(
@@ -45,7 +46,7 @@ export function eventRoutes(context: ComputeContext): Route[] {
         for (const one of done) {
           if (one.code !== 200) continue
           if (one.name.startsWith('network-vif-') && !one.tag) throw badRequest(`Event ${one.name} needs the port's id as its tag`)
-          if (one.name === 'network-vif-plugged') context.plugEvents.seen(one.tag!)
+          if (one.name === 'network-vif-plugged') context.bus.publish(portPlugged, { portId: one.tag! })
           if (one.name === 'network-changed' || one.name === 'network-vif-deleted') await networkChanged(context, one.server_uuid)
         }
         return new Reply({ events: done }, { status: done.every((one) => one.code === 200) ? 200 : 207 })

@@ -85,6 +85,7 @@ const make = () =>
   new NetworkHost({
     settings: {
       host: 'one',
+      serves: { dhcp: true, l3: true },
       bridgeMappings: { public: 'br-ex' },
       tunnels: { address: null, types: [] },
       external: { hostAddress: true, masquerade: true },

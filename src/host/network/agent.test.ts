@@ -49,6 +49,7 @@ async function onHost(body: (lab: Lab) => Promise<void>, options: { tunnels?: st
   const control = new FakeControl(bus)
   const settings = {
     host: 'one',
+    serves: { dhcp: true, l3: true },
     bridgeMappings: { public: 'br-ex' },
     tunnels: { address: options.tunnels ?? null, types: ['vxlan' as const, 'gre' as const] },
     external: { hostAddress: true, masquerade: true },

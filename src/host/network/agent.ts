@@ -65,8 +65,8 @@ export class NetworkHost {
     await this.report()
     this.timers.push(setInterval(() => void this.report(), REPORT_MS).unref(), setInterval(alive, ALIVE_MS).unref())
     this.l2.start()
-    this.dhcp.start()
-    this.l3.start()
+    if (settings.serves.dhcp) this.dhcp.start()
+    if (settings.serves.l3) this.l3.start()
   }
 
   /** Everything that was built stays. */
@@ -118,7 +118,9 @@ export class NetworkHost {
       },
       'neutron-metadata-agent': { metadata_proxy_socket: settings.metadataSocket, requests: metadata.requests.length },
     }
-    const told = PARTS.map(([binary, agentType]) =>
+    const { dhcp: servesDhcp, l3: routes } = settings.serves
+    const here = PARTS.filter(([binary]) => (binary !== 'neutron-dhcp-agent' || servesDhcp) && (binary !== 'neutron-l3-agent' || routes))
+    const told = here.map(([binary, agentType]) =>
       bus
         .call(NETWORK_CONTROL, control.agentReport, {
           host: settings.host,

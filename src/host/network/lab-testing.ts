@@ -69,6 +69,7 @@ async function serve(host: string, address: string): Promise<void> {
   const agents = new NetworkHost({
     settings: {
       host,
+      serves: { dhcp: true, l3: true },
       bridgeMappings: { public: 'br-ex' },
       tunnels: { address, types: ['vxlan', 'gre'] },
       external: { hostAddress: false, masquerade: false },

@@ -18,6 +18,8 @@ export interface Machine {
 export interface NetworkHostSettings {
   /** This host's name. */
   host: string
+  /** Whether address services and routers may live here; guests' ports are wired on every host. */
+  serves: { dhcp: boolean; l3: boolean }
   /** Physical networks and the bridges that lead to them. */
   bridgeMappings: Record<string, string>
   /** This host's end of tunnels to other hosts; without an address there are none. */

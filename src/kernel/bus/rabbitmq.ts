@@ -21,7 +21,7 @@ const AT_ONCE = 128
 /** A receiver that answered this recently is not asked about. */
 const SEEN_MS = 500
 const LOOK_AGAIN_MS = 200
-const COME_BACK_MS = 2_000
+const COME_BACK_MS = 1_000
 const CLOSE_MS = 2_000
 const EVENTS = 'yun.events'
 const queueOf = (topic: string) => `yun.${topic}`
@@ -60,6 +60,8 @@ export class RabbitBus implements Bus {
   /** Asked again by a caller whose broker died, while the first is still being done here. */
   private readonly underWay = new Set<string>()
   private readonly once = new DoneOnce()
+  /** Of each topic served here. */
+  private readonly flow = new Map<string, { received: number; underWay: number; before: number }>()
   private looking: NodeJS.Timeout | undefined
   private readonly own = randomUUID()
   private readonly replies = `yun.replies.${this.own}`
@@ -184,15 +186,27 @@ export class RabbitBus implements Bus {
     setImmediate(() => this.consumers.get(topic) === consumer && consumer.start()) // with all that is served in one breath
   }
 
-  /** A queue whose leader has just changed may forget a receiver that came at that moment, and tells nobody. */
+  /**
+   * A queue whose leader changes just when a receiver comes may forget it, or count it and deliver nothing, and tells nobody: a receiver that gets nothing while
+   * messages wait for it is made anew.
+   */
   private async comeBack(): Promise<void> {
     for (const topic of this.connection.ready ? this.receivers.keys() : []) {
       const found = await this.connection.queueDeclare({ queue: queueOf(topic), passive: true }).catch(() => null)
-      const forgotten = this.consumers.get(topic)
-      if (!found || found.consumerCount > 0 || !forgotten) continue
+      const idle = this.consumers.get(topic)
+      const flow = this.flowOf(topic)
+      const stuck = found !== null && found.messageCount > 0 && flow.received === flow.before && flow.underWay < AT_ONCE
+      flow.before = flow.received
+      if (!found || !idle || !(stuck || found.consumerCount === 0)) continue
       this.consume(topic)
-      void forgotten.close()
+      void idle.close()
     }
+  }
+
+  private flowOf(topic: string) {
+    const flow = this.flow.get(topic) ?? { received: 0, underWay: 0, before: 0 }
+    this.flow.set(topic, flow)
+    return flow
   }
 
   private watch(consumer: Consumer, where: string): Consumer {
@@ -201,11 +215,15 @@ export class RabbitBus implements Bus {
 
   private async receive(topic: string, message: AsyncMessage): Promise<void> {
     const id = message.correlationId === undefined ? undefined : String(message.correlationId)
+    const flow = this.flowOf(topic)
+    flow.received++
     if (Date.now() > (message.body as Sent).until || (id && this.underWay.has(id))) return
     if (id) this.underWay.add(id)
+    flow.underWay++
     try {
       await this.answer(topic, message)
     } finally {
+      flow.underWay--
       if (id) this.underWay.delete(id)
     }
   }

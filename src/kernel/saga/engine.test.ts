@@ -5,7 +5,7 @@ import type { Database } from '../db/database.ts'
 import { conflict } from '../errors/errors.ts'
 import { silent } from '../log/log.ts'
 import { onStep, type StepRecord } from '../trace/trace.ts'
-import { type EngineOptions, Killed, SagaEngine, type SagaRequest } from './engine.ts'
+import { type EngineOptions, Killed, type News, SagaEngine, type SagaRequest } from './engine.ts'
 import type { SagaTables } from './log.ts'
 import { at, type Run, type Saga, saga, step } from './saga.ts'
 import { type SagaWorld, sagaDatabase, sagaTests } from './testing.ts'
@@ -217,6 +217,64 @@ describe('the saga engine', () => {
     assert.equal((await engine.finished(await go({ kind: 'stubborn' }))).state, 'failed')
     assert.deepEqual([[...context.things], context.told, refusals, mute], [[], ['no'], -1, -1])
     await engine.stop()
+  })
+
+  test('of two processes the second waits with its saga for the first’s of the same subject, which it may interrupt', async () => {
+    const database = await sagaDatabase()
+    const context = yard()
+    const listeners = new Set<(subject: string) => void>()
+    const news: News = {
+      tell: (subject) => setImmediate(() => [...listeners].map((hear) => hear(subject))),
+      hear(listener) {
+        listeners.add(listener)
+        return () => listeners.delete(listener)
+      },
+    }
+    const slow = saga<YardRun>('slow', [
+      step(1, 'disk', at.storage, put('disk'), take('disk')),
+      step(
+        2,
+        'wait',
+        at.host,
+        (run) =>
+          new Promise((_, reject) => {
+            run.world.trail.push('waits')
+            run.signal.addEventListener('abort', () => reject(run.signal.reason))
+          }),
+        null, // nothing is made
+      ),
+    ])
+    const remove = saga<YardRun>('remove', [step(1, 'gone', at.host, put('gone'), null)]) // nothing to take back
+    const both = { database, world: context, exclusive: false, news }
+    const first = await house([slow, remove], both)
+    const second = await house([slow, remove], both)
+    const subject = 'server:1'
+    const slowId = await submit(first.engine, database, { kind: 'slow', subject, input: { id: '1' } })
+    while (!context.trail.includes('waits')) await new Promise((resolve) => setImmediate(resolve))
+    const request = { kind: 'remove', subject, input: { id: '1' } }
+    const removeId = await submit(second.engine, database, { ...request, interruptOthers: 'it is deleted' })
+    assert.deepEqual((await second.engine.finished(removeId)).state, 'done')
+    assert.deepEqual((await first.engine.finished(slowId)).error?.message, 'it is deleted')
+    assert.deepEqual(context.trail, ['put disk', 'waits', 'take disk', 'put gone'])
+    await Promise.all([first.engine.stop(), second.engine.stop()])
+  })
+
+  test('a saga that is asked for later comes later, also from a process whose clock is behind', async () => {
+    const database = await sagaDatabase()
+    const engines = [await house([build], { database, exclusive: false }), await house([build], { database, exclusive: false })]
+    const far = '2999-01-01T00:00:00.000Z.000007'
+    const ids: string[] = []
+    await database.transaction(async (trx) => {
+      ids.push(await engines[0]!.engine.submit(trx, { kind: 'build', subject: 's', input: {} }))
+      await trx.updateTable('sagas').set({ created_at: far }).where('id', '=', ids[0]!).execute()
+      ids.push(await engines[1]!.engine.submit(trx, { kind: 'build', subject: 's', input: {} }))
+    })
+    const rows = await database.db.selectFrom('sagas').select('id').orderBy('created_at').execute()
+    assert.deepEqual(
+      rows.map((row) => row.id),
+      ids,
+    )
+    await Promise.all(engines.map(({ engine }) => engine.stop()))
   })
 
   test('an engine that fell silent is taken over by another when its lease ends, not before', async () => {

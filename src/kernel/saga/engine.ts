@@ -30,11 +30,18 @@ export interface EngineOptions<World> {
   log: Log
   /** Nobody else works on this database: what an earlier process left is taken over at once. */
   exclusive: boolean
+  /** Between the engines of several processes on one database: a subject has something new to look at. Without it they find out by looking every few hundred ms. */
+  news?: News
   /** ms that a process may be silent before another takes its sagas over (default 15 000). */
   leaseMs?: number
   /** ms between tries of an undo that failed (default 1 000, doubling to a minute). */
   undoRetryMs?: number
   interceptor?: Interceptor
+}
+
+export interface News {
+  tell(subject: string): void
+  hear(listener: (subject: string) => void): () => void
 }
 
 export interface SagaRequest {
@@ -47,6 +54,9 @@ export interface SagaRequest {
   interruptOthers?: string
 }
 
+/** ms between looks at what another process does with a subject. */
+const LOOK_MS = 250
+
 /** Runs sagas from their log in the database; one at a time for each subject, in the order in which they were asked for. */
 export class SagaEngine<World> {
   readonly owner = randomUUID()
@@ -55,7 +65,10 @@ export class SagaEngine<World> {
   private readonly busy = new Map<string, Promise<void>>()
   private readonly aborts = new Map<string, AbortController>()
   private readonly waiters = new Map<string, Set<() => void>>()
+  /** Those who wait for a saga of another process to end. */
+  private readonly patient = new Map<string, () => void>()
   private lease: NodeJS.Timeout | undefined
+  private deaf = () => {}
   private stopped = false
   private submitted = 0
 
@@ -67,6 +80,7 @@ export class SagaEngine<World> {
   /** Picks up what an earlier process left, and keeps looking for sagas of processes that died. */
   async start(): Promise<void> {
     await this.takeOver(this.options.exclusive)
+    this.deaf = this.options.news?.hear((subject) => this.heard(subject)) ?? this.deaf
     const leaseMs = this.options.leaseMs ?? 15_000
     this.lease = setInterval(() => this.renew(leaseMs).catch((error) => this.options.log.error({ err: error }, 'saga lease')), leaseMs / 3)
     this.lease.unref()
@@ -76,6 +90,8 @@ export class SagaEngine<World> {
   async stop(): Promise<void> {
     this.stopped = true
     clearInterval(this.lease)
+    this.deaf()
+    for (const look of this.patient.values()) look()
     await Promise.allSettled(this.busy.values())
   }
 
@@ -91,6 +107,7 @@ export class SagaEngine<World> {
         .where('state', '=', 'running')
         .execute()
     const at = timestamp()
+    const mine = `${at}.${String(this.submitted++ % 1_000_000).padStart(6, '0')}` // those of one moment keep their order
     const row: SagaRow = {
       id,
       kind: request.kind,
@@ -102,7 +119,7 @@ export class SagaEngine<World> {
       interrupt: null,
       owner: this.owner,
       lease_until: this.leaseEnd(),
-      created_at: `${at}.${String(this.submitted++ % 1_000_000).padStart(6, '0')}`, // those of one moment keep their order
+      created_at: this.options.exclusive ? mine : await behind(trx, request.subject, mine),
       updated_at: at,
     }
     await trx.insertInto('sagas').values(row).execute()
@@ -111,6 +128,17 @@ export class SagaEngine<World> {
 
   /** Runs what is waiting for `subject`, after the sagas before it. */
   wake(subject: string): void {
+    this.options.news?.tell(subject)
+    this.interrupt(subject)
+    this.begin(subject)
+  }
+
+  private heard(subject: string): void {
+    this.interrupt(subject)
+    this.patient.get(subject)?.()
+  }
+
+  private interrupt(subject: string): void {
     this.db
       .selectFrom('sagas')
       .select(['id', 'interrupt'])
@@ -124,6 +152,9 @@ export class SagaEngine<World> {
         },
         (error) => this.options.log.error({ err: error }, 'interrupting sagas'),
       )
+  }
+
+  private begin(subject: string): void {
     const before = this.busy.get(subject) ?? Promise.resolve()
     const work: Promise<void> = before
       .then(() => this.drain(subject))
@@ -138,7 +169,7 @@ export class SagaEngine<World> {
       const waiting = new Promise<void>((resolve) => this.waiters.set(id, (this.waiters.get(id) ?? new Set()).add(resolve)))
       const row = await this.db.selectFrom('sagas').select(['state', 'error']).where('id', '=', id).executeTakeFirstOrThrow()
       if (row.state === 'done' || row.state === 'failed') return { state: row.state, error: row.error ? revive(fromJson(row.error)) : null }
-      await waiting
+      await Promise.race([waiting, this.options.exclusive ? waiting : this.pause(LOOK_MS)]) // it may have gone to another process
     }
   }
 
@@ -174,10 +205,11 @@ export class SagaEngine<World> {
         .executeTakeFirst()
       if (taken.numUpdatedRows > 0n) subjects.add(row.subject)
     }
-    for (const subject of subjects) this.wake(subject)
+    for (const subject of subjects) this.begin(subject)
   }
 
   private async renew(leaseMs: number): Promise<void> {
+    if (!this.options.exclusive) for (const subject of this.busy.keys()) this.interrupt(subject) // news may get lost
     if (this.busy.size > 0)
       await this.db
         .updateTable('sagas')
@@ -190,17 +222,31 @@ export class SagaEngine<World> {
 
   private async drain(subject: string): Promise<void> {
     while (!this.stopped) {
-      const row = await this.db
+      const open = await this.db
         .selectFrom('sagas')
         .selectAll()
         .where('subject', '=', subject)
         .where('state', 'in', ['running', 'unwinding'])
-        .where('owner', '=', this.owner)
         .orderBy('created_at')
-        .executeTakeFirst()
-      if (!row) return
-      await this.run(row)
+        .orderBy('id')
+        .execute()
+      if (!open.some((row) => row.owner === this.owner)) return
+      if (open[0]!.owner === this.owner) await this.run(open[0]!)
+      else await this.othersTurn(subject)
     }
+  }
+
+  /** A saga of another process comes first. Resolves when there is news of the subject, or it is time to look; {@link takeOver} deals with a process that died. */
+  private othersTurn(subject: string): Promise<void> {
+    return new Promise((resolve) => {
+      const look = () => {
+        clearTimeout(timer)
+        this.patient.delete(subject)
+        resolve()
+      }
+      const timer = setTimeout(look, LOOK_MS)
+      this.patient.set(subject, look)
+    })
   }
 
   private async run(row: SagaRow): Promise<void> {
@@ -357,6 +403,7 @@ export class SagaEngine<World> {
       .where('id', '=', row.id)
       .execute()
     this.options.interceptor?.logged?.({ saga: row.kind, step: '', event: state })
+    this.options.news?.tell(row.subject)
     for (const wake of this.waiters.get(row.id) ?? []) wake()
     this.waiters.delete(row.id)
   }
@@ -391,4 +438,19 @@ export class SagaEngine<World> {
       commands,
     })
   }
+}
+
+/** Clocks differ: a saga that is asked for later comes later, also when this process's clock is behind. */
+async function behind(trx: Transaction<any>, subject: string, at: string): Promise<string> {
+  const last = await trx
+    .selectFrom('sagas')
+    .select('created_at')
+    .where('subject', '=', subject)
+    .where('state', 'in', ['running', 'unwinding'])
+    .orderBy('created_at', 'desc')
+    .limit(1)
+    .executeTakeFirst()
+  if (!last || last.created_at < at) return at
+  const [moment, count] = [last.created_at.slice(0, -7), Number(last.created_at.slice(-6))]
+  return `${moment}.${String(count + 1).padStart(6, '0')}`
 }

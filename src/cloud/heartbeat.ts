@@ -1,0 +1,16 @@
+import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { BEAT_MS, processAlive } from '../cluster/rpc.ts'
+import type { Bus } from '../kernel/bus/bus.ts'
+
+const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8'))
+
+/** Tells all control processes that this one lives. */
+export function beat(bus: Bus, role: string, host: string): () => void {
+  const self = { id: randomUUID(), role, host, pid: process.pid, version, startedAt: new Date().toISOString() }
+  const tell = () => bus.publish(processAlive, self)
+  tell()
+  const timer = setInterval(tell, BEAT_MS).unref()
+  return () => clearInterval(timer)
+}
