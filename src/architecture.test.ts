@@ -42,6 +42,8 @@ function objection({ from, to }: Arrow): string | null {
     if (to.startsWith('kernel/db/')) return 'a host never reaches a database'
   }
   if (['console', 'doctor'].includes(a) && ['cloud', 'cli'].includes(b)) return 'console and doctor are below the cloud'
+  if (a === 'lab' && b === 'cli') return 'a lab starts the command line’s processes and imports nothing of it'
+  if (a === 'cloud' && b === 'lab') return 'labs are made of clouds'
   if (a === 'cloud' && b === 'cli') return 'the cloud is below the command line'
   return null
 }

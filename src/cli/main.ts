@@ -4,6 +4,7 @@ const COMMANDS: Record<string, { help: string; load: () => Promise<{ run(argv: s
   up: { help: 'start a cloud, create a virtual machine in it and show the fifty steps (npm start)', load: () => import('./up.ts') },
   control: { help: 'run the control of a cloud whose hosts are other machines', load: () => import('./control.ts') },
   host: { help: 'make this machine a host of such a cloud', load: () => import('./host.ts') },
+  lab: { help: 'several machines inside this one, and a cloud on them', load: () => import('./lab.ts') },
   'join-token': { help: 'let one host join', load: () => import('./join-token.ts') },
   stop: { help: 'stop the cloud of a state directory; its guests go on running', load: () => import('./stop.ts') },
   status: { help: 'what runs, where, and how it is', load: () => import('./status.ts') },
