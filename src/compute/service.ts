@@ -144,7 +144,9 @@ export async function createComputeService(options: ComputeOptions): Promise<Com
         bus.serve(COMPUTE_CONTROL, stepRecorded, (record) => context.trace.keep(record)),
         bus.subscribe(portPlugged, ({ portId }) => context.plugEvents.seen(portId)),
         bus.serve(CONDUCTOR, conductor.build, () => ({ topic: CONDUCTOR, process: process.pid })),
-        bus.serve(COMPUTE_CONTROL, control.hostReport, (report) => hostReported(context, report)),
+        bus.serve(COMPUTE_CONTROL, control.hostReport, async (report) => {
+          if (await hostReported(context, report)) powerStates.wake()
+        }),
         bus.serve(COMPUTE_CONTROL, control.powerChanged, async ({ uuid, powerState }) => {
           await follow(database.db, uuid, powerState)
         }),

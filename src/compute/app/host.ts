@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { timestamp, toJson } from '../../kernel/db/columns.ts'
+import { fromJson, timestamp, toJson } from '../../kernel/db/columns.ts'
 import { notFound } from '../../kernel/errors/errors.ts'
 import { nextNumber } from '../db/handle.ts'
 import type { HostRow } from '../db/tables.ts'
@@ -17,25 +17,26 @@ export interface Host extends HostRow {
 
 const booked = new WeakMap<ComputeContext, Map<string, string>>()
 
-/** A host's report: its row, and in placement its provider and what it has. */
-export async function hostReported(context: ComputeContext, report: HostState): Promise<void> {
+/** A host's report: its row, and in placement its provider and what it has. True when its agent was started since the last one: its guests may have gone off unheard. */
+export async function hostReported(context: ComputeContext, report: HostState): Promise<boolean> {
   const row = await keep(context, report)
   const inventories = inventoriesOf(context, report)
   const known = booked.get(context) ?? new Map<string, string>()
   booked.set(context, known)
-  if (known.get(report.host) === toJson(inventories)) return
+  if (known.get(report.host) === toJson(inventories)) return row.restarted
   await context.placement.ensureProvider(row.provider_id, report.hypervisorHostname)
   await context.placement.setInventories(row.provider_id, inventories)
   known.set(report.host, toJson(inventories))
+  return row.restarted
 }
 
-async function keep(context: ComputeContext, report: HostState): Promise<{ provider_id: string }> {
+async function keep(context: ComputeContext, report: HostState): Promise<{ provider_id: string; restarted: boolean }> {
   const seen = { state_json: toJson(report), seen_at: timestamp() }
   return await context.database.transaction(async (trx) => {
-    const known = await trx.selectFrom('hosts').select('provider_id').where('host', '=', report.host).executeTakeFirst()
+    const known = await trx.selectFrom('hosts').select(['provider_id', 'state_json']).where('host', '=', report.host).executeTakeFirst()
     if (known) {
       await trx.updateTable('hosts').set(seen).where('host', '=', report.host).execute()
-      return known
+      return { provider_id: known.provider_id, restarted: fromJson<HostState>(known.state_json).startedAt !== report.startedAt }
     }
     const row: HostRow = {
       host: report.host,
@@ -49,7 +50,7 @@ async function keep(context: ComputeContext, report: HostState): Promise<{ provi
       ...seen,
     }
     await trx.insertInto('hosts').values(row).execute()
-    return row
+    return { provider_id: row.provider_id, restarted: false }
   })
 }
 

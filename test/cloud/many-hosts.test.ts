@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { Api, until } from '../../src/cli/api.ts'
+import { demo } from '../../src/cli/demo.ts'
+import { guestImage } from '../../src/cloud/guest-image.ts'
+import { loadSecrets } from '../../src/cloud/secrets.ts'
+import { type LabCloud, startLabCloud } from '../../src/lab/lab-cloud.ts'
+import { run } from '../cloud-under-test.ts'
+
+/** A cloud of two machines: what a user of one machine has, between machines, and what is left of it when parts of it die. */
+
+const PORT = 5050
+let folder: string
+let cloud: LabCloud
+let api: Api
+let hello: any
+let second: any
+let address: string
+
+const outside = (...command: string[]) => run(join(folder, 'lab', 'outside'), command, {}, 60_000)
+const pings = async (count: number, target = address) => {
+  const { stdout } = await outside('ping', '-i', '0.2', '-c', String(count), '-W', '1', target)
+  return Number(/(\d+) received/.exec(stdout)?.[1] ?? 0)
+}
+const ssh = (command: string) => {
+  const options = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'LogLevel=ERROR', 'ConnectTimeout=3', 'BatchMode=yes']
+  const key = join(cloud.stateDir, 'demo_ed25519')
+  return outside('ssh', '-i', key, ...options.flatMap((one) => ['-o', one]), `cirros@${address}`, command)
+}
+const server = async (id: string) => (await api.get(`/compute/v2.1/servers/${id}`)).server
+const becomes = (id: string, status: string) =>
+  until(`server ${id} is ${status}`, 180_000, async () => {
+    const now = await server(id)
+    if (now.status === 'ERROR' && status !== 'ERROR') throw new Error(JSON.stringify(now.fault))
+    return now.status === status && now
+  })
+const create = async (name: string, more: object = {}, hints: object = {}) => {
+  const [{ images }, { flavors }, { networks }] = await Promise.all([
+    api.get('/image/v2/images?name=tiny'),
+    api.get('/compute/v2.1/flavors'),
+    api.get('/network/v2.0/networks?name=private'),
+  ])
+  const wanted = { name, imageRef: images[0].id, flavorRef: flavors[0].id, networks: [{ uuid: networks[0].id }], ...more }
+  const made = await api.post('/compute/v2.1/servers', { server: wanted, 'os:scheduler_hints': hints })
+  return made.server.id as string
+}
+const remove = async (id: string) => {
+  await api.remove(`/compute/v2.1/servers/${id}`)
+  await until('it is gone', 60_000, () =>
+    server(id).then(
+      () => false,
+      (error) => error.status === 404,
+    ),
+  )
+}
+const noLeaks = () => until('nothing is left over', 60_000, async () => (await api.get('/doctor/v1/leaks')).leaks.length === 0, 500)
+const hostOf = (one: any) => cloud.hosts.find((host) => host.name === one['OS-EXT-SRV-ATTR:host'])!
+
+before(async () => {
+  assert.ok(process.env.YUN_ISOLATED, 'run this through src/host/machine/isolated.ts')
+  folder = mkdtempSync(join(tmpdir(), 'many-hosts-'))
+  const image = await guestImage(() => {})
+  cloud = await startLabCloud({ dir: join(folder, 'lab'), hosts: 2, port: PORT, settings: { development: true } })
+  api = new Api({ url: cloud.url, username: 'admin', password: loadSecrets(cloud.stateDir).adminPassword, project: 'demo' })
+  const made = await demo({
+    api,
+    stateDir: cloud.stateDir,
+    imageFile: image,
+    external: { cidr: '172.24.4.0/24', gateway: '172.24.4.1', start: '172.24.4.10', end: '172.24.4.250' },
+    enter: [join(folder, 'lab', 'outside')],
+    screen: { tty: false, columns: 100, rows: 50, write: () => {} },
+  })
+  hello = made.server
+  address = made.floatingIp
+})
+after(async () => {
+  await cloud?.stop()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+test('guests on two machines meet in their network, and the volume came from wherever it is', async () => {
+  const id = await create('second', {}, { different_host: [hello.id] })
+  second = await becomes(id, 'ACTIVE')
+  assert.notEqual(second['OS-EXT-SRV-ATTR:host'], hello['OS-EXT-SRV-ATTR:host'])
+  const [{ addr }] = second.addresses.private
+  await until('hello reaches second', 120_000, async () => (await ssh(`ping -c 1 -W 2 ${addr}`)).code === 0)
+  assert.match((await ssh('sudo dd if=/dev/vdb of=/dev/null bs=512 count=1 2>&1')).stdout, /1\+0 records in/)
+})
+
+test('the agent of a host is killed: its guests’ traffic goes on, and it takes work again when it is back', async () => {
+  const host = hostOf(hello)
+  const going = pings(25)
+  await host.kill()
+  await host.start()
+  assert.equal(await going, 25)
+  const id = await create('after-agent', { availability_zone: `nova:${host.name}` })
+  await becomes(id, 'ACTIVE')
+  await remove(id)
+  await noLeaks()
+})
+
+test('control is killed while servers are made: they are made when it is back, and hosts find it by themselves', async () => {
+  const ids = await Promise.all(['one', 'two'].map((name) => create(name)))
+  await cloud.control.kill()
+  assert.equal(await pings(5), 5)
+  await cloud.control.start()
+  for (const id of ids) await becomes(id, 'ACTIVE')
+  for (const id of ids) await remove(id)
+  await noLeaks()
+})
+
+test('the machine with the router dies: the floating IP answers again within ten seconds', async (t) => {
+  const { agents } = await api.get('/network/v2.0/agents?agent_type=L3%20agent')
+  const { routers } = await api.get('/network/v2.0/routers?name=router')
+  const holder = async () => {
+    for (const agent of agents) {
+      const held = (await api.get(`/network/v2.0/agents/${agent.id}/l3-routers`)).routers
+      if (held.some((one: any) => one.id === routers[0].id)) return agent.host as string
+    }
+    throw new Error('no host has the router')
+  }
+  const dying = cloud.hosts.find((host) => host !== hostOf(hello))!
+  const agentOf = (name: string) => agents.find((agent: any) => agent.host === name).id
+  if ((await holder()) !== dying.name) {
+    await api.remove(`/network/v2.0/agents/${agentOf(hostOf(hello).name)}/l3-routers/${routers[0].id}`)
+    await api.post(`/network/v2.0/agents/${agentOf(dying.name)}/l3-routers`, { router_id: routers[0].id })
+    await until('it answers through the other machine', 30_000, async () => (await pings(1)) === 1)
+  }
+  await dying.machine.powerOff()
+  await dying.kill()
+  const started = performance.now()
+  await until('the floating IP answers again', 30_000, async () => (await pings(1)) === 1)
+  const gap = performance.now() - started
+  t.diagnostic(`silent for ${(gap / 1000).toFixed(1)} s`)
+  assert.ok(gap < 10_000)
+
+  await dying.machine.powerOn()
+  await dying.start()
+  await until('its guest is known to be off', 60_000, async () => (await server(second.id)).status === 'SHUTOFF')
+  await api.call('POST', `/compute/v2.1/servers/${second.id}/action`, { 'os-start': null })
+  await becomes(second.id, 'ACTIVE')
+  await noLeaks()
+})
