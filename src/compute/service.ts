@@ -40,6 +40,9 @@ import { COMPUTE_CONTROL, control, portPlugged, stepRecorded } from './rpc.ts'
 import { sagas } from './sagas/all.ts'
 import { CONDUCTOR, conductor } from './sagas/schedule.ts'
 
+/** For `yun db`. */
+export { migrations }
+
 export interface ComputeOptions {
   databaseUrl: string
   log: Log

@@ -18,6 +18,9 @@ import { credentialsOf, validateToken } from './app/tokens.ts'
 import { migrations } from './db/migrations.ts'
 import type { IdentityTables } from './db/tables.ts'
 
+/** For `yun db`. */
+export { migrations }
+
 export interface IdentityOptions {
   databaseUrl: string
   log: Log

@@ -20,6 +20,9 @@ import { migrations } from './db/migrations.ts'
 import type { ImageTables } from './db/tables.ts'
 import { dataReconciler } from './reconcilers/data.ts'
 
+/** For `yun db`. */
+export { migrations }
+
 export interface ImageOptions {
   databaseUrl: string
   log: Log

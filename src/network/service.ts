@@ -27,6 +27,9 @@ import type { NetworkTables } from './db/tables.ts'
 import { type Notice, noticeReconciler } from './reconcilers/notices.ts'
 import { takeOverReconciler } from './reconcilers/take-over.ts'
 
+/** For `yun db`. */
+export { migrations }
+
 export interface NetworkOptions {
   databaseUrl: string
   log: Log

@@ -15,6 +15,9 @@ import type { PlacementContext } from './app/context.ts'
 import { migrations } from './db/migrations.ts'
 import type { PlacementTables } from './db/tables.ts'
 
+/** For `yun db`. */
+export { migrations }
+
 export interface PlacementOptions {
   databaseUrl: string
   log: Log

@@ -27,6 +27,9 @@ import type { VolumeTables } from './db/tables.ts'
 import { attachmentReconciler } from './reconcilers/attachments.ts'
 import { sagas } from './sagas/all.ts'
 
+/** For `yun db`. */
+export { migrations }
+
 export interface VolumeOptions {
   databaseUrl: string
   log: Log
