@@ -1,8 +1,9 @@
 import type { ImageClient } from '../image/client.ts'
 import type { Bus } from '../kernel/bus/bus.ts'
 import { openDatabase } from '../kernel/db/database.ts'
-import type { RateLimiter } from '../kernel/http/rate-limit.ts'
+import type { Limiter } from '../kernel/http/rate-limit.ts'
 import type { Api } from '../kernel/http/server.ts'
+import { SharedRateLimiter } from '../kernel/http/shared-rate-limit.ts'
 import type { Log } from '../kernel/log/log.ts'
 import { Policy } from '../kernel/policy/policy.ts'
 import { type Interceptor, SagaEngine } from '../kernel/saga/engine.ts'
@@ -56,7 +57,8 @@ export interface ComputeOptions {
   exclusive: boolean
   /** Signs instance ids between the metadata proxy and this service. */
   metadataSecret: string
-  limiter?: RateLimiter
+  /** What a user may ask, and who counts it in this process; on MariaDB the database does, for all processes. */
+  limiter?: Limiter
   policyOverrides?: Record<string, string>
   /** Stands between sagas and their steps; for tests. */
   interceptor?: Interceptor
@@ -116,7 +118,10 @@ export async function createComputeService(options: ComputeOptions): Promise<Com
   })
 
   const startedAt = new Date().toISOString()
-  const shared = { name: 'compute', policy: new Policy(policies, options.policyOverrides), fault: computeFault, limiter: options.limiter }
+  // several processes may work on this database, and a user's requests go to any of them
+  const limiter =
+    options.limiter && database.dialect === 'mysql' ? new SharedRateLimiter(options.limiter.limits, database, log) : options.limiter
+  const shared = { name: 'compute', policy: new Policy(policies, options.policyOverrides), fault: computeFault, limiter }
   const routes = [
     ...versionRoutes,
     ...serverRoutes(context),

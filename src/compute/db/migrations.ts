@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely'
 import { flag, id, integer, name, real, text, time } from '../../kernel/db/columns.ts'
 import type { Migrations } from '../../kernel/db/database.ts'
+import { createRateBuckets } from '../../kernel/http/shared-rate-limit.ts'
 import { createSagaTables } from '../../kernel/saga/log.ts'
 
 export const migrations: Migrations = {
@@ -13,6 +14,7 @@ export const migrations: Migrations = {
       await records(db)
     },
   },
+  '002-rate-buckets': { up: createRateBuckets },
 }
 
 async function servers(db: Kysely<any>): Promise<void> {

@@ -169,7 +169,8 @@ async function prepare(raw: PoolConnection, donorsToo: boolean): Promise<void> {
   const number = Number(state?.Value)
   if (number !== SYNCED && !(donorsToo && number === DONOR))
     throw Object.assign(new Error('WSREP: this node has not joined its cluster'), { code: 'ER_UNKNOWN_COM_ERROR' })
-  await ask(raw, `set session wsrep_sync_wait = ${SYNC_WAIT}`)
+  // a statement that the server runs again by itself may have answered already what then is not so
+  await ask(raw, `set session wsrep_sync_wait = ${SYNC_WAIT}, session wsrep_retry_autocommit = 0`)
 }
 
 const ask = (raw: Connection, sql: string, parameters: readonly unknown[] = []): Promise<any> =>

@@ -15,10 +15,20 @@ export interface RateDecision {
   remaining: number
 }
 
-const SECONDS = { SECOND: 1, MINUTE: 60, HOUR: 3600, DAY: 86_400 }
+/** Whoever counts requests: {@link RateLimiter} in the memory of one process, {@link SharedRateLimiter} for several. */
+export interface Limiter {
+  readonly limits: RateLimit[]
+  /**
+   * Counts one request; answers the tightest limit that is about it.
+   * @throws Fault 429 with Retry-After (s) when a bucket is full
+   */
+  take(user: string, verb: string, path: string): RateDecision | null | Promise<RateDecision | null>
+}
+
+export const SECONDS = { SECOND: 1, MINUTE: 60, HOUR: 3600, DAY: 86_400 }
 
 /** Leaky buckets, one for each user and limit: the time at which the bucket would be empty is all that is kept. */
-export class RateLimiter {
+export class RateLimiter implements Limiter {
   readonly limits: RateLimit[]
   private readonly emptyAt = new Map<string, number>()
   private readonly clock: () => number
@@ -41,15 +51,7 @@ export class RateLimiter {
       const key = `${user} ${limit.verb} ${limit.uri}`
       const empty = Math.max(at, this.emptyAt.get(key) ?? 0) + cost
       const wait = empty - at - SECONDS[limit.unit]
-      if (wait > 1e-9)
-        throw new Fault(
-          429,
-          'OverLimit',
-          `Only ${limit.value} ${limit.verb} request(s) can be made to ${limit.uri} every ${limit.unit.toLowerCase()}. Retry after ${Math.ceil(wait)} s.`,
-          {
-            headers: { 'Retry-After': String(Math.ceil(wait)) },
-          },
-        )
+      if (wait > 1e-9) throw overLimit(limit, wait)
       this.emptyAt.set(key, empty)
       const remaining = Math.floor((SECONDS[limit.unit] - (empty - at)) / cost + 1e-9)
       if (!tightest || remaining < tightest.remaining) tightest = { limit, remaining }
@@ -62,4 +64,14 @@ export class RateLimiter {
     const at = this.clock()
     for (const [key, empty] of this.emptyAt) if (empty <= at) this.emptyAt.delete(key)
   }
+}
+
+export function overLimit(limit: RateLimit, waitSeconds: number): Fault {
+  const wait = Math.max(1, Math.ceil(waitSeconds))
+  return new Fault(
+    429,
+    'OverLimit',
+    `Only ${limit.value} ${limit.verb} request(s) can be made to ${limit.uri} every ${limit.unit.toLowerCase()}. Retry after ${wait} s.`,
+    { headers: { 'Retry-After': String(wait) } },
+  )
 }

@@ -7,7 +7,7 @@ import type { Decision, Policy, PolicyCredentials, Target } from '../policy/poli
 import { now } from '../trace/trace.ts'
 import { type Authenticator, anonymous, type RequestContext } from './context.ts'
 import { type Microversions, negotiate, Version } from './microversion.ts'
-import type { RateDecision, RateLimiter } from './rate-limit.ts'
+import type { Limiter, RateDecision } from './rate-limit.ts'
 import { type ApiRequest, Reply, type Route } from './route.ts'
 import { misfit } from './schema.ts'
 
@@ -22,7 +22,7 @@ export interface Api {
   microversions?: Microversions
   routes: Route[]
   policy: Policy
-  limiter?: RateLimiter
+  limiter?: Limiter
   /** The fault body of this service. */
   fault: (fault: Fault, requestId: string) => unknown
   /** Bytes of JSON accepted (default 112 KiB, as in compute); more is 413. */
@@ -132,7 +132,8 @@ export class ApiServer {
     try {
       const token = header(raw, 'x-auth-token')
       passage.rate.at = now()
-      passage.rate.decision = api.limiter?.take((token && this.options.authenticator.peek(token)) || raw.ip, raw.method, raw.url) ?? null
+      passage.rate.decision =
+        (await api.limiter?.take((token && this.options.authenticator.peek(token)) || raw.ip, raw.method, raw.url)) ?? null
       passage.rate.ms = now() - passage.rate.at
 
       const open = routes.every((route) => typeof route.policy !== 'string')
