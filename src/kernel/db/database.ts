@@ -34,7 +34,7 @@ export interface Database<T> {
   close(): Promise<void>
 }
 
-export { Raced } from './failures.ts'
+export { DatabaseUnreachable, Raced } from './failures.ts'
 export type { NodeState }
 
 const ATTEMPTS = 30

@@ -1,3 +1,5 @@
+import { Fault } from '../errors/errors.ts'
+
 /** What a database's error means for the statement or transaction that met it. */
 
 const codeOf = (error: unknown): string => String((error as { code?: unknown } | null)?.code ?? '')
@@ -31,6 +33,13 @@ export const isNotReady = (error: unknown): boolean => NOT_READY.has(codeOf(erro
 
 /** A unique key refused a row: there is one already, or somebody is making it. */
 export const isDuplicate = (error: unknown): boolean => codeOf(error) === 'ER_DUP_ENTRY'
+
+/** This process's own database does not answer, or did not say whether a write is done. */
+export class DatabaseUnreachable extends Fault {
+  constructor(message: string, cause: unknown) {
+    super(503, 'DatabaseUnreachable', message, { cause })
+  }
+}
 
 /** Thrown in a transaction whose compare-and-swap lost: the whole of it runs again. */
 export class Raced extends Error {

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Kysely, Migrator, sql } from 'kysely'
-import { Fault, unavailable } from '../errors/errors.ts'
+import { Fault } from '../errors/errors.ts'
 import { integer, name } from './columns.ts'
 import type { Migrations } from './database.ts'
+import { DatabaseUnreachable } from './failures.ts'
 
 const migratorOf = (db: Kysely<any>, migrations: Migrations) => new Migrator({ db, provider: { getMigrations: async () => migrations } })
 
@@ -65,6 +66,6 @@ async function alone<R>(db: Kysely<any>, work: () => Promise<R>): Promise<R> {
 function plain(error: unknown): unknown {
   if (error instanceof Fault) return error
   if (/ECONNREFUSED|ENOENT|ER_ACCESS_DENIED|ER_DBACCESS_DENIED/.test(String((error as { code?: string }).code)))
-    return unavailable(`the database does not answer: ${(error as Error).message}`, 'DatabaseUnreachable', error)
+    return new DatabaseUnreachable(`the database does not answer: ${(error as Error).message}`, error)
   return error
 }

@@ -1,8 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { MysqlPool, MysqlPoolConnection } from 'kysely'
 import type { Connection, Pool, PoolConnection, PoolOptions } from 'mysql2'
-import { unavailable } from '../errors/errors.ts'
-import { isLost, isNotReady, isRolledBack } from './failures.ts'
+import { DatabaseUnreachable, isLost, isNotReady, isRolledBack } from './failures.ts'
 
 /** What `mysql://user:password@node1:3306,node2:3306/name?socketPath=…&connections=8&patience=10000` says. */
 export interface MysqlAddress {
@@ -177,7 +176,7 @@ const ask = (raw: Connection, sql: string, parameters: readonly unknown[] = []):
   new Promise((resolve, reject) => raw.query(sql, parameters as never, (error, result) => (error ? reject(error) : resolve(result))))
 
 function unreachable(error: unknown) {
-  return unavailable(`the database does not answer: ${(error as Error).message}`, 'DatabaseUnreachable', error)
+  return new DatabaseUnreachable(`the database does not answer: ${(error as Error).message}`, error)
 }
 
 /** What Kysely sees of a connection: while a transaction is open it is one connection, otherwise it may become another one's. */
@@ -271,8 +270,7 @@ class NodeConnection implements MysqlPoolConnection {
 }
 
 const inDoubt = (error: unknown) =>
-  unavailable(
+  new DatabaseUnreachable(
     `the connection to the database was lost while it was writing (${(error as Error).message}): look whether it is done before you repeat it`,
-    'DatabaseUnreachable',
     error,
   )

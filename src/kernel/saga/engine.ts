@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Kysely, Transaction } from 'kysely'
 import { fromJson, timestamp, toJson } from '../db/columns.ts'
-import type { Database } from '../db/database.ts'
+import { type Database, DatabaseUnreachable } from '../db/database.ts'
 import { describe, Fault, revive } from '../errors/errors.ts'
 import type { Log } from '../log/log.ts'
 import { collecting, now, record as recordStep } from '../trace/trace.ts'
@@ -56,6 +56,8 @@ export interface SagaRequest {
 
 /** ms between looks at what another process does with a subject. */
 const LOOK_MS = 250
+/** ms between looks whether the database is back. */
+const DATABASE_RETRY_MS = 500
 
 /** Runs sagas from their log in the database; one at a time for each subject, in the order in which they were asked for. */
 export class SagaEngine<World> {
@@ -157,7 +159,7 @@ export class SagaEngine<World> {
   private begin(subject: string): void {
     const before = this.busy.get(subject) ?? Promise.resolve()
     const work: Promise<void> = before
-      .then(() => this.drain(subject))
+      .then(() => this.persist(subject))
       .finally(() => this.busy.get(subject) === work && this.busy.delete(subject))
     work.catch((error) => error instanceof Killed || this.options.log.error({ err: error, subject }, 'saga engine'))
     this.busy.set(subject, work)
@@ -195,6 +197,8 @@ export class SagaEngine<World> {
       .execute()
     const subjects = new Set<string>()
     for (const row of open) {
+      // asked for by a transaction of which nobody heard that it was committed
+      if (row.owner === this.owner && !this.busy.has(row.subject)) subjects.add(row.subject)
       if (row.owner === this.owner || (!all && (row.lease_until ?? '') > timestamp())) continue
       const taken = await this.db
         .updateTable('sagas')
@@ -218,6 +222,18 @@ export class SagaEngine<World> {
         .where('state', 'in', ['running', 'unwinding'])
         .execute()
     if (!this.options.exclusive) await this.takeOver(false)
+  }
+
+  /** While the database does not answer, or did not say whether it wrote a record, a saga stands still; then it goes on by its log, as after a kill. */
+  private async persist(subject: string): Promise<void> {
+    while (!this.stopped)
+      try {
+        return await this.drain(subject)
+      } catch (error) {
+        if (!(error instanceof DatabaseUnreachable)) throw error
+        this.options.log.warn({ err: error, subject, againInMs: DATABASE_RETRY_MS }, 'sagas wait for the database')
+        await this.pause(DATABASE_RETRY_MS)
+      }
   }
 
   private async drain(subject: string): Promise<void> {
@@ -301,7 +317,7 @@ export class SagaEngine<World> {
       position.standing.set(step.name, kept)
       this.trace(row, step, startedAt, 'done', step.evidence?.(kept, run) ?? { text: '' }, commands)
     } catch (error) {
-      if (error instanceof Killed) throw error
+      if (error instanceof Killed || error instanceof DatabaseUnreachable) throw error
       if (this.stopped) return
       const retry =
         !signal.aborted && kind.retry !== undefined && position.standing.has(kind.retry.from) && kind.retry.when(error as Error, run)
