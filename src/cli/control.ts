@@ -1,7 +1,6 @@
 import { hostname } from 'node:os'
 import { FLAGS, readFlags, settingsOf } from '../cloud/settings.ts'
 import { showMs } from '../kernel/units/units.ts'
-import { listenFd } from './listen-fd.ts'
 import { stayUntilStopped } from './stay.ts'
 
 const HELP = `Runs the APIs, schedulers and sagas of a cloud whose guests, networks and disks are on hosts of their own (yun host).
@@ -29,7 +28,7 @@ export async function run(argv: string[]): Promise<number> {
   const started = performance.now()
   const { startControl } = await import('../cloud/cloud.ts')
   const { portFault } = await import('./up.ts')
-  const cloud = await startControl(settings, { doorFd: listenFd() }).catch((error) => {
+  const cloud = await startControl(settings).catch((error) => {
     throw error.syscall === 'listen' ? portFault(error, settings) : error
   })
   console.log(` Control    · all APIs answer on ${cloud.url} after ${showMs(performance.now() - started)}`)

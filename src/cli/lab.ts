@@ -11,13 +11,14 @@ import { onSignal } from './stay.ts'
 import { screenOf } from './steps-view.ts'
 import { trustCloudOf } from './trust.ts'
 
-const HELP = `Several machines inside this one, each with its own network, Open vSwitch, libvirt and iSCSI target, and a cloud on them: control outside, a host process in each.
+const HELP = `Several machines inside this one, each with its own network, Open vSwitch, libvirt and iSCSI target, and a cloud on them: control here, a host process in each.
 Ctrl-C ends all of it and leaves nothing. Needs root.
 
 Usage: npx yun lab [options]
 
   --hosts N              how many (3)
-  --port N               where the APIs answer, on loopback (5050)
+  --cluster              three Galera nodes, three RabbitMQ nodes and two control processes behind HAProxy, instead of one with SQLite (needs bin/setup test)
+  --port N               of the APIs, at the lab's address of this machine (5050)
   --state DIR            where all of it lies while it runs (/var/tmp/yun-lab)
   --no-demo              without the virtual machine hello
 `
@@ -25,6 +26,7 @@ Usage: npx yun lab [options]
 export async function run(argv: string[]): Promise<number> {
   const values = readFlags(argv, {
     hosts: { type: 'string' },
+    cluster: { type: 'boolean' },
     port: { type: 'string' },
     state: { type: 'string' },
     'no-demo': { type: 'boolean' },
@@ -40,7 +42,13 @@ export async function run(argv: string[]): Promise<number> {
   if (existsSync(dir))
     throw conflict(`${dir} is there already: another lab runs on it, or it is somebody else's; give --state DIR`, 'LabExists')
   const image = values['no-demo'] ? null : await guestImage((text) => console.log(` Guest      · ${text}`))
-  const cloud = await startLabCloud({ dir, hosts, port: Number(values.port ?? 5050), say: (text) => console.log(` Lab        · ${text}`) })
+  const cloud = await startLabCloud({
+    dir,
+    hosts,
+    cluster: values.cluster === true,
+    port: Number(values.port ?? 5050),
+    say: (text) => console.log(` Lab        · ${text}`),
+  })
   const ended = new Promise<number>((done) =>
     onSignal(() =>
       cloud.stop().then(
@@ -55,7 +63,7 @@ export async function run(argv: string[]): Promise<number> {
   try {
     if (image) {
       trustCloudOf(cloud.stateDir)
-      const api = new Api({ url: cloud.url, username: 'admin', password: loadSecrets(cloud.stateDir).adminPassword, project: 'demo' })
+      const api = new Api({ url: cloud.url, username: 'admin', password: loadSecrets(cloud.sharedDir).adminPassword, project: 'demo' })
       const external = { cidr: '172.24.4.0/24', gateway: '172.24.4.1', start: '172.24.4.10', end: '172.24.4.250' }
       const made = await demo({
         api,

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { adminPasswordOf } from '../cloud/client-files.ts'
 import { type Running, whoRuns } from '../cloud/lock.ts'
-import { loadSecrets } from '../cloud/secrets.ts'
 import { defaultStateDir } from '../cloud/settings.ts'
 import { badRequest, notFound } from '../kernel/errors/errors.ts'
 import { Api } from './api.ts'
@@ -38,5 +38,5 @@ export async function runningCloud(stateDir: string): Promise<Running> {
 export async function adminApi(stateDir: string): Promise<Api> {
   const { url } = await runningCloud(stateDir)
   trustCloudOf(stateDir)
-  return new Api({ url, username: 'admin', password: loadSecrets(stateDir).adminPassword, project: 'demo' })
+  return new Api({ url, username: 'admin', password: adminPasswordOf(stateDir), project: 'demo' })
 }

@@ -66,14 +66,14 @@ export async function run(argv: string[]): Promise<number> {
 interface ClusterState {
   processes: { role: string; host: string; pid: number; version: string; alive: boolean; started_at: string; last_seen_at: string }[]
   bus: { kind: string; nodes: { name: string; state: string }[]; queues: { topic: string; waiting: number; receivers: number }[] }
-  database: { kind: string; nodes: { name: string; state: string }[]; size: number | null }
+  database: { node: string; state: string; size: number }[]
 }
 
 function clusterLines({ processes, bus, database }: ClusterState): string[] {
   const nodes = (list: { name: string; state: string }[]) => list.map(({ name, state }) => `, ${name} ${state}`).join('')
   const waiting = bus.queues.filter((queue) => queue.waiting > 0 || queue.receivers === 0)
   return [
-    `database ${database.kind}${database.size === null ? '' : `, ${database.size} nodes`}${nodes(database.nodes)}`,
+    ...database.map(({ node, state, size }) => `database ${node} ${state}${size > 1 ? `, sees ${size} nodes` : ''}`),
     `bus ${bus.kind}${nodes(bus.nodes)}, ${bus.queues.length} queues, ${bus.queues.reduce((sum, queue) => sum + queue.waiting, 0)} messages waiting`,
     ...waiting.map(({ topic, waiting, receivers }) => `  ${topic}: ${waiting} waiting, ${receivers} receivers`),
     table(

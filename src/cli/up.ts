@@ -12,7 +12,6 @@ import { conflict, type Fault, unavailable } from '../kernel/errors/errors.ts'
 import { showMs } from '../kernel/units/units.ts'
 import { Api, until } from './api.ts'
 import { demo } from './demo.ts'
-import { LISTEN_FD, listenFd } from './listen-fd.ts'
 import { onSignal, stayUntilStopped } from './stay.ts'
 import { screenOf } from './steps-view.ts'
 import { table } from './table.ts'
@@ -35,14 +34,16 @@ Usage: npm start -- [options]
   --development          check every answer against its schema
 `
 
+/** Set in the process that holds the cloud when another one started it: the listening socket it inherits. */
+const LISTEN_FD = 'YUN_LISTEN_FD'
+
 export async function run(argv: string[]): Promise<number> {
   const { settings, demo: wantDemo, detach, help } = readSettings(argv, hostname())
   if (help) {
     console.log(HELP)
     return 0
   }
-  const inherited = listenFd()
-  if (inherited !== undefined) return await hold(settings, inherited)
+  if (process.env[LISTEN_FD]) return await hold(settings, Number(process.env[LISTEN_FD]))
   const started = performance.now()
   const running = await whoRuns(settings.stateDir)
   if (running)

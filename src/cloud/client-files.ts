@@ -1,5 +1,6 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import YAML from 'yaml'
 import type { Secrets } from './secrets.ts'
 
 /** Writes `openrc` and `clouds.yaml` (mode 0600): clouds `yun` (admin) and `yun-demo` (the demo user). `certificate`: what clients are to trust. */
@@ -38,3 +39,7 @@ export function writeClientFiles(
 }
 
 const write = (file: string, text: string) => writeFileSync(file, text, { mode: 0o600 })
+
+/** As the client files of a running cloud have it: secrets themselves may lie elsewhere. */
+export const adminPasswordOf = (stateDir: string): string =>
+  YAML.parse(readFileSync(join(stateDir, 'clouds.yaml'), 'utf8')).clouds.yun.auth.password

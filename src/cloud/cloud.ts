@@ -1,5 +1,5 @@
 import { flushCompileCache } from 'node:module'
-import { createServer, type Server, type Socket } from 'node:net'
+import type { Server } from 'node:net'
 import { join } from 'node:path'
 import { HOST_ROLES } from '../cluster/client.ts'
 import { ServiceSession } from '../identity/client.ts'
@@ -31,10 +31,8 @@ export interface Cloud {
 }
 
 export interface StartOptions {
-  /** A listening socket that another process has opened: instead of one of its own, */
+  /** A listening socket that another process has opened. */
   fd?: number
-  /** or besides it, when hosts reach control another way than users do. */
-  doorFd?: number
   interceptor?: Interceptor
 }
 
@@ -132,7 +130,7 @@ const urlOf = ({ publicUrl, tls, host, port, address, hostname }: Settings) =>
 const controlBus = async ({ brokers }: Settings, onBusError: Scene['onBusError']): Promise<Bus> =>
   brokers.length > 0 ? await connectRabbit(brokers, onBusError, PATIENCE_MS) : new MemoryBus(onBusError, { patienceMs: PATIENCE_MS })
 
-async function controlIn(settings: Settings, log: Log, bus: Bus, undo: Scene['undo'], { fd, doorFd, interceptor }: StartOptions) {
+async function controlIn(settings: Settings, log: Log, bus: Bus, undo: Scene['undo'], { fd, interceptor }: StartOptions) {
   const url = urlOf(settings)
   undo.push(() => bus.close())
   const secrets = loadSecrets(settings.sharedDir)
@@ -140,23 +138,8 @@ async function controlIn(settings: Settings, log: Log, bus: Bus, undo: Scene['un
   undo.push(() => control.stop())
   await control.start()
   await open(control.server.fastify.server, fd === undefined ? { port: settings.port, host: settings.host } : { fd })
-  if (doorFd !== undefined) undo.push(await secondDoor(control.server.fastify.server, doorFd))
   writeClientFiles(settings.stateDir, url, settings.region, secrets, settings.tls?.cert ?? null)
   return { control, bus, secrets }
-}
-
-/** What comes in there is served as what comes in at the first. */
-async function secondDoor(server: Server, fd: number): Promise<() => void> {
-  const sockets = new Set<Socket>()
-  const door = createServer((socket) => {
-    sockets.add(socket.once('close', () => sockets.delete(socket)))
-    server.emit('connection', socket)
-  })
-  await new Promise<void>((resolve, reject) => door.once('error', reject).listen({ fd }, resolve))
-  return () => {
-    door.close()
-    for (const socket of sockets) socket.destroy()
-  }
 }
 
 function open(server: Server, where: { port: number; host: string } | { fd: number }): Promise<void> {

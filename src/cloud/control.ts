@@ -160,6 +160,9 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
   }
 }
 
+/** Those with a database of their own. */
+export const SERVICES = ['identity', 'placement', 'image', 'network', 'volume', 'compute', 'cluster'] as const
+
 /** Each service has a database of its own. */
 export function databaseUrl({ database, stateDir }: Pick<Settings, 'database' | 'stateDir'>, service: string): string {
   if (database === null) return `sqlite:${join(stateDir, 'db', `${service}.sqlite`)}`

@@ -1,46 +1,40 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { chmodSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:net'
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { createConnection } from 'mysql2/promise'
 import YAML from 'yaml'
-import { readMembership } from '../cloud/membership.ts'
+import { SERVICES } from '../cloud/control.ts'
+import { loadSecrets } from '../cloud/secrets.ts'
 import type { Settings } from '../cloud/settings.ts'
-import { createLab, LAB_STATE, type Lab, type LabHost } from '../host/machine/lab.ts'
-import { waitUntil } from '../host/machine/wait.ts'
-import { unavailable } from '../kernel/errors/errors.ts'
-
-const MAIN = join(import.meta.dirname, '../cli/main.ts')
-const API_PORT = 5000
-const START_MS = 120_000
+import { createLab, type Lab } from '../host/machine/lab.ts'
+import { startBalancer } from './balancer.ts'
+import { type Brokers, startBrokers } from './brokers.ts'
+import { type Galera, startGalera } from './galera.ts'
+import { controlProcess, hostProcess, type LabHostProcess, type LabProcess } from './processes.ts'
 
 export interface LabCloudOptions {
   /** Everything of the lab lies in it; theirs alone. */
   dir: string
   hosts: number
-  /** Where the APIs answer outside of the lab, on loopback. */
+  /** Three Galera nodes, three RabbitMQ nodes and two control processes behind HAProxy, instead of one with SQLite. */
+  cluster?: boolean
+  /** Of the APIs, at the lab's address of this machine. */
   port: number
   /** Further settings of control and hosts. */
   settings?: Partial<Settings>
   say?: (what: string) => void
 }
 
-/** One `yun` process of the lab. */
-export interface LabProcess {
-  name: string
-  /** Returns when it says that it is ready. */
-  start(): Promise<void>
-  kill(): Promise<void>
-  running(): boolean
-}
-
-/** A cloud of several machines inside this one: `yun control` outside, a `yun host` in each host. */
+/** A cloud of several machines inside this one: `yun control` here, a `yun host` in each of them. */
 export interface LabCloud {
   url: string
-  /** Of the control process: clients' files, secrets, log. */
+  /** Of the first control process: clients' files, log. */
   stateDir: string
+  /** Secrets are there. */
+  sharedDir: string
   lab: Lab
-  control: LabProcess
-  hosts: (LabProcess & { machine: LabHost })[]
+  controls: LabProcess[]
+  hosts: LabHostProcess[]
+  cluster: { galera: Galera; brokers: Brokers } | null
   /** Leaves nothing. */
   stop(): Promise<void>
 }
@@ -57,43 +51,38 @@ export async function startLabCloud(options: LabCloudOptions): Promise<LabCloud>
   try {
     const lab = await createLab({ parent: join(dir, 'machines'), count: options.hosts })
     undo.push(() => lab.destroy())
-    for (const machine of [...lab.hosts.map(({ name, machine }) => ({ name, machine })), { name: 'outside', machine: lab.outside }])
-      writeWayIn(join(dir, machine.name), machine.machine.enter)
+    for (const [name, { enter }] of [...lab.hosts.map(({ name, machine }) => [name, machine] as const), ['outside', lab.outside] as const])
+      writeWayIn(join(dir, name), enter)
     say(`${lab.hosts.length} machines and an outside: ${lab.hosts.map((host) => `${host.name} ${host.address}`).join(', ')}`)
 
-    const url = `http://127.0.0.1:${port}`
+    const cluster = options.cluster ? await startCluster(dir, lab.hereAddress, undo) : null
+    if (cluster) say(`three Galera nodes (${cluster.galera.nodes.join(', ')}) and three RabbitMQ nodes`)
+    const url = `http://${lab.hereAddress}:${port}`
+    const sharedDir = join(dir, 'shared')
     const config = join(dir, 'cloud.yaml')
-    writeFileSync(config, YAML.stringify({ ...options.settings, publicUrl: url, external: EXTERNAL }), { mode: 0o600 })
-    const stateDir = join(dir, 'control')
-    const inside = `http://${lab.outsideAddress}:${API_PORT}`
-    const control = processIn({
-      name: 'control',
-      enter: () => lab.outside.enter,
-      args: () => ['control', '--config', config, '--state', stateDir, '--host', lab.outsideAddress, '--port', String(API_PORT)],
-      log: join(dir, 'control.out'),
-      doorPort: port,
-    })
-    await control.start()
-    undo.push(() => control.kill())
-    say(`control answers on ${url}`)
+    const shared: Partial<Settings> = {
+      publicUrl: url,
+      sharedDir,
+      external: EXTERNAL,
+      ...(cluster ? { database: `${cluster.galera.url}/yun`, brokers: cluster.brokers.urls } : {}),
+      ...options.settings,
+    }
+    writeFileSync(config, YAML.stringify(shared), { mode: 0o600 })
+    loadSecrets(sharedDir) // made once, before several processes look for them
+    const controls = (cluster ? [1, 2] : [0]).map((n) => controlProcess({ dir, config, address: lab.hereAddress, port: port + n, n }))
+    undo.push(() => Promise.all(controls.map((one) => one.kill())))
+    for (const control of controls) await control.start()
+    if (cluster) {
+      const servers = controls.map((_, i) => `${lab.hereAddress}:${port + i + 1}`)
+      undo.push(await startBalancer({ dir, listen: `${lab.hereAddress}:${port}`, servers }))
+    }
+    say(`${controls.length > 1 ? `${controls.length} control processes behind HAProxy answer` : 'control answers'} on ${url}`)
 
-    const hosts = lab.hosts.map((machine) => ({
-      machine,
-      ...processIn({
-        name: machine.name,
-        enter: () => machine.machine.enter,
-        args: (token) => [
-          ...['host', '--config', config, '--state', LAB_STATE, '--address', machine.address],
-          ...(token ? ['--control', inside, '--token', token, '--name', machine.name] : []),
-        ],
-        token: () => (readMembership(machine.machine.path(LAB_STATE)) ? Promise.resolve(null) : joinToken(url, stateDir)),
-        log: join(dir, `${machine.name}.out`),
-      }),
-    }))
-    await Promise.all(hosts.map((host) => host.start()))
+    const hosts = lab.hosts.map((machine) => hostProcess({ dir, config, url, sharedDir, machine }))
     undo.push(() => Promise.all(hosts.map((host) => host.kill())))
+    await Promise.all(hosts.map((host) => host.start()))
     say(`${hosts.map((host) => host.name).join(', ')} have joined`)
-    return { url, stateDir, lab, control, hosts, stop }
+    return { url, stateDir: controls[0]!.stateDir, sharedDir, lab, controls, hosts, cluster, stop }
   } catch (error) {
     await stop()
     throw error
@@ -109,83 +98,21 @@ const EXTERNAL: Settings['external'] = {
   gatewayHere: false,
 }
 
-function listen(port: number): Promise<Server> {
-  const server = createServer()
-  return new Promise((resolve, reject) =>
-    server.once('error', reject).listen({ port, host: '127.0.0.1', exclusive: true }, () => resolve(server)),
+async function startCluster(dir: string, address: string, undo: (() => unknown)[]) {
+  const [galera, brokers] = await Promise.all([startGalera(), startBrokers({ dir: join(dir, 'rabbitmq'), count: 3, address })])
+  undo.push(
+    () => galera.stop(),
+    () => brokers.stop(),
   )
-}
-
-async function joinToken(url: string, stateDir: string): Promise<string> {
-  const { adminPassword } = JSON.parse(readFileSync(join(stateDir, 'secrets.json'), 'utf8'))
-  const domain = { id: 'default' }
-  const user = { name: 'admin', password: adminPassword, domain }
-  const login = await fetch(`${url}/identity/v3/auth/tokens`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({
-      auth: { identity: { methods: ['password'], password: { user } }, scope: { project: { name: 'admin', domain } } },
-    }),
-  })
-  const answer = await fetch(`${url}/cluster/v1/join-tokens`, {
-    method: 'POST',
-    headers: { 'x-auth-token': login.headers.get('x-subject-token') ?? '' },
-  })
-  if (answer.status !== 201) throw unavailable(`no join token: ${answer.status} ${await answer.text()}`, 'LabFailed')
-  return ((await answer.json()) as { token: string }).token
-}
-
-interface ProcessOptions {
-  name: string
-  enter: () => string[]
-  args: (token: string | null) => string[]
-  token?: () => Promise<string | null>
-  log: string
-  /** Listens there too, on loopback of the machine that the lab is in. */
-  doorPort?: number
-}
-
-function processIn({ name, enter, args, token, log, doorPort }: ProcessOptions): LabProcess {
-  let child: ChildProcess | undefined
-  const running = () => child !== undefined && child.exitCode === null && child.signalCode === null
-  return {
-    name,
-    running,
-    async start() {
-      const given = (await token?.()) ?? null
-      writeFileSync(log, '', { mode: 0o600 })
-      const out = openSync(log, 'a')
-      const door = doorPort === undefined ? undefined : await listen(doorPort)
-      const fd = door && (door as unknown as { _handle: { fd: number } })._handle.fd
-      const command = [...enter(), process.execPath, ...process.execArgv, MAIN, ...args(given)]
-      const started = spawn(command[0]!, command.slice(1), {
-        stdio: ['ignore', out, out, ...(fd === undefined ? [] : [fd])],
-        env: { ...process.env, ...(fd === undefined ? {} : { YUN_LISTEN_FD: '3' }) },
-      })
-      child = started
-      door?.close() // only the child accepts
-      await waitUntil(
-        `${name} starts`,
-        () => {
-          const said = readFileSync(log, 'utf8')
-          if (started.exitCode !== null)
-            throw unavailable(`${name} did not start:\n${said.trim().split('\n').slice(-8).join('\n')}`, 'LabFailed')
-          return / after \d/.test(said)
-        },
-        { timeoutMs: START_MS, everyMs: 20 },
-      )
-    },
-    async kill() {
-      if (!running()) return
-      const ended = new Promise<void>((resolve) => child!.once('exit', () => resolve()))
-      child!.kill('SIGKILL')
-      await ended
-    },
-  }
+  const at = new URL(galera.urlOf(0))
+  const connection = await createConnection({ host: at.hostname, port: Number(at.port), user: 'root' })
+  for (const service of SERVICES) await connection.query(`create database yun_${service} character set utf8mb4 collate utf8mb4_bin`)
+  await connection.end()
+  return { galera, brokers }
 }
 
 /** `DIR/node1 virsh list`, as on a machine next door. */
 function writeWayIn(file: string, enter: string[]): void {
   const quoted = enter.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ')
-  writeFileSync(file, `#!/bin/sh\nexec ${quoted} "\${@:-bash}"\n`.replace('#!/bin/sh', '#!/usr/bin/env bash'), { mode: 0o700 })
+  writeFileSync(file, `#!/usr/bin/env bash\nexec ${quoted} "\${@:-bash}"\n`, { mode: 0o700 })
 }

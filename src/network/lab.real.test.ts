@@ -82,7 +82,7 @@ for (const [type, cidr, table] of [
     await until('they meet', () => ping(0, first, second), 10_000)
     t.diagnostic(`TCP over ${type}: ${(await sends(first, second)).toFixed(0)} MiB/s`)
     const flows = await flowsOf(0)
-    const tunnel = `${type}-c0a83202`
+    const tunnel = `${type}-c6123202`
     const ofport = (await lab.hosts[0]!.machine.run('ovs-vsctl', ['get', 'Interface', tunnel, 'ofport'])).stdout.trim()
     const vlan = (await agents[0]!.status()).l2.localVlans[first.segment.networkId]
     const id = `0x${first.segment.segmentationId!.toString(16)}`

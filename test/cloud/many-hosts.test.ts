@@ -64,7 +64,7 @@ before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'many-hosts-'))
   const image = await guestImage(() => {})
   cloud = await startLabCloud({ dir: join(folder, 'lab'), hosts: 2, port: PORT, settings: { development: true } })
-  api = new Api({ url: cloud.url, username: 'admin', password: loadSecrets(cloud.stateDir).adminPassword, project: 'demo' })
+  api = new Api({ url: cloud.url, username: 'admin', password: loadSecrets(cloud.sharedDir).adminPassword, project: 'demo' })
   const made = await demo({
     api,
     stateDir: cloud.stateDir,
@@ -104,9 +104,9 @@ test('the agent of a host is killed: its guests’ traffic goes on, and it takes
 
 test('control is killed while servers are made: they are made when it is back, and hosts find it by themselves', async () => {
   const ids = await Promise.all(['one', 'two'].map((name) => create(name)))
-  await cloud.control.kill()
+  await cloud.controls[0]!.kill()
   assert.equal(await pings(5), 5)
-  await cloud.control.start()
+  await cloud.controls[0]!.start()
   for (const id of ids) await becomes(id, 'ACTIVE')
   for (const id of ids) await remove(id)
   await noLeaks()

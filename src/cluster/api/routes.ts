@@ -3,11 +3,9 @@ import type { Route } from '../../kernel/http/route.ts'
 import type { ClusterContext } from '../app/context.ts'
 import { createJoinToken, expel, join } from '../app/join.ts'
 import { listMembers } from '../app/members.ts'
-import { databaseNodes } from '../app/nodes.ts'
 import { HOST_ROLES } from '../client.ts'
 
 const closed = { additionalProperties: false }
-const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 const Node = Type.Object({ name: Type.String(), state: Type.String() }, closed)
 const Process = Type.Object(
   {
@@ -91,12 +89,12 @@ export function clusterRoutes(context: ClusterContext): Route[] {
         {
           processes: Type.Array(Process),
           bus: Type.Object({ kind: Type.String(), nodes: Type.Array(Node), queues: Type.Array(Queue) }, closed),
-          database: Type.Object({ kind: Type.String(), nodes: Type.Array(Node), size: Nullable(Type.Integer()) }, closed),
+          database: Type.Array(Type.Object({ node: Type.String(), state: Type.String(), size: Type.Integer() }, closed)),
         },
         closed,
       ),
       async handler() {
-        const [bus, database] = await Promise.all([context.bus.stats(), databaseNodes(context.database)])
+        const [bus, database] = await Promise.all([context.bus.stats(), context.database.nodes()])
         const processes = context.processes.list().map(({ startedAt, lastSeenAt, ...one }) => ({
           ...one,
           started_at: startedAt,

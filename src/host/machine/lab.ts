@@ -10,7 +10,8 @@ import { alive, markOf, type ProcessMark, pidNamespace } from './processes.ts'
 const BOOT = join(import.meta.dirname, 'lab-boot.ts')
 /** Where each host keeps what is its own; the same path on all, as disks of guests that move need it. */
 export const LAB_STATE = '/run/yun-lab'
-const UNDERLAY = { prefix: '192.168.50', mtu: 1600 }
+/** A range for tests of networks, which no office has. */
+const UNDERLAY = { prefix: '198.18.50', mtu: 1600 }
 const PROVIDER = { gateway: '172.24.4.1/24', mtu: 1500 }
 const MOST_HOSTS = 50
 const OUTSIDE = 'outside'
@@ -38,8 +39,8 @@ export interface Lab {
   readonly dir: string
   readonly hosts: LabHost[]
   readonly outside: Isolation
-  /** The outside's address on the hosts' network. */
-  readonly outsideAddress: string
+  /** Where the hosts reach the machine that the lab is in, and from where it reaches them: control processes, databases and brokers of a lab run there. */
+  readonly hereAddress: string
   /** Leaves nothing. Harmless when repeated. */
   destroy(): Promise<void>
 }
@@ -54,7 +55,9 @@ export async function createLab({ parent, count }: { parent: string; count: numb
   const dir = join(parent, name)
   mkdirSync(dir)
   writeFileSync(ownerFile(dir), JSON.stringify({ ...markOf(process.pid)!, pidNamespace: pidNamespace() } satisfies Owner))
+  const here = name.replace('lab-', 'yunlab-')
   const destroy = async () => {
+    await exec('ip', ['link', 'delete', here], { ok: [0, 1] })
     await Promise.all(machinesIn(dir).map((machine) => adopt(machine.name, machine.dir)?.destroy()))
     await sweep(dir)
     rmSync(dir, { recursive: true, force: true })
@@ -63,10 +66,11 @@ export async function createLab({ parent, count }: { parent: string; count: numb
   try {
     const outside = await machine(dir, OUTSIDE)
     await exec('nsenter', [...network(outside), 'sh', '-c', OUTSIDE_LINKS, 'sh', String(UNDERLAY.mtu), outsideAddress, PROVIDER.gateway])
+    await linkHere(here, outside)
     const numbers = Array.from({ length: count }, (_, i) => i + 1)
     const names = Object.fromEntries(numbers.map((number) => [hostName(number), addressOf(number)]))
     const hosts = await Promise.all(numbers.map((number) => createHost({ dir, number, names, outside })))
-    return { dir, hosts, outside, outsideAddress: outsideAddress.split('/')[0]!, destroy }
+    return { dir, hosts, outside, hereAddress, destroy }
   } catch (error) {
     await destroy()
     throw error
@@ -98,6 +102,7 @@ function ownerOf(dir: string): Owner | undefined {
 
 const hostName = (number: number) => `node${number}`
 const addressOf = (number: number) => `${UNDERLAY.prefix}.${number}`
+const hereAddress = `${UNDERLAY.prefix}.253`
 const outsideAddress = `${UNDERLAY.prefix}.254/24`
 /** Of the lab and the machine in it. */
 const isolationName = (dir: string, hostname: string) => `${dir.slice(dir.lastIndexOf('/') + 1)}-${hostname}`
@@ -118,6 +123,15 @@ ip address add "$2" dev underlay
 ip address add "$3" dev provider
 ip link set underlay up
 ip link set provider up`
+
+async function linkHere(name: string, outside: Isolation): Promise<void> {
+  const mtu = String(UNDERLAY.mtu)
+  await exec('ip', ['link', 'add', name, 'mtu', mtu, 'type', 'veth', 'peer', 'name', 'here', 'mtu', mtu, 'netns', String(outside.pid)])
+  await exec('nsenter', [...network(outside), 'ip', 'link', 'set', 'here', 'master', 'underlay', 'up'])
+  await exec('ip', ['address', 'add', `${hereAddress}/24`, 'dev', name])
+  await exec('ip', ['link', 'set', name, 'up'])
+  await exec('ethtool', ['-K', name, 'tx', 'off']) // as with the hosts' links
+}
 
 async function createHost(place: { dir: string; number: number; names: Record<string, string>; outside: Isolation }): Promise<LabHost> {
   const { dir, number, names, outside } = place

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, before, test } from 'node:test'
-import { type Galera, startGalera } from '../../../test/galera.ts'
+import { type Galera, startGalera } from '../../lab/galera.ts'
 import { exec } from '../exec/exec.ts'
 import { id, integer } from './columns.ts'
 import { type Database, databaseNodes, openDatabase, Raced } from './database.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { globSync } from 'node:fs'
 import { after, before, test } from 'node:test'
-import { type Galera, startGalera } from '../../../test/galera.ts'
+import { type Galera, startGalera } from '../../lab/galera.ts'
 import { exec } from '../exec/exec.ts'
 
 /** What two control processes on one database may not spoil, asked again of two that work on two nodes of a cluster. */

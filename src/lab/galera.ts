@@ -6,7 +6,7 @@ import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { createConnection } from 'mysql2/promise'
-import { exec } from '../src/kernel/exec/exec.ts'
+import { exec } from '../kernel/exec/exec.ts'
 
 export interface Galera {
   /** For database URLs and YUN_TEST_MYSQL: all nodes, no database name. */
@@ -32,7 +32,7 @@ const PROVIDER = '/usr/lib/galera/libgalera_smm.so'
 /** A member that says nothing for 2 s is voted out; Galera's own default is 5 s. */
 const EVS = 'evs.keepalive_period=PT0.5S;evs.inactive_check_period=PT0.3S;evs.suspect_timeout=PT2S;evs.inactive_timeout=PT8S'
 
-/** A Galera cluster of the tests' own: `size` MariaDB servers on loopback, ports by chance, all of it in a temporary directory. Its root has no password. */
+/** A Galera cluster for labs and tests: `size` MariaDB servers on loopback, ports by chance, all of it in a temporary directory. Its root has no password. */
 export async function startGalera({ size = 3 }: { size?: number } = {}): Promise<Galera> {
   const dir = mkdtempSync(join(tmpdir(), 'yun-galera-'))
   const root = process.getuid?.() === 0
