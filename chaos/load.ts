@@ -123,10 +123,21 @@ export class Load {
       } else if (status === 'ERROR') this.counts.errors++
       else if (status === null) this.counts.lost++
       if (status === 'ACTIVE' && number === 0) await this.borrowVolume(id)
-      while (status !== null && (await this.write('DELETE', `/compute/v2.1/servers/${id}`)) === null)
-        if ((await this.read(`/compute/v2.1/servers/${id}`)) === null) break
-        else await pause(200)
-      while ((await this.read(`/compute/v2.1/servers/${id}`)) !== null) await pause(50)
+      if (status !== null) await this.remove(id)
+    }
+  }
+
+  /** A delete that failed is told as ERROR, and asked for again. */
+  private async remove(id: string): Promise<void> {
+    const path = `/compute/v2.1/servers/${id}`
+    let asked = await this.write('DELETE', path)
+    for (;;) {
+      const seen = await this.read(path)
+      if (seen === null) return
+      const gaveUp = asked !== null && seen?.server.status === 'ERROR' && seen.server['OS-EXT-STS:task_state'] === null
+      if (gaveUp) this.counts.errors++
+      if (gaveUp || asked === null) asked = await this.write('DELETE', path)
+      await pause(50)
     }
   }
 

@@ -220,23 +220,20 @@ export class RabbitBus implements Bus {
     if (Date.now() > (message.body as Sent).until || (id && this.underWay.has(id))) return
     if (id) this.underWay.add(id)
     flow.underWay++
-    try {
-      await this.answer(topic, message)
-    } finally {
-      flow.underWay--
-      if (id) this.underWay.delete(id)
-    }
+    const answer = await this.answer(topic, message.body as Sent)
+    flow.underWay--
+    // from here on a repeat is answered again: this answer may go to a queue that died with its broker
+    if (id) this.underWay.delete(id)
+    if (message.replyTo) await this.publisher.send({ routingKey: message.replyTo, correlationId: message.correlationId }, answer)
+    else if (answer.error) this.onError(answer.error, `${topic} ${(message.body as Sent).name}`)
   }
 
-  private async answer(topic: string, { body, replyTo, correlationId }: AsyncMessage): Promise<void> {
-    const { name, payload, key, requestId } = body as Sent
-    const answer = await answerOf(() => {
+  private answer(topic: string, { name, payload, key, requestId }: Sent): Promise<Answer> {
+    return answerOf(() => {
       const handler = this.receivers.get(topic)?.get(name)
       if (!handler) throw noReceiver(topic, name)
       return this.once.run(`${topic} ${name}`, key, async () => await handler(payload, { topic, key, requestId }))
     })
-    if (replyTo) await this.publisher.send({ routingKey: replyTo, correlationId }, answer)
-    else if (answer.error) this.onError(answer.error, `${topic} ${name}`)
   }
 
   publish<In>({ name }: Message<In, void>, payload: In): void {
