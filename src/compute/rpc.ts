@@ -195,6 +195,8 @@ export const host = {
   start: message<OfServer, { powerState: PowerState; domainId: number; vncPort: number | null }>('start'),
   destroy: message<OfServer, void>('destroy'),
 
+  /** It lives on another host now: everything of it here goes. */
+  dismiss: message<{ uuid: string; vifs: Vif[] }, void>('dismiss'),
   powerState: message<OfServer, { powerState: PowerState; exists: boolean }>('power-state'),
   stop: message<{ uuid: string; timeoutMs: number }, { clean: boolean }>('stop'),
   reboot: message<{ uuid: string; hard: boolean }, { powerState: PowerState }>('reboot'),
@@ -231,6 +233,8 @@ export const host = {
 /** Hosts tell control (topic COMPUTE_CONTROL); control alone writes states. */
 export const control = {
   hostReport: message<HostState, void>('host-report'),
+  /** Which of the servers that this host holds live elsewhere now. */
+  departed: message<{ host: string; uuids: string[] }, { uuid: string; vifs: Vif[] }[]>('departed'),
   /** A domain changed by itself: shut down from within, crashed, paused on an I/O error. */
   powerChanged: message<{ host: string; uuid: string; powerState: PowerState; event: string; at: string }, void>('power-changed'),
 }

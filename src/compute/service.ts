@@ -28,6 +28,7 @@ import { serverRoutes } from './api/servers.ts'
 import { MICROVERSIONS, rootRoutes, versionRoutes } from './api/versions.ts'
 import { consoleTarget } from './app/console.ts'
 import type { ComputeContext, ComputeSettings } from './app/context.ts'
+import { departedFrom } from './app/departed.ts'
 import { hostReported } from './app/host.ts'
 import { answerGuest, type MetadataAnswer, type MetadataRequest } from './app/metadata-api.ts'
 import { PlugEvents } from './app/plug-events.ts'
@@ -37,7 +38,7 @@ import { TraceKeeper } from './app/trace.ts'
 import { migrations } from './db/migrations.ts'
 import type { ComputeTables } from './db/tables.ts'
 import { powerStateReconciler } from './reconcilers/power-states.ts'
-import { COMPUTE_CONTROL, control, portPlugged, stepRecorded } from './rpc.ts'
+import { COMPUTE_CONTROL, computeTopic, control, host, portPlugged, stepRecorded } from './rpc.ts'
 import { sagas } from './sagas/all.ts'
 import { CONDUCTOR, conductor } from './sagas/schedule.ts'
 
@@ -154,7 +155,14 @@ export async function createComputeService(options: ComputeOptions): Promise<Com
         bus.serve(CONDUCTOR, conductor.build, () => ({ topic: CONDUCTOR, process: process.pid })),
         bus.serve(COMPUTE_CONTROL, control.hostReport, async (report) => {
           if (await hostReported(context, report)) powerStates.wake()
+          for (const one of await departedFrom(context, report.host, Object.keys(report.instances)))
+            bus
+              .cast(computeTopic(report.host), host.dismiss, one)
+              .catch((error) =>
+                log.warn({ err: error, host: report.host, server: one.uuid }, 'a host does not hear what is no longer its own'),
+              )
         }),
+        bus.serve(COMPUTE_CONTROL, control.departed, ({ host, uuids }) => departedFrom(context, host, uuids)),
         bus.serve(COMPUTE_CONTROL, control.powerChanged, async ({ uuid, powerState }) => {
           await follow(database.db, uuid, powerState)
         }),

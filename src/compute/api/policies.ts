@@ -27,6 +27,7 @@ export const policies: Record<string, string> = {
     'start',
     'stop',
   ]),
+  ...under('', ADMIN, ['os-evacuate']),
   ...under('servers:', ADMIN, [
     'create:forced_host',
     'index:get_all_tenants',

@@ -1,9 +1,11 @@
 import Type, { type TSchema } from 'typebox'
 import { conflict } from '../../kernel/errors/errors.ts'
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
+import { password } from '../app/accept.ts'
 import { operate } from '../app/action.ts'
 import { consoleLog, remoteConsole } from '../app/console.ts'
 import type { ComputeContext } from '../app/context.ts'
+import { evacuate } from '../app/evacuate.ts'
 import { rebuild, rescue } from '../app/rebuild.ts'
 import { confirmResize, resize, revertResize } from '../app/resize.ts'
 import type { InstanceRow, VmState } from '../app/rows.ts'
@@ -88,6 +90,23 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
         closed,
       ),
       run: (row, request) => resize(context, request.context, row, String(request.body.resize.flavorRef)),
+    },
+    evacuate: {
+      doc: 'Build a server of a dead host again on another one: same ports, addresses and volumes, its disk from the image',
+      policy: 'os-evacuate',
+      body: Type.Object(
+        {
+          host: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
+          adminPass: Type.Optional(Type.String()),
+          onSharedStorage: Type.Optional(Type.Unknown()),
+          force: Type.Optional(Type.Unknown()),
+        },
+        closed,
+      ),
+      async run(row, request) {
+        await evacuate(context, request.context, row, request.body.evacuate.host ?? null)
+        return new Reply({ adminPass: request.body.evacuate.adminPass ?? password() }, { status: 200 })
+      },
     },
     confirmResize: {
       doc: 'Confirm a resize: the way back is given up',

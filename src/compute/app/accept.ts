@@ -232,7 +232,7 @@ function hostnameOf(name: string): string {
   return cleaned || `server-${randomBytes(4).toString('hex')}`
 }
 
-const password = () => randomBytes(9).toString('base64url').replace(/[-_]/g, 'x').slice(0, 12)
+export const password = () => randomBytes(9).toString('base64url').replace(/[-_]/g, 'x').slice(0, 12)
 
 /** Steps 2 to 7 of the trace: what the edge and this request did. */
 function describe(

@@ -2,6 +2,7 @@ import { attachInterface, detachInterface } from './attach-interface.ts'
 import { attachVolume, detachVolume } from './attach-volume.ts'
 import { createServer } from './create-server.ts'
 import { deleteServer } from './delete-server.ts'
+import { evacuateServer } from './evacuate-server.ts'
 import * as power from './power.ts'
 import { rebuildServer } from './rebuild-server.ts'
 import { rescueServer, unrescueServer } from './rescue-server.ts'
@@ -19,6 +20,7 @@ export const sagas = [
   resizeServer,
   confirmResize,
   revertResize,
+  evacuateServer,
   snapshotServer,
   attachVolume,
   detachVolume,

@@ -7,6 +7,7 @@ import { removeOldBases } from './base-ageing.ts'
 import { baseImages } from './base-image.ts'
 import { buildConfigDrive, removeConfigDrive } from './config-drive.ts'
 import { consoleAt, consoleLog, screenshot } from './console.ts'
+import { dismiss, partWithDeparted } from './departed.ts'
 import { diagnostics } from './diagnostics.ts'
 import { define, destroy, launch, powerState, start, undefine } from './domain.ts'
 import { makeXml } from './domain-description.ts'
@@ -87,6 +88,7 @@ export function createComputeHost(options: ComputeHostOptions): ComputeHost {
   function serveBuild(): void {
     serve(messages.receive, (payload) => receive(world, payload))
     inTurn(messages.claim, (payload) => thenReport(tracker.claim(payload)))
+    inTurn(messages.dismiss, (payload) => thenReport(dismiss(world, tracker, payload)))
     inTurn(messages.unclaim, ({ uuid }) => thenReport(tracker.unclaim(uuid)))
     inTurn(messages.prepareDirectory, ({ uuid }) => prepareDirectory(world, uuid))
     inTurn(messages.removeDirectory, ({ uuid }) => removeDirectory(world, uuid))
@@ -160,6 +162,10 @@ export function createComputeHost(options: ComputeHostOptions): ComputeHost {
     async start() {
       await makePassable(options.directory)
       await tracker.load()
+      await partWithDeparted(world, tracker).catch((error) => {
+        if (error.code !== 'NoReceiver') throw error
+        log.warn('control does not answer: whether all guests here are still this host’s own is not known yet') // the next report asks again
+      })
       await mergeLeftDeltas(world).catch((error) => log.warn({ err: error }, 'a snapshot that was broken off is not cleared away'))
       serveBuild()
       servePower()

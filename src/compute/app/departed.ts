@@ -1,0 +1,22 @@
+import type { Vif } from '../rpc.ts'
+import type { ComputeContext } from './context.ts'
+import { vifsOf } from './instance-spec.ts'
+
+export interface Departed {
+  uuid: string
+  vifs: Vif[]
+}
+
+/** Of the servers that a host holds, those that live elsewhere now: it was taken for dead and they were evacuated. What is under way is left alone. */
+export async function departedFrom(context: ComputeContext, host: string, uuids: string[]): Promise<Departed[]> {
+  if (uuids.length === 0) return []
+  const rows = await context.database.db
+    .selectFrom('instances')
+    .selectAll()
+    .where('id', 'in', uuids)
+    .where('host', 'is not', null)
+    .where('host', '!=', host)
+    .where((eb) => eb.or([eb('task_state', 'is', null), eb('deleted', '!=', 0)]))
+    .execute()
+  return rows.map((row) => ({ uuid: row.id, vifs: vifsOf(row) }))
+}

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { sagaTests } from '../../kernel/saga/testing.ts'
+import { findInstance } from '../db/instances.ts'
+import { evacuateServer } from './evacuate-server.ts'
+import { eventually, worldOf, Yard } from './testing.ts'
+
+let yard: Yard
+before(async () => {
+  yard = await Yard.open({ hosts: 2 })
+})
+after(() => yard.cloud.stop())
+
+const world = worldOf(() => yard, {
+  kind: evacuateServer.kind,
+  status: 'ACTIVE',
+  failed: ['ACTIVE', 'SHUTOFF'],
+  input: () => ({ target: null }),
+})
+sagaTests({ saga: evacuateServer, service: 'compute', world })
+
+const act = (id: string, body: object) => yard.cloud.api('POST', `/compute/v2.1/servers/${id}/action`, body)
+const row = async (id: string) => (await findInstance(yard.context.database.db, id))!
+async function isDown(host: string, down: boolean): Promise<void> {
+  const version = { 'openstack-api-version': 'compute 2.53' }
+  const { services } = await yard.cloud.api('GET', `/compute/v2.1/os-services?binary=nova-compute&host=${host}`, undefined, version)
+  await yard.cloud.api('PUT', `/compute/v2.1/os-services/${services[0].id}`, { forced_down: down }, version)
+}
+
+test('a server is evacuated from a host that is down, and from no other; it keeps its address and port', async () => {
+  const id = await yard.server()
+  const source = (await row(id)).host!
+  const other = source === 'node1' ? 'node2' : 'node1'
+  await assert.rejects(act(id, { evacuate: {} }), /still in use/)
+  await isDown(source, true)
+  await assert.rejects(act(id, { evacuate: { host: source } }), /can't be the same/)
+  await assert.rejects(act(id, { evacuate: { host: 'nowhere' } }), /404/)
+  const before = await yard.context.networks.ports({ device_id: id })
+  assert.ok((await act(id, { evacuate: { host: other } })).adminPass)
+  await yard.settled()
+  assert.equal((await row(id)).host, other)
+  const now = await yard.context.networks.ports({ device_id: id })
+  assert.deepEqual(
+    now.map((port: any) => [port.id, port.fixed_ips, port['binding:host_id']]),
+    before.map((port: any) => [port.id, port.fixed_ips, other]),
+  )
+  await isDown(source, false)
+  assert.deepEqual(
+    await eventually(
+      () => yard.leaks(),
+      (leaks) => leaks.length === 0,
+    ),
+    [],
+  )
+  await yard.remove(id)
+})
+
+test('a stopped one is stopped there too', async () => {
+  const id = await yard.server()
+  await act(id, { 'os-stop': null })
+  await yard.settled()
+  const source = (await row(id)).host!
+  await isDown(source, true)
+  await act(id, { evacuate: {} })
+  await yard.settled()
+  assert.notEqual((await row(id)).host, source)
+  assert.equal((await row(id)).vm_state, 'stopped')
+  await isDown(source, false)
+  await yard.remove(id)
+})
