@@ -97,7 +97,9 @@ async function suffer(blow: Blow, load: Load, operator: Api): Promise<string[]> 
   const { reads, readsFailed, writes, writesFailed, made, errors, lost, why } = load.counts
   bad += stuck + leaks + lost + readsFailed
   const row = [reads, readsFailed, writes, writesFailed, made, errors].map(String)
-  console.log(`${blow.name}: creates work again after ${again === null ? `more than ${AGAIN_MS / 1000}` : (again / 1000).toFixed(1)} s`)
+  console.log(
+    `${blow.name}: creates work again after ${again === null ? `more than ${AGAIN_MS / 1000}` : (again / 1000).toFixed(1)} s; ${readsFailed} of ${reads} reads and ${writesFailed} of ${writes} writes failed; ${stuck} stuck, ${leaks} leaks, ${lost} lost`,
+  )
   for (const [text, count] of why) console.log(`  ${count} x ${text}`)
   return [blow.name, ...row, again === null ? 'never' : `${(again / 1000).toFixed(1)} s`, String(stuck), String(leaks), String(lost)]
 }
