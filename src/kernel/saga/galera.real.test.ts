@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { type Galera, startGalera } from '../../../test/galera.ts'
+import { type Galera, startGalera } from '../../lab/galera.ts'
 import { integer, name } from '../db/columns.ts'
 import { type Database, openDatabase } from '../db/database.ts'
 import { withDatabase } from '../db/nodes.ts'
