@@ -35,7 +35,7 @@ const BLOWS: Blow[] = [
     name: 'rolling restart',
     async strike({ controls, hosts }) {
       for (const one of [...controls, ...hosts]) {
-        await one.kill()
+        await one.stop()
         await one.start()
       }
     },

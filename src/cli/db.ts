@@ -9,11 +9,11 @@ import { badRequest } from '../kernel/errors/errors.ts'
 import { table } from './table.ts'
 
 const WHERE = `  --state DIR        the cloud's state directory, for its SQLite files and its lock
-  --config FILE      the cloud's configuration, for database.url
-  --database URL     instead of database.url: mysql://user:password@node1:3306,node2:3306/yun; each service has its own, yun_compute, ...`
+  --config FILE      the cloud's configuration, for its database
+  --database URL     instead of that: mysql://user:password@node1:3306,node2:3306/yun; each service has its own, yun_compute, ...`
 
 const HELP: Record<string, string> = {
-  '': `The databases of a cloud: six files in its state directory, or six databases of a MariaDB server or Galera cluster.
+  '': `The databases of a cloud: a file for each service in its state directory, or databases of a MariaDB server or Galera cluster.
 
 Usage: npx yun db COMMAND [options]
 
@@ -36,7 +36,7 @@ Usage: npx yun db upgrade [options]
 ${WHERE}
   --json             as JSON`,
   move: `Copies the SQLite files of a stopped cloud into databases of a MariaDB server or cluster, and compares row for row what arrived. Targets must be missing or empty.
-The files stay as they are. Afterwards put the address into the configuration (database: { url: ... }) and start the cloud again.
+The files stay as they are. Afterwards put the address into the configuration (database: ...) and start the cloud again.
 
 Usage: npx yun db move --to mysql://user:password@node1:3306,node2:3306/yun [--state DIR] [--json]`,
 }
@@ -66,10 +66,9 @@ export async function run(argv: string[]): Promise<number> {
     ...(values.config ? ['--config', values.config] : []),
   ]
   const { settings } = readSettings(flags, hostname())
-  const configured = (settings as { database?: { url?: string | null } | null }).database?.url
   return await commands[command]({
     stateDir: settings.stateDir,
-    url: values.database ?? configured ?? null,
+    url: values.database ?? settings.database,
     to: values.to ?? null,
     json: values.json === true,
   })
@@ -163,7 +162,7 @@ async function move(options: DbOptions): Promise<number> {
         ),
       )
       console.log(
-        `All of it arrived as it was. The files in ${options.stateDir}/db are as before and no longer needed once the cloud runs with\n\n  database: { url: "${options.to.replace(/(:\/\/[^:@/]*:)[^@/]*@/, '$1…@')}" }\n\nin its configuration. Images, keys and secrets stay in the state directory.`,
+        `All of it arrived as it was. The files in ${options.stateDir}/db are as before and no longer needed once the cloud runs with\n\n  database: "${options.to.replace(/(:\/\/[^:@/]*:)[^@/]*@/, '$1…@')}"\n\nin its configuration. Images, keys and secrets stay in the state directory.`,
       )
     }
     return 0

@@ -26,6 +26,7 @@ import { PlacementClient } from '../placement/client.ts'
 import { createPlacement } from '../placement/service.ts'
 import { VolumeClient } from '../volume/client.ts'
 import { createVolumeService } from '../volume/service.ts'
+import { databaseUrl } from './databases.ts'
 import { leaveOf } from './leave.ts'
 import { serveMetadata } from './metadata.ts'
 import type { Secrets } from './secrets.ts'
@@ -47,7 +48,7 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
   if (settings.database === null) mkdirSync(join(settings.stateDir, 'db'), { recursive: true, mode: 0o700 })
   const policyOverrides = policies(settings)
   const shared = (name: string) => ({
-    databaseUrl: databaseUrl(settings, name),
+    databaseUrl: databaseUrl(name, { stateDir: settings.stateDir, url: settings.database }),
     log: log.child({ service: name }),
     policyOverrides: policyOverrides[name],
     exclusive: settings.database === null,
@@ -158,16 +159,6 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
       await identity.stop()
     },
   }
-}
-
-/** Those with a database of their own. */
-export const SERVICES = ['identity', 'placement', 'image', 'network', 'volume', 'compute', 'cluster'] as const
-
-/** Each service has a database of its own. */
-export function databaseUrl({ database, stateDir }: Pick<Settings, 'database' | 'stateDir'>, service: string): string {
-  if (database === null) return `sqlite:${join(stateDir, 'db', `${service}.sqlite`)}`
-  const [, head, name, query = ''] = /^(mysql:\/\/[^/]+)\/([^?]*)(\?.*)?$/.exec(database)!
-  return `${head}/${name || 'yun'}_${service}${query}`
 }
 
 export type Control = Awaited<ReturnType<typeof createControl>>

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { migrations as cluster } from '../cluster/service.ts'
 import { migrations as compute } from '../compute/service.ts'
 import { migrations as identity } from '../identity/service.ts'
 import { migrations as image } from '../image/service.ts'
@@ -10,7 +11,7 @@ import { migrations as network } from '../network/service.ts'
 import { migrations as placement } from '../placement/service.ts'
 import { migrations as volume } from '../volume/service.ts'
 
-const MIGRATIONS: Record<string, Migrations> = { identity, placement, image, network, volume, compute }
+const MIGRATIONS: Record<string, Migrations> = { identity, placement, image, network, volume, compute, cluster }
 
 /**
  * Where a service keeps its data: a file of the state directory, or, with the `url` of a MariaDB server or cluster (`mysql://…/yun`), a database of its own there: `yun_compute`.

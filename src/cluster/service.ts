@@ -63,3 +63,5 @@ export async function createClusterService(options: ClusterOptions): Promise<Clu
     },
   }
 }
+
+export { migrations }

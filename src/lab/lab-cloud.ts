@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createConnection } from 'mysql2/promise'
 import YAML from 'yaml'
-import { SERVICES } from '../cloud/control.ts'
+import { serviceDatabases } from '../cloud/databases.ts'
 import { loadSecrets } from '../cloud/secrets.ts'
 import type { Settings } from '../cloud/settings.ts'
 import { createLab, type Lab } from '../host/machine/lab.ts'
@@ -106,7 +106,8 @@ async function startCluster(dir: string, address: string, undo: (() => unknown)[
   )
   const at = new URL(galera.urlOf(0))
   const connection = await createConnection({ host: at.hostname, port: Number(at.port), user: 'root' })
-  for (const service of SERVICES) await connection.query(`create database yun_${service} character set utf8mb4 collate utf8mb4_bin`)
+  for (const { service } of serviceDatabases({ stateDir: dir }))
+    await connection.query(`create database yun_${service} character set utf8mb4 collate utf8mb4_bin`)
   await connection.end()
   return { galera, brokers }
 }

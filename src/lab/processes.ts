@@ -16,6 +16,8 @@ export interface LabProcess {
   stateDir: string
   /** Returns when it says that it is ready. */
   start(): Promise<void>
+  /** In order, as a service manager does. */
+  stop(): Promise<void>
   /** At once, as a crash does. */
   kill(): Promise<void>
 }
@@ -67,8 +69,16 @@ interface Runs {
   log: string
 }
 
-function runs({ name, enter, args, log }: Runs): Pick<LabProcess, 'start' | 'kill'> {
+function runs({ name, enter, args, log }: Runs): Pick<LabProcess, 'start' | 'stop' | 'kill'> {
   let child: ChildProcess | undefined
+  const end = async (signal: NodeJS.Signals) => {
+    const running = child
+    child = undefined
+    if (!running || running.exitCode !== null || running.signalCode !== null) return
+    const ended = new Promise<void>((resolve) => running.once('exit', () => resolve()))
+    running.kill(signal)
+    await ended
+  }
   return {
     async start() {
       const command = [...enter(), process.execPath, ...process.execArgv, MAIN, ...(await args())]
@@ -87,13 +97,7 @@ function runs({ name, enter, args, log }: Runs): Pick<LabProcess, 'start' | 'kil
         { timeoutMs: START_MS, everyMs: 20 },
       )
     },
-    async kill() {
-      const running = child
-      child = undefined
-      if (!running || running.exitCode !== null || running.signalCode !== null) return
-      const ended = new Promise<void>((resolve) => running.once('exit', () => resolve()))
-      running.kill('SIGKILL')
-      await ended
-    },
+    stop: () => end('SIGTERM'),
+    kill: () => end('SIGKILL'),
   }
 }
