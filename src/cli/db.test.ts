@@ -49,7 +49,7 @@ test('files: missing, made, up to date', () => {
   assert.equal(made.code, 0, made.error)
   assert.match(made.out, /identity .*: made; applied 001-identity/)
   const after = db('status')
-  assert.deepEqual([after.code, after.out.match(/up to date/g)?.length], [0, 6])
+  assert.deepEqual([after.code, after.out.match(/up to date/g)?.length], [0, 7])
 })
 
 onMariaDb((fresh) => {
@@ -78,7 +78,7 @@ onMariaDb((fresh) => {
       assert.ok(users.some((user: any) => user.name === 'admin'))
     })
     const state = yun('db', 'status', '--state', stateDir, '--database', url)
-    assert.deepEqual([state.code, state.out.match(/up to date/g)?.length], [0, 6], state.error)
+    assert.deepEqual([state.code, state.out.match(/up to date/g)?.length], [0, 7], state.error)
     assert.match(state.out, /single/)
     const again = db('move', '--to', url)
     assert.deepEqual([again.code, again.error.includes('is not empty')], [1, true])
