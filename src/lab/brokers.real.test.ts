@@ -66,23 +66,23 @@ test('a broker node that is killed costs time and no message', async (t) => {
     stats.nodes.map(({ state }) => state),
     ['answers', 'answers', 'answers'],
   )
-  for (const victim of [2, 3]) {
-    const started = performance.now()
-    let answered = 0
-    let slowest = 0
-    const stream = Array.from({ length: 100 }, async (_, a) => {
-      await new Promise((resolve) => setTimeout(resolve, a * 20))
-      const asked = performance.now()
-      assert.equal(await near!.call('steady', add, { a, b: 1 }, { timeoutMs: 30_000 }), a + 1)
-      slowest = Math.max(slowest, performance.now() - asked)
-      answered++
-    })
-    setTimeout(() => brokers.kill(victim), 500)
-    await Promise.all(stream)
-    assert.equal(answered, 100)
-    t.diagnostic(
-      `node ${victim} killed: all 100 answered, the slowest after ${slowest.toFixed(0)} ms; ${(performance.now() - started).toFixed(0)} ms in all`,
-    )
-    await brokers.start(victim)
-  }
+  const victim = 2 // the one that the caller uses
+  const started = performance.now()
+  let answered = 0
+  let slowest = 0
+  const stream = Array.from({ length: 100 }, async (_, a) => {
+    await new Promise((resolve) => setTimeout(resolve, a * 20))
+    const asked = performance.now()
+    assert.equal(await near!.call('steady', add, { a, b: 1 }, { timeoutMs: 30_000 }), a + 1)
+    slowest = Math.max(slowest, performance.now() - asked)
+    answered++
+  })
+  setTimeout(() => brokers.kill(victim), 500)
+  await Promise.all(stream)
+  assert.equal(answered, 100)
+  t.diagnostic(
+    `node ${victim} killed: all 100 answered, the slowest after ${slowest.toFixed(0)} ms; ${(performance.now() - started).toFixed(0)} ms in all`,
+  )
+  await brokers.start(victim)
+  assert.equal(await near!.call('steady', add, { a: 2, b: 2 }), 4)
 })
