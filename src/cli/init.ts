@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { readFlags } from '../cloud/settings.ts'
 import { conflict } from '../kernel/errors/errors.ts'
@@ -34,7 +34,7 @@ export async function run(argv: string[]): Promise<number> {
   if (there) throw conflict(`${join(dir, there[1])} is there already and is left as it is; give --dir DIR`, 'ConfigExists')
   mkdirSync(dir, { recursive: true, mode: 0o750 })
   for (const [from, to] of files) {
-    copyFileSync(join(DEPLOY, from), join(dir, to))
+    writeFileSync(join(dir, to), readFileSync(join(DEPLOY, from)), { mode: 0o600, flag: 'wx' }) // passwords will be put in
     console.log(join(dir, to))
   }
   console.log(`\nput your addresses and passwords in, then: npx yun control --config ${join(dir, 'control.yaml')}`)

@@ -17,7 +17,7 @@ Ctrl-C ends all of it and leaves nothing. Needs root.
 Usage: npx yun lab [options]
 
   --hosts N              how many (3)
-  --cluster              three Galera nodes, three RabbitMQ nodes and two control processes behind HAProxy, instead of one with SQLite (needs bin/setup test)
+  --cluster              three Galera nodes, three RabbitMQ nodes and two control processes behind HAProxy, instead of one with SQLite
   --port N               of the APIs, at the lab's address of this machine (5050)
   --state DIR            where all of it lies while it runs (/var/tmp/yun-lab)
   --no-demo              without the virtual machine hello

@@ -128,6 +128,8 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
   return {
     server,
     compute: computing,
+    /** Whom the bus lets in. */
+    admit: cluster.admit,
     /** For the metadata servers of the hosts. */
     metadata: computing.metadata,
     /** For agents on the hosts, which store and fetch images. */

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** Made at first start, mode 0600, and kept: nothing has a default password. */
@@ -23,6 +23,15 @@ export function loadSecrets(stateDir: string): Secrets {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
   const secrets: Secrets = { adminPassword: fresh(), demoPassword: fresh(), servicePassword: fresh(), metadataSecret: fresh() }
-  writeFileSync(file, `${JSON.stringify(secrets, null, 2)}\n`, { mode: 0o600, flag: 'wx' })
+  const own = `${file}.${process.pid}`
+  writeFileSync(own, `${JSON.stringify(secrets, null, 2)}\n`, { mode: 0o600, flag: 'wx' })
+  try {
+    linkSync(own, file) // of several processes that start at once one makes them, whole
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    return JSON.parse(readFileSync(file, 'utf8'))
+  } finally {
+    rmSync(own)
+  }
   return secrets
 }

@@ -163,8 +163,8 @@ export async function createComputeService(options: ComputeOptions): Promise<Com
               )
         }),
         bus.serve(COMPUTE_CONTROL, control.departed, ({ host, uuids }) => departedFrom(context, host, uuids)),
-        bus.serve(COMPUTE_CONTROL, control.powerChanged, async ({ uuid, powerState }) => {
-          await follow(database.db, uuid, powerState)
+        bus.serve(COMPUTE_CONTROL, control.powerChanged, async ({ host, uuid, powerState }) => {
+          await follow(database.db, uuid, powerState, { host })
         }),
         serveScheduler(context, bus),
       )

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { globSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { after, test } from 'node:test'
@@ -17,7 +17,10 @@ test('yun init writes configurations that can be read, and none over another', a
     const place = join(dir, `init${flags.length}`)
     const made = await run(yun, ['init', '--dir', place, ...flags])
     assert.equal(made.code, 0, made.stderr)
-    for (const file of globSync('*.yaml', { cwd: place })) settingsOf({ config: join(place, file) }, 'here', { real: false })
+    for (const file of globSync('*.yaml', { cwd: place })) {
+      settingsOf({ config: join(place, file) }, 'here', { real: false })
+      assert.equal(statSync(join(place, file)).mode & 0o777, 0o600)
+    }
     const again = await run(yun, ['init', '--dir', place, ...flags])
     assert.equal(again.code, 1)
     assert.match(again.stderr, /is there already/)

@@ -1,5 +1,5 @@
 import Type, { type TSchema } from 'typebox'
-import { conflict } from '../../kernel/errors/errors.ts'
+import { badRequest, conflict } from '../../kernel/errors/errors.ts'
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import { password } from '../app/accept.ts'
 import { operate } from '../app/action.ts'
@@ -104,8 +104,12 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
         closed,
       ),
       async run(row, request) {
-        await evacuate(context, request.context, row, request.body.evacuate.host ?? null)
-        return new Reply({ adminPass: request.body.evacuate.adminPass ?? password() }, { status: 200 })
+        const { host, adminPass = password(), ...old } = request.body.evacuate
+        const { version } = request
+        if ('onSharedStorage' in old && version.atLeast('2.14')) throw unexpected('onSharedStorage')
+        if ('force' in old && (!version.atLeast('2.29') || version.atLeast('2.68'))) throw unexpected('force')
+        await evacuate(context, request.context, row, { target: host ?? null, adminPass })
+        return new Reply({ adminPass }, { status: 200 })
       },
     },
     confirmResize: {
@@ -267,6 +271,10 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
     }),
   )
 }
+
+/** A property that this microversion does not have. */
+const unexpected = (name: string) =>
+  badRequest(`Invalid input for field/attribute evacuate. Additional properties are not allowed ('${name}' was unexpected)`)
 
 async function noOtherHost(row: InstanceRow): Promise<never> {
   throw conflict(`Server ${row.id} cannot be moved: Yun does not migrate servers between hosts yet.`, 'MigrationError')

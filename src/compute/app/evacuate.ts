@@ -6,7 +6,13 @@ import type { ComputeContext } from './context.ts'
 import { listHosts } from './host.ts'
 
 /** @throws Fault 400 when the server's host is up or the target is not another one that is there, 409 for a state in the way */
-export async function evacuate(context: ComputeContext, request: RequestContext, row: InstanceRow, target: string | null): Promise<void> {
+export async function evacuate(
+  context: ComputeContext,
+  request: RequestContext,
+  row: InstanceRow,
+  wanted: { target: string | null; adminPass: string },
+): Promise<void> {
+  const { target, adminPass } = wanted
   if (!row.host) throw conflict(`Instance ${row.id} is on no host`, 'InstanceNotReady')
   const hosts = await listHosts(context)
   if (hosts.find((one) => one.host === row.host)?.up)
@@ -22,7 +28,7 @@ export async function evacuate(context: ComputeContext, request: RequestContext,
     saga: 'evacuate-server',
     vmStates: ['active', 'stopped', 'error'],
     taskState: 'rebuilding',
-    input: { target },
+    input: { target, adminPass: row.config_drive || context.settings.injectPassword ? adminPass : undefined },
     lockedToo: true,
   })
 }

@@ -77,9 +77,15 @@ const FOLLOWED: Partial<Record<PowerState, { from: VmState[]; to: VmState }>> = 
 
 /**
  * A host says how a guest is. Only a server at rest follows: what an operation is about to do is the operation's to write.
- * With `untouchedSince` (the row's updated_at) it follows only if nothing has changed the row since. Answers whether it followed.
+ * With `host` it follows only if it lives there: one that was evacuated hears nothing of the guest it left behind. With `untouchedSince` (the row's updated_at) it follows
+ * only if nothing has changed the row since. Answers whether it followed.
  */
-export async function follow(db: Handle, id: string, powerState: PowerState, expected: { untouchedSince?: string } = {}): Promise<boolean> {
+export async function follow(
+  db: Handle,
+  id: string,
+  powerState: PowerState,
+  expected: { host?: string; untouchedSince?: string },
+): Promise<boolean> {
   const power = { power_state: POWER[powerState] }
   const atRest = { ...expected, taskStates: [null] }
   const followed = FOLLOWED[powerState]

@@ -56,7 +56,7 @@ export async function replaceJson(
 export async function moveInstance(
   db: Handle,
   id: string,
-  expected: { vmStates?: string[]; taskStates?: (string | null)[]; untouchedSince?: string },
+  expected: { vmStates?: string[]; taskStates?: (string | null)[]; untouchedSince?: string; host?: string },
   columns: Partial<InstanceRow>,
 ): Promise<boolean> {
   let query = db
@@ -65,6 +65,7 @@ export async function moveInstance(
     .where('id', '=', id)
     .where('deleted', '=', 0)
   if (expected.vmStates) query = query.where('vm_state', 'in', expected.vmStates as InstanceRow['vm_state'][])
+  if (expected.host !== undefined) query = query.where('host', '=', expected.host)
   if (expected.untouchedSince) query = query.where('updated_at', '=', expected.untouchedSince)
   const tasks = expected.taskStates
   if (tasks)

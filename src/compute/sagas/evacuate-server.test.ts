@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { sagaTests } from '../../kernel/saga/testing.ts'
 import { findInstance } from '../db/instances.ts'
+import { COMPUTE_CONTROL, control } from '../rpc.ts'
 import { evacuateServer } from './evacuate-server.ts'
 import { eventually, worldOf, Yard } from './testing.ts'
 
@@ -19,7 +20,8 @@ const world = worldOf(() => yard, {
 })
 sagaTests({ saga: evacuateServer, service: 'compute', world })
 
-const act = (id: string, body: object) => yard.cloud.api('POST', `/compute/v2.1/servers/${id}/action`, body)
+const act = (id: string, body: object, version = '2.93') =>
+  yard.cloud.api('POST', `/compute/v2.1/servers/${id}/action`, body, { 'openstack-api-version': `compute ${version}` })
 const row = async (id: string) => (await findInstance(yard.context.database.db, id))!
 async function isDown(host: string, down: boolean): Promise<void> {
   const version = { 'openstack-api-version': 'compute 2.53' }
@@ -32,6 +34,9 @@ test('a server is evacuated from a host that is down, and from no other; it keep
   const source = (await row(id)).host!
   const other = source === 'node1' ? 'node2' : 'node1'
   await assert.rejects(act(id, { evacuate: {} }), /still in use/)
+  await assert.rejects(act(id, { evacuate: { onSharedStorage: false } }, '2.14'), /onSharedStorage/)
+  await assert.rejects(act(id, { evacuate: { force: true } }, '2.28'), /force/)
+  await assert.rejects(act(id, { evacuate: { force: true } }, '2.68'), /force/)
   await isDown(source, true)
   await assert.rejects(act(id, { evacuate: { host: source } }), /can't be the same/)
   await assert.rejects(act(id, { evacuate: { host: 'nowhere' } }), /404/)
@@ -44,6 +49,12 @@ test('a server is evacuated from a host that is down, and from no other; it keep
     now.map((port: any) => [port.id, port.fixed_ips, port['binding:host_id']]),
     before.map((port: any) => [port.id, port.fixed_ips, other]),
   )
+  // what the old host says of the guest that it parts with is not the server's story
+  const word = { uuid: id, powerState: 'shutdown' as const, event: 'stopped destroyed', at: new Date().toISOString() }
+  await yard.cloud.bus.call(COMPUTE_CONTROL, control.powerChanged, { host: source, ...word })
+  assert.equal((await row(id)).vm_state, 'active')
+  await yard.cloud.bus.call(COMPUTE_CONTROL, control.powerChanged, { host: other, ...word })
+  assert.equal((await row(id)).vm_state, 'stopped')
   await isDown(source, false)
   assert.deepEqual(
     await eventually(

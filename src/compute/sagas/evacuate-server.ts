@@ -10,7 +10,7 @@ import { giveBack, settle } from './operation.ts'
 import * as schedule from './schedule.ts'
 
 type Evacuation = ServerRun<
-  { target: string | null },
+  { target: string | null; adminPass?: string },
   schedule.ScheduleOutputs & {
     was: { host: string; node: string; zone: string | null; providerId: string; running: boolean }
     [step: string]: any

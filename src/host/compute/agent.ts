@@ -34,7 +34,7 @@ import { watchGuests } from './watch.ts'
 import type { World } from './world.ts'
 
 export interface ComputeHost {
-  /** Serves this host's messages; what an earlier process promised is promised still. */
+  /** Serves this host's messages; what an earlier process promised is promised still. @throws Fault 503 when control cannot say which servers are still this host's */
   start(): Promise<void>
   /** Guests run on. */
   stop(): Promise<void>
@@ -162,10 +162,7 @@ export function createComputeHost(options: ComputeHostOptions): ComputeHost {
     async start() {
       await makePassable(options.directory)
       await tracker.load()
-      await partWithDeparted(world, tracker).catch((error) => {
-        if (error.code !== 'NoReceiver') throw error
-        log.warn('control does not answer: whether all guests here are still this host’s own is not known yet') // the next report asks again
-      })
+      await partWithDeparted(world, tracker)
       await mergeLeftDeltas(world).catch((error) => log.warn({ err: error }, 'a snapshot that was broken off is not cleared away'))
       serveBuild()
       servePower()

@@ -183,6 +183,7 @@ export async function onHost(body: (lab: Lab) => Promise<void>, over: Partial<Co
   const reports: HostState[] = []
   const powers: Lab['powers'] = []
   bus.serve(COMPUTE_CONTROL, control.hostReport, (state) => void reports.push(state))
+  bus.serve(COMPUTE_CONTROL, control.departed, () => [])
   bus.serve(COMPUTE_CONTROL, control.powerChanged, ({ uuid, powerState, event }) => void powers.push({ uuid, powerState, event }))
   const make = () =>
     createComputeHost({
