@@ -33,6 +33,9 @@ import type { Secrets } from './secrets.ts'
 import type { Settings } from './settings.ts'
 import { forwardSteps } from './steps.ts'
 
+/** A balancer that asks twice a second has seen by then that this process leaves. */
+const LINGER_MS = 1_500
+
 export interface ControlOptions {
   settings: Settings
   secrets: Secrets
@@ -155,7 +158,7 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
     async stop() {
       console.close()
       door.close()
-      await server.close()
+      await server.close(settings.brokers.length > 0 ? { lingerMs: LINGER_MS } : {})
       for (const service of services.reverse()) await service.stop()
       unlisten()
       await identity.stop()

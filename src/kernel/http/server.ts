@@ -6,6 +6,7 @@ import type { Log } from '../log/log.ts'
 import type { Decision, Policy, PolicyCredentials, Target } from '../policy/policy.ts'
 import { now } from '../trace/trace.ts'
 import { type Authenticator, anonymous, type RequestContext } from './context.ts'
+import { drain, type Patience } from './drain.ts'
 import { type Microversions, negotiate, Version } from './microversion.ts'
 import type { Limiter, RateDecision } from './rate-limit.ts'
 import { type ApiRequest, Reply, type Route } from './route.ts'
@@ -49,6 +50,7 @@ export interface ServerOptions {
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
 const DEFAULT_BODY_LIMIT = 112 * 1024
+const PATIENCE: Patience = { lingerMs: 0, mostMs: 10_000 }
 
 /** All APIs of this process behind one listener. */
 export class ApiServer {
@@ -248,8 +250,11 @@ export class ApiServer {
     return await this.fastify.listen({ port, host })
   }
 
-  close(): Promise<void> {
-    return this.fastify.close() as unknown as Promise<void>
+  /** Answers what is under way, for {@link Patience.mostMs} at most, and lets nobody new in. */
+  async close(patience: Partial<Patience> = {}): Promise<void> {
+    // before Fastify knows of it: that would refuse what handlers under way ask of other services
+    await drain(this.fastify.server, { ...PATIENCE, ...patience })
+    await this.fastify.close()
   }
 }
 
