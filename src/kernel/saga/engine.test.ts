@@ -259,6 +259,36 @@ describe('the saga engine', () => {
     await Promise.all([first.engine.stop(), second.engine.stop()])
   })
 
+  test('an engine that stops leaves to another at once what it had begun, and what is still asked of its process', async () => {
+    const database = await sagaDatabase()
+    const context = yard()
+    const listeners = new Set<(subject: string) => void>()
+    const news: News = {
+      tell: (subject) => setImmediate(() => [...listeners].map((hear) => hear(subject))),
+      hear(listener) {
+        listeners.add(listener)
+        return () => listeners.delete(listener)
+      },
+    }
+    let stopped: Promise<void> | undefined
+    const interceptor = {
+      async action(one: { name: string }, run: () => Promise<unknown>) {
+        if (one.name === 'port') stopped = leaving.engine.stop()
+        return await run()
+      },
+    }
+    const both = { database, world: context, exclusive: false, news, leaseMs: 3_600_000 }
+    const leaving = await house([build], { ...both, interceptor })
+    const staying = await house([build], both)
+    const begun = await leaving.go({ kind: 'build', input: { id: '1' } })
+    assert.equal((await staying.engine.finished(begun)).state, 'done')
+    assert.deepEqual(context.trail, ['put disk', 'put port', 'put guest'])
+    await stopped
+    const late = await submit(leaving.engine, database, { kind: 'build', subject: 'server:2', input: { id: '2' } })
+    assert.equal((await staying.engine.finished(late)).state, 'done')
+    await staying.engine.stop()
+  })
+
   test('a saga that is asked for later comes later, also from a process whose clock is behind', async () => {
     const database = await sagaDatabase()
     const engines = [await house([build], { database, exclusive: false }), await house([build], { database, exclusive: false })]

@@ -5,6 +5,7 @@ import { type Database, DatabaseUnreachable } from '../db/database.ts'
 import { describe, Fault, revive } from '../errors/errors.ts'
 import type { Log } from '../log/log.ts'
 import { collecting, now, record as recordStep } from '../trace/trace.ts'
+import { Leases } from './leases.ts'
 import { append, type LogEvent, type LogRecord, type Position, replay, type SagaTables } from './log.ts'
 import type { Run, Saga, Step } from './saga.ts'
 
@@ -54,6 +55,7 @@ export interface SagaRequest {
   interruptOthers?: string
 }
 
+const LEASE_MS = 15_000
 /** ms between looks at what another process does with a subject. */
 const LOOK_MS = 250
 /** ms between looks whether the database is back. */
@@ -63,6 +65,7 @@ const DATABASE_RETRY_MS = 500
 export class SagaEngine<World> {
   readonly owner = randomUUID()
   private readonly options: EngineOptions<World>
+  private readonly leases: Leases
   private readonly kinds: Map<string, Saga<any>>
   private readonly busy = new Map<string, Promise<void>>()
   private readonly aborts = new Map<string, AbortController>()
@@ -72,10 +75,13 @@ export class SagaEngine<World> {
   private lease: NodeJS.Timeout | undefined
   private deaf = () => {}
   private stopped = false
+  private stopping: Promise<void> | undefined
+  private killed = false
   private submitted = 0
 
   constructor(options: EngineOptions<World>) {
     this.options = options
+    this.leases = new Leases(() => this.db, this.owner, options.leaseMs ?? LEASE_MS)
     this.kinds = new Map(options.sagas.map((one) => [one.kind, one]))
   }
 
@@ -83,18 +89,28 @@ export class SagaEngine<World> {
   async start(): Promise<void> {
     await this.takeOver(this.options.exclusive)
     this.deaf = this.options.news?.hear((subject) => this.heard(subject)) ?? this.deaf
-    const leaseMs = this.options.leaseMs ?? 15_000
-    this.lease = setInterval(() => this.renew(leaseMs).catch((error) => this.options.log.error({ err: error }, 'saga lease')), leaseMs / 3)
-    this.lease.unref()
+    const failed = (error: unknown) => this.options.log.error({ err: error }, 'saga lease')
+    this.lease = setInterval(() => this.renew().catch(failed), (this.options.leaseMs ?? LEASE_MS) / 3).unref()
   }
 
-  /** Finishes the steps under way and starts no more: the rest is picked up by the next process. */
-  async stop(): Promise<void> {
+  /** Finishes the steps under way and starts no more: the rest is picked up by the next process, or at once by others. */
+  stop(): Promise<void> {
+    this.stopping ??= this.leave()
+    return this.stopping
+  }
+
+  private async leave(): Promise<void> {
     this.stopped = true
     clearInterval(this.lease)
     this.deaf()
     for (const look of this.patient.values()) look()
     await Promise.allSettled(this.busy.values())
+    if (this.options.exclusive || this.killed) return
+    try {
+      for (const subject of await this.leases.giveUp()) this.options.news?.tell(subject)
+    } catch (error) {
+      this.options.log.warn({ err: error }, 'others go on with the sagas of this process when its lease has ended')
+    }
   }
 
   /** Writes the saga in the caller's transaction, so that it and the rows it is about come into being together. Call {@link wake} after the commit. */
@@ -119,8 +135,7 @@ export class SagaEngine<World> {
       state: 'running',
       error: null,
       interrupt: null,
-      owner: this.owner,
-      lease_until: this.leaseEnd(),
+      ...(this.stopped ? { owner: null, lease_until: null } : this.leases.mine()), // a request may still come while this process leaves
       created_at: this.options.exclusive ? mine : await behind(trx, request.subject, mine),
       updated_at: at,
     }
@@ -141,19 +156,19 @@ export class SagaEngine<World> {
   }
 
   private interrupt(subject: string): void {
-    this.db
+    this.look(subject).catch((error) => this.options.log.error({ err: error }, 'interrupting sagas'))
+  }
+
+  private async look(subject: string): Promise<void> {
+    const rows = await this.db
       .selectFrom('sagas')
-      .select(['id', 'interrupt'])
+      .select(['id', 'interrupt', 'owner'])
       .where('subject', '=', subject)
-      .where('interrupt', 'is not', null)
-      .where('state', '=', 'running')
+      .where('state', 'in', ['running', 'unwinding'])
+      .where((where) => where.or([where('interrupt', 'is not', null), where('owner', 'is', null)]))
       .execute()
-      .then(
-        (rows) => {
-          for (const row of rows) this.aborts.get(row.id)?.abort(new Fault(409, 'Interrupted', row.interrupt!))
-        },
-        (error) => this.options.log.error({ err: error }, 'interrupting sagas'),
-      )
+    for (const { id, interrupt } of rows) if (interrupt) this.aborts.get(id)?.abort(new Fault(409, 'Interrupted', interrupt))
+    if (!this.stopped && rows.some(({ owner }) => owner === null)) await this.takeOver(false, subject)
   }
 
   private begin(subject: string): void {
@@ -161,7 +176,10 @@ export class SagaEngine<World> {
     const work: Promise<void> = before
       .then(() => this.persist(subject))
       .finally(() => this.busy.get(subject) === work && this.busy.delete(subject))
-    work.catch((error) => error instanceof Killed || this.options.log.error({ err: error, subject }, 'saga engine'))
+    work.catch((error) => {
+      if (error instanceof Killed) this.killed = true
+      else this.options.log.error({ err: error, subject }, 'saga engine')
+    })
     this.busy.set(subject, work)
   }
 
@@ -184,43 +202,14 @@ export class SagaEngine<World> {
     return this.options.database.db as Kysely<SagaTables>
   }
 
-  private leaseEnd(): string {
-    return timestamp(Date.now() + (this.options.leaseMs ?? 15_000))
+  /** Those of its own that nobody works on were asked for by a transaction of which nobody heard that it was committed. */
+  private async takeOver(all: boolean, subject?: string): Promise<void> {
+    for (const one of await this.leases.take({ all, subject, busy: (own) => this.busy.has(own) })) this.begin(one)
   }
 
-  private async takeOver(all: boolean): Promise<void> {
-    const open = await this.db
-      .selectFrom('sagas')
-      .select(['id', 'subject', 'owner', 'lease_until'])
-      .where('state', 'in', ['running', 'unwinding'])
-      .orderBy('created_at')
-      .execute()
-    const subjects = new Set<string>()
-    for (const row of open) {
-      // asked for by a transaction of which nobody heard that it was committed
-      if (row.owner === this.owner && !this.busy.has(row.subject)) subjects.add(row.subject)
-      if (row.owner === this.owner || (!all && (row.lease_until ?? '') > timestamp())) continue
-      const taken = await this.db
-        .updateTable('sagas')
-        .set({ owner: this.owner, lease_until: this.leaseEnd() })
-        .where('id', '=', row.id)
-        .where('owner', row.owner === null ? 'is' : '=', row.owner)
-        .where('lease_until', row.lease_until === null ? 'is' : '=', row.lease_until)
-        .executeTakeFirst()
-      if (taken.numUpdatedRows > 0n) subjects.add(row.subject)
-    }
-    for (const subject of subjects) this.begin(subject)
-  }
-
-  private async renew(leaseMs: number): Promise<void> {
+  private async renew(): Promise<void> {
     if (!this.options.exclusive) for (const subject of this.busy.keys()) this.interrupt(subject) // news may get lost
-    if (this.busy.size > 0)
-      await this.db
-        .updateTable('sagas')
-        .set({ lease_until: timestamp(Date.now() + leaseMs) })
-        .where('owner', '=', this.owner)
-        .where('state', 'in', ['running', 'unwinding'])
-        .execute()
+    if (this.busy.size > 0) await this.leases.renew()
     if (!this.options.exclusive) await this.takeOver(false)
   }
 
