@@ -32,6 +32,16 @@ const BLOWS: Blow[] = [
     heal: ({ lab }) => lab.hosts[1]!.cut(false),
   },
   {
+    name: 'network between control processes',
+    strike: ({ lab }) => lab.part(lab.controls, true),
+    heal: ({ lab }) => lab.part(lab.controls, false),
+  },
+  {
+    name: "a control process's network",
+    strike: ({ lab }) => lab.controls[0]!.cut(true),
+    heal: ({ lab }) => lab.controls[0]!.cut(false),
+  },
+  {
     name: 'rolling restart',
     async strike({ controls, hosts }) {
       for (const one of [...controls, ...hosts]) {

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { randomInt } from 'node:crypto'
+import { randomBytes, randomInt } from 'node:crypto'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
@@ -32,8 +32,11 @@ const PROVIDER = '/usr/lib/galera/libgalera_smm.so'
 /** A member that says nothing for 2 s is voted out; Galera's own default is 5 s. */
 const EVS = 'evs.keepalive_period=PT0.5S;evs.inactive_check_period=PT0.3S;evs.suspect_timeout=PT2S;evs.inactive_timeout=PT8S'
 
-/** A Galera cluster for labs and tests: `size` MariaDB servers on loopback, ports by chance, all of it in a temporary directory. Its root has no password. */
-export async function startGalera({ size = 3 }: { size?: number } = {}): Promise<Galera> {
+/**
+ * A Galera cluster for labs and tests: `size` MariaDB servers that clients reach at `address`, ports by chance, all of it in a temporary directory. Its root has no password
+ * on loopback, and one by chance elsewhere.
+ */
+export async function startGalera({ size = 3, address = '127.0.0.1' }: { size?: number; address?: string } = {}): Promise<Galera> {
   const dir = mkdtempSync(join(tmpdir(), 'yun-galera-'))
   const root = process.getuid?.() === 0
   // a joiner's rsync gives up root's rights by itself, and then cannot read root's files
@@ -48,10 +51,12 @@ export async function startGalera({ size = 3 }: { size?: number } = {}): Promise
   for (let n = 1; n < size; n++) cpSync(join(dir, '0'), join(dir, String(n)), { recursive: true })
   if (root) await exec('chown', ['-R', 'mysql', dir])
 
-  const base = await freePorts(size * 4)
+  const base = await freePorts(size * 4, address)
   const port = (n: number, which: 'sql' | 'group' | 'ist' | 'sst') => base + n * 4 + ['sql', 'group', 'ist', 'sst'].indexOf(which)
   const numbers = Array.from({ length: size }, (_, n) => n)
-  const nodes = numbers.map((n) => `127.0.0.1:${port(n, 'sql')}`)
+  const password = address === '127.0.0.1' ? '' : randomBytes(12).toString('hex')
+  const login = password ? `root:${password}` : 'root'
+  const nodes = numbers.map((n) => `${address}:${port(n, 'sql')}`)
   const group = numbers.map((n) => `127.0.0.1:${port(n, 'group')}`).join(',')
   const processes: (ChildProcess | null)[] = numbers.map(() => null)
   const ended: Promise<void>[] = []
@@ -68,7 +73,7 @@ export async function startGalera({ size = 3 }: { size?: number } = {}): Promise
         `--pid-file=${home}/pid`,
         `--log-error=${home}/error.log`,
         `--port=${port(n, 'sql')}`,
-        '--bind-address=127.0.0.1',
+        `--bind-address=${address}`,
         '--binlog-format=ROW',
         '--default-storage-engine=InnoDB',
         '--innodb-autoinc-lock-mode=2',
@@ -83,7 +88,7 @@ export async function startGalera({ size = 3 }: { size?: number } = {}): Promise
         '--wsrep-cluster-name=yun-test',
         `--wsrep-node-name=n${n}`,
         '--wsrep-node-address=127.0.0.1',
-        `--wsrep-node-incoming-address=127.0.0.1:${port(n, 'sql')}`,
+        `--wsrep-node-incoming-address=${nodes[n]}`,
         '--wsrep-sst-method=rsync',
         `--wsrep-sst-receive-address=127.0.0.1:${port(n, 'sst')}`,
         `--wsrep-provider-options=base_port=${port(n, 'group')};gmcast.listen_addr=tcp://127.0.0.1:${port(n, 'group')};ist.recv_addr=127.0.0.1:${port(n, 'ist')};gcache.size=16M;${EVS}`,
@@ -96,9 +101,10 @@ export async function startGalera({ size = 3 }: { size?: number } = {}): Promise
     ended[n] = new Promise((resolve) => child.once('exit', () => resolve()))
   }
 
+  const connect = (n: number) => createConnection({ socketPath: join(dir, String(n), 'socket'), user: 'root', connectTimeout: 3000 })
   const status = async (n: number, variable: string): Promise<string | null> => {
     try {
-      const connection = await createConnection({ host: '127.0.0.1', port: port(n, 'sql'), user: 'root', connectTimeout: 3000 })
+      const connection = await connect(n)
       try {
         const [rows] = await connection.query<any[]>('show status like ?', [variable])
         return rows[0]?.Value ?? null
@@ -127,11 +133,16 @@ export async function startGalera({ size = 3 }: { size?: number } = {}): Promise
   for (const n of numbers) {
     spawnNode(n, n === 0)
     await synced(n)
+    if (n === 0 && password) {
+      const connection = await connect(n)
+      await connection.query(`grant all on *.* to root@'%' identified by '${password}' with grant option`)
+      await connection.end()
+    }
   }
   return {
-    url: `mysql://root@${nodes.join(',')}`,
+    url: `mysql://${login}@${nodes.join(',')}`,
     nodes,
-    urlOf: (n) => `mysql://root@${nodes[n]}`,
+    urlOf: (n) => `mysql://${login}@${nodes[n]}`,
     status,
     kill: (n) => end(n, 'SIGKILL'),
     freeze: (n) => void processes[n]?.kill('SIGSTOP'),
@@ -148,12 +159,12 @@ export async function startGalera({ size = 3 }: { size?: number } = {}): Promise
 }
 
 /** The first of `count` ports in a row that nobody listens on. */
-async function freePorts(count: number): Promise<number> {
+async function freePorts(count: number, address: string): Promise<number> {
   const free = (port: number) =>
     new Promise<boolean>((resolve) => {
       const server = createServer()
       server.once('error', () => resolve(false))
-      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+      server.listen(port, address, () => server.close(() => resolve(true)))
     })
   for (;;) {
     const base = randomInt(20_000, 32_000)

@@ -9,7 +9,9 @@ import { createLab, type Lab } from '../host/machine/lab.ts'
 import { startBalancer } from './balancer.ts'
 import { type Brokers, startBrokers } from './brokers.ts'
 import { type Galera, startGalera } from './galera.ts'
-import { controlProcess, hostProcess, type LabHostProcess, type LabProcess } from './processes.ts'
+import { controlHere, controlProcess, hostProcess, type LabMachineProcess, type LabProcess } from './processes.ts'
+
+const CONTROLS = 2
 
 export interface LabCloudOptions {
   /** Everything of the lab lies in it; theirs alone. */
@@ -24,7 +26,7 @@ export interface LabCloudOptions {
   say?: (what: string) => void
 }
 
-/** A cloud of several machines inside this one: `yun control` here, a `yun host` in each of them. */
+/** A cloud of several machines inside this one: a `yun host` in each of them, `yun control` here or, in a cluster, in machines of their own. */
 export interface LabCloud {
   url: string
   /** Of the first control process: clients' files, log. */
@@ -33,7 +35,7 @@ export interface LabCloud {
   sharedDir: string
   lab: Lab
   controls: LabProcess[]
-  hosts: LabHostProcess[]
+  hosts: LabMachineProcess[]
   cluster: { galera: Galera; brokers: Brokers } | null
   /** Leaves nothing. */
   stop(): Promise<void>
@@ -49,10 +51,9 @@ export async function startLabCloud(options: LabCloudOptions): Promise<LabCloud>
     for (const step of undo.splice(0).reverse()) await step()
   }
   try {
-    const lab = await createLab({ parent: join(dir, 'machines'), count: options.hosts })
+    const lab = await createLab({ parent: join(dir, 'machines'), count: options.hosts, controls: options.cluster ? CONTROLS : 0 })
     undo.push(() => lab.destroy())
-    for (const [name, { enter }] of [...lab.hosts.map(({ name, machine }) => [name, machine] as const), ['outside', lab.outside] as const])
-      writeWayIn(join(dir, name), enter)
+    for (const { name, machine } of [...lab.hosts, { name: 'outside', machine: lab.outside }]) writeWayIn(join(dir, name), machine.enter)
     say(`${lab.hosts.length} machines and an outside: ${lab.hosts.map((host) => `${host.name} ${host.address}`).join(', ')}`)
 
     const cluster = options.cluster ? await startCluster(dir, lab.hereAddress, undo) : null
@@ -69,11 +70,13 @@ export async function startLabCloud(options: LabCloudOptions): Promise<LabCloud>
     }
     writeFileSync(config, YAML.stringify(shared), { mode: 0o600 })
     loadSecrets(sharedDir) // made once, before several processes look for them
-    const controls = (cluster ? [1, 2] : [0]).map((n) => controlProcess({ dir, config, address: lab.hereAddress, port: port + n, n }))
+    const controls = cluster
+      ? lab.controls.map((machine) => controlProcess({ dir, config, machine, port }))
+      : [controlHere({ dir, config, address: lab.hereAddress, port })]
     undo.push(() => Promise.all(controls.map((one) => one.kill())))
     for (const control of controls) await control.start()
     if (cluster) {
-      const servers = controls.map((_, i) => `${lab.hereAddress}:${port + i + 1}`)
+      const servers = lab.controls.map(({ address }) => `${address}:${port}`)
       undo.push(await startBalancer({ dir, listen: `${lab.hereAddress}:${port}`, servers }))
     }
     say(`${controls.length > 1 ? `${controls.length} control processes behind HAProxy answer` : 'control answers'} on ${url}`)
@@ -99,13 +102,12 @@ const EXTERNAL: Settings['external'] = {
 }
 
 async function startCluster(dir: string, address: string, undo: (() => unknown)[]) {
-  const [galera, brokers] = await Promise.all([startGalera(), startBrokers({ dir: join(dir, 'rabbitmq'), count: 3, address })])
+  const [galera, brokers] = await Promise.all([startGalera({ address }), startBrokers({ dir: join(dir, 'rabbitmq'), count: 3, address })])
   undo.push(
     () => galera.stop(),
     () => brokers.stop(),
   )
-  const at = new URL(galera.urlOf(0))
-  const connection = await createConnection({ host: at.hostname, port: Number(at.port), user: 'root' })
+  const connection = await createConnection(galera.urlOf(0))
   for (const { service } of serviceDatabases({ stateDir: dir }))
     await connection.query(`create database yun_${service} character set utf8mb4 collate utf8mb4_bin`)
   await connection.end()

@@ -1,14 +1,17 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { openSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { askToStop } from '../cloud/lock.ts'
 import { readMembership } from '../cloud/membership.ts'
 import { loadSecrets } from '../cloud/secrets.ts'
-import { LAB_STATE, type LabHost } from '../host/machine/lab.ts'
+import { LAB_STATE, type LabMachine } from '../host/machine/lab.ts'
 import { waitUntil } from '../host/machine/wait.ts'
 import { unavailable } from '../kernel/errors/errors.ts'
 
 const MAIN = join(import.meta.dirname, '../cli/main.ts')
 const START_MS = 120_000
+/** What a service manager grants. */
+const STOP_MS = 60_000
 
 /** One `yun` process of a lab. */
 export interface LabProcess {
@@ -22,17 +25,30 @@ export interface LabProcess {
   kill(): Promise<void>
 }
 
-export type LabHostProcess = LabProcess & { machine: LabHost }
+/** One that has a machine to itself. */
+export type LabMachineProcess = LabProcess & { machine: LabMachine }
 
-export function controlProcess(place: { dir: string; config: string; address: string; port: number; n: number }): LabProcess {
-  const { dir, config, address, port, n } = place
-  const name = n === 0 ? 'control' : `control${n}`
-  const stateDir = join(dir, name)
-  const args = async () => ['control', '--config', config, '--state', stateDir, '--host', address, '--port', String(port)]
-  return { name, stateDir, ...runs({ name, enter: () => [], args, log: join(dir, `${name}.out`) }) }
+interface Place {
+  dir: string
+  config: string
 }
 
-export function hostProcess(place: { dir: string; config: string; url: string; sharedDir: string; machine: LabHost }): LabHostProcess {
+/** The one control process of a lab without a cluster, on the machine that the lab is in. */
+export const controlHere = (place: Place & { address: string; port: number }): LabProcess => control({ ...place, name: 'control' })
+
+export function controlProcess({ machine, ...place }: Place & { machine: LabMachine; port: number }): LabMachineProcess {
+  const { name, address } = machine
+  return { machine, ...control({ ...place, name, address, enter: () => machine.machine.enter }) }
+}
+
+function control(place: Place & { name: string; address: string; port: number; enter?: () => string[] }): LabProcess {
+  const { dir, config, name, address, port, enter = () => [] } = place
+  const stateDir = join(dir, name)
+  const args = async () => ['control', '--config', config, '--state', stateDir, '--host', address, '--port', String(port)]
+  return { name, stateDir, ...runs({ name, enter, args, log: join(dir, `${name}.out`), lock: () => stateDir }) }
+}
+
+export function hostProcess(place: Place & { url: string; sharedDir: string; machine: LabMachine }): LabMachineProcess {
   const { dir, config, url, sharedDir, machine } = place
   const { name, address } = machine
   const args = async () => {
@@ -41,7 +57,9 @@ export function hostProcess(place: { dir: string; config: string; url: string; s
       : ['--control', url, '--token', await joinToken(url, sharedDir), '--name', name]
     return ['host', '--config', config, '--state', LAB_STATE, '--address', address, ...joining]
   }
-  return { name, stateDir: LAB_STATE, machine, ...runs({ name, enter: () => machine.machine.enter, args, log: join(dir, `${name}.out`) }) }
+  const enter = () => machine.machine.enter
+  const lock = () => machine.machine.path(LAB_STATE)
+  return { name, stateDir: LAB_STATE, machine, ...runs({ name, enter, args, log: join(dir, `${name}.out`), lock }) }
 }
 
 async function joinToken(url: string, sharedDir: string): Promise<string> {
@@ -67,18 +85,21 @@ interface Runs {
   enter: () => string[]
   args: () => Promise<string[]>
   log: string
+  /** Its state directory, as seen from here. */
+  lock: () => string
 }
 
-function runs({ name, enter, args, log }: Runs): Pick<LabProcess, 'start' | 'stop' | 'kill'> {
+function runs({ name, enter, args, log, lock }: Runs): Pick<LabProcess, 'start' | 'stop' | 'kill'> {
   let child: ChildProcess | undefined
-  const end = async (signal: NodeJS.Signals) => {
+  const end = async (tell: (running: ChildProcess) => unknown) => {
     const running = child
     child = undefined
     if (!running || running.exitCode !== null || running.signalCode !== null) return
     const ended = new Promise<void>((resolve) => running.once('exit', () => resolve()))
-    running.kill(signal)
+    await tell(running)
     await ended
   }
+  const kill = (running: ChildProcess) => running.kill('SIGKILL')
   return {
     async start() {
       const command = [...enter(), process.execPath, ...process.execArgv, MAIN, ...(await args())]
@@ -97,7 +118,13 @@ function runs({ name, enter, args, log }: Runs): Pick<LabProcess, 'start' | 'sto
         { timeoutMs: START_MS, everyMs: 20 },
       )
     },
-    stop: () => end('SIGTERM'),
-    kill: () => end('SIGKILL'),
+    // a signal would reach the way into its machine, with which it dies
+    stop: () =>
+      end(async (running) => {
+        const patience = setTimeout(kill, STOP_MS, running)
+        running.once('exit', () => clearTimeout(patience))
+        await askToStop(lock()).catch(() => kill(running))
+      }),
+    kill: () => end(kill),
   }
 }

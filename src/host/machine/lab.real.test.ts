@@ -20,7 +20,7 @@ before(async () => {
   assert.ok(process.env.YUN_ISOLATED, 'run this through src/host/machine/isolated.ts')
   parent = mkdtempSync(join(tmpdir(), 'lab-'))
   earlier = await traces()
-  lab = await createLab({ parent: join(parent, 'labs'), count: 2 })
+  lab = await createLab({ parent: join(parent, 'labs'), count: 2, controls: 2 })
 })
 after(async () => {
   await lab.destroy()
@@ -66,6 +66,21 @@ test('a cut host is not reached until the cables are back; a host without power 
   await second.powerOn()
   await waitUntil('node2 answers after power-on', () => pings(lab.outside, second.address))
   await second.machine.run('ls', [`${LAB_STATE}/kept`])
+})
+
+test('machines that are parted do not reach each other, and everybody else', async () => {
+  const [first, second] = lab.controls
+  await waitUntil('control2 answers', () => pings(first!.machine, second!.name))
+  await lab.part(lab.controls, true)
+  assert.equal(await pings(first!.machine, second!.address), false)
+  assert.equal(await pings(second!.machine, first!.address), false)
+  for (const control of lab.controls) {
+    assert.ok(await pings(control.machine, 'node1'))
+    assert.ok(await pings(control.machine, lab.hereAddress))
+    assert.ok(await pings(lab.hosts[0]!.machine, control.address))
+  }
+  await lab.part(lab.controls, false)
+  await waitUntil('control2 answers again', () => pings(first!.machine, second!.name))
 })
 
 test('a lab whose process was killed is found and removed by the next; nothing is left of either', async () => {

@@ -16,10 +16,10 @@ const PROVIDER = { gateway: '172.24.4.1/24', mtu: 1500 }
 const MOST_HOSTS = 50
 const OUTSIDE = 'outside'
 
-export interface LabHost {
-  /** node1, node2, …: its host name. */
+export interface LabMachine {
+  /** Its host name: node1, node2, … with daemons, control1, … without. */
   readonly name: string
-  /** Where its tunnels end, and where the other hosts reach it. */
+  /** Where its tunnels end, and where the other machines reach it. */
   readonly address: string
   /** After a power-off and a power-on it is another one. */
   readonly machine: Isolation
@@ -37,16 +37,21 @@ export interface LabHost {
  */
 export interface Lab {
   readonly dir: string
-  readonly hosts: LabHost[]
+  /** With Open vSwitch, libvirt and an iSCSI target. */
+  readonly hosts: LabMachine[]
+  /** With nothing but an address, for control processes. */
+  readonly controls: LabMachine[]
   readonly outside: Isolation
   /** Where the hosts reach the machine that the lab is in, and from where it reaches them: control processes, databases and brokers of a lab run there. */
   readonly hereAddress: string
+  /** Cuts these machines off from each other and from nobody else, or lets them meet again. */
+  part(machines: LabMachine[], apart: boolean): Promise<void>
   /** Leaves nothing. Harmless when repeated. */
   destroy(): Promise<void>
 }
 
-/** Makes `count` hosts below `parent`. They end with this process, even when it is killed; what it then leaves is removed by {@link sweepLabs}. */
-export async function createLab({ parent, count }: { parent: string; count: number }): Promise<Lab> {
+/** Makes `count` hosts and `controls` machines for control processes below `parent`. They end with this process, even when it is killed; what it then leaves is removed by {@link sweepLabs}. */
+export async function createLab({ parent, count, controls = 0 }: { parent: string; count: number; controls?: number }): Promise<Lab> {
   if (!Number.isInteger(count) || count < 1 || count > MOST_HOSTS)
     throw badRequest(`a lab of ${count} hosts: a whole number from 1 to ${MOST_HOSTS} is needed`, 'Usage')
   mkdirSync(parent, { recursive: true })
@@ -67,10 +72,16 @@ export async function createLab({ parent, count }: { parent: string; count: numb
     const outside = await machine(dir, OUTSIDE)
     await exec('nsenter', [...network(outside), 'sh', '-c', OUTSIDE_LINKS, 'sh', String(UNDERLAY.mtu), outsideAddress, PROVIDER.gateway])
     await linkHere(here, outside)
-    const numbers = Array.from({ length: count }, (_, i) => i + 1)
-    const names = Object.fromEntries(numbers.map((number) => [hostName(number), addressOf(number)]))
-    const hosts = await Promise.all(numbers.map((number) => createHost({ dir, number, names, outside })))
-    return { dir, hosts, outside, hereAddress, destroy }
+    const plans = [...placesOf(count, hostPlan), ...placesOf(controls, controlPlan)]
+    const names = Object.fromEntries(plans.map(({ name, address }) => [name, address]))
+    const machines = await Promise.all(plans.map((plan) => createMachine({ dir, plan, names, outside })))
+    const part = async (those: LabMachine[], apart: boolean) => {
+      for (const { name } of those) {
+        const { far } = plans.find((plan) => plan.name === name)!.wires[0]!
+        await exec('nsenter', [...network(outside), 'ip', 'link', 'set', far, 'type', 'bridge_slave', 'isolated', apart ? 'on' : 'off'])
+      }
+    }
+    return { dir, hosts: machines.slice(0, count), controls: machines.slice(count), outside, hereAddress, part, destroy }
   } catch (error) {
     await destroy()
     throw error
@@ -100,8 +111,46 @@ function ownerOf(dir: string): Owner | undefined {
   }
 }
 
-const hostName = (number: number) => `node${number}`
-const addressOf = (number: number) => `${UNDERLAY.prefix}.${number}`
+interface Plan {
+  name: string
+  address: string
+  /** Its links: the near end is in it, the far end in a bridge of the outside. The first leads to the underlay. */
+  wires: { near: string; far: string; bridge: string; mtu: number }[]
+  boot(machine: Isolation): Promise<unknown>
+}
+
+const placesOf = (count: number, plan: (number: number) => Plan) => Array.from({ length: count }, (_, i) => plan(i + 1))
+
+function hostPlan(number: number): Plan {
+  const address = `${UNDERLAY.prefix}.${number}`
+  const boot: Boot = {
+    address: `${address}/24`,
+    daemons: { stateDir: LAB_STATE, tgt: { controlPort: 7, portal: `${address}:3260` } },
+  }
+  return {
+    name: `node${number}`,
+    address,
+    wires: [
+      { near: 'eth0', far: `u${number}`, bridge: 'underlay', mtu: UNDERLAY.mtu },
+      { near: 'eth1', far: `p${number}`, bridge: 'provider', mtu: PROVIDER.mtu },
+    ],
+    boot: (machine) => machine.run(process.execPath, [BOOT, JSON.stringify(boot)], { timeoutMs: 60_000 }),
+  }
+}
+
+function controlPlan(number: number): Plan {
+  const address = `${UNDERLAY.prefix}.${200 + number}`
+  return {
+    name: `control${number}`,
+    address,
+    wires: [{ near: 'eth0', far: `c${number}`, bridge: 'underlay', mtu: UNDERLAY.mtu }],
+    async boot(machine) {
+      await machine.run('ip', ['address', 'replace', `${address}/24`, 'dev', 'eth0'])
+      await machine.run('ip', ['link', 'set', 'eth0', 'up'])
+    },
+  }
+}
+
 const hereAddress = `${UNDERLAY.prefix}.253`
 const outsideAddress = `${UNDERLAY.prefix}.254/24`
 /** Of the lab and the machine in it. */
@@ -133,14 +182,9 @@ async function linkHere(name: string, outside: Isolation): Promise<void> {
   await exec('ethtool', ['-K', name, 'tx', 'off']) // as with the hosts' links
 }
 
-async function createHost(place: { dir: string; number: number; names: Record<string, string>; outside: Isolation }): Promise<LabHost> {
-  const { dir, number, names, outside } = place
-  const name = hostName(number)
-  const address = addressOf(number)
-  const wires = [
-    { near: 'eth0', far: `u${number}`, bridge: 'underlay', mtu: UNDERLAY.mtu },
-    { near: 'eth1', far: `p${number}`, bridge: 'provider', mtu: PROVIDER.mtu },
-  ]
+async function createMachine(place: { dir: string; plan: Plan; names: Record<string, string>; outside: Isolation }): Promise<LabMachine> {
+  const { dir, plan, names, outside } = place
+  const { name, address, wires } = plan
   const outsideIp = (...args: string[]) => exec('nsenter', [...network(outside), 'ip', ...args])
   let current: Isolation
   const powerOn = async () => {
@@ -153,11 +197,7 @@ async function createHost(place: { dir: string; number: number; names: Record<st
       for (const [end, link] of [[outside, far] as const, [current, near] as const])
         await exec('nsenter', [...network(end), 'ethtool', '-K', link, 'tx', 'off'])
     }
-    const boot: Boot = {
-      address: `${address}/24`,
-      daemons: { stateDir: LAB_STATE, tgt: { controlPort: 7, portal: `${address}:3260` } },
-    }
-    await current.run(process.execPath, [BOOT, JSON.stringify(boot)], { timeoutMs: 60_000 })
+    await plan.boot(current)
   }
   await powerOn()
   return {

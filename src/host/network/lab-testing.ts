@@ -9,7 +9,7 @@ import { type Bus, message } from '../../kernel/bus/bus.ts'
 import { joinChild, parentBus } from '../../kernel/bus/ipc-testing.ts'
 import { silent } from '../../kernel/log/log.ts'
 import type { DeviceDetails } from '../../network/rpc.ts'
-import { LAB_STATE, type LabHost } from '../machine/lab.ts'
+import { LAB_STATE, type LabMachine } from '../machine/lab.ts'
 import { NetworkHost } from './agent.ts'
 import { qbrOf, tapOf } from './names.ts'
 import { plug, unplug } from './testing.ts'
@@ -33,7 +33,7 @@ export interface LabAgents {
 
 export const guestOf = ({ portId }: Pick<DeviceDetails, 'portId'>) => `guest-${portId.slice(0, 8)}`
 
-export async function labAgents(bus: Bus, { machine, name, address }: LabHost): Promise<LabAgents> {
+export async function labAgents(bus: Bus, { machine, name, address }: LabMachine): Promise<LabAgents> {
   const [program, ...args] = machine.enter
   const child = spawn(program!, [...args, process.execPath, import.meta.filename, name, address], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
