@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -79,6 +79,11 @@ export class CloudUnderTest {
 
   async json(program: string, ...args: string[]): Promise<any> {
     return JSON.parse(await this.client(program, ...args, '-f', 'json'))
+  }
+
+  /** Copies what the cloud has written about itself into `dir`. */
+  leaveLogs(dir: string): void {
+    for (const name of ['yun.log', 'yun.out']) copyFileSync(join(this.stateDir, name), join(dir, name))
   }
 
   async stop(): Promise<void> {

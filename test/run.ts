@@ -91,7 +91,10 @@ const stages: Stage[] = [
     async run() {
       const mariadb = await startMariaDb()
       try {
-        return await tests(ofKind(false), { env: { YUN_TEST_MYSQL: mariadb.url }, concurrency: 2 })
+        return await tests([...ofKind(false), ...globSync('conformance/*.test.ts')], {
+          env: { YUN_TEST_MYSQL: mariadb.url },
+          concurrency: 2,
+        })
       } finally {
         await mariadb.stop()
       }

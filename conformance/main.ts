@@ -1,0 +1,78 @@
+import { spawn } from 'node:child_process'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { table } from '../src/cli/table.ts'
+import { guestImage } from '../src/cloud/guest-image.ts'
+import { enter, type Guests, readBook, rows, writeBook } from './record.ts'
+import { run } from './run.ts'
+import { GROUPS } from './tests.ts'
+
+const HELP = `Runs OpenStack's own tests, tempest 33.0.0 of Debian 12, against a cloud that it starts, prints a table, and keeps the results in docs/conformance.md.
+
+Usage: npm run conformance -- [options] [FILTER ...]
+
+  FILTER              interop (the tests behind "OpenStack Powered Compute"), a group (${GROUPS.join(', ')}),
+                      @FILE with a list of tests, or a regular expression on their names; without filters all tests run
+  --simulated         a cloud that plays guests, networks and disks: no root needed, and fast
+  --concurrency N     test classes at a time (2; simulated 6: most of the time tempest sleeps)
+  --keep DIR          leaves tempest's configuration and log and the cloud's log there
+  --no-record         leaves docs/conformance.md as it is
+
+Without --simulated everything is real (root), on a machine of its own inside this one: guests boot, and tempest logs into them.
+`
+const BOOK = join(import.meta.dirname, '../docs/conformance.md')
+
+process.exitCode = await main(process.argv.slice(2)).catch((error) => {
+  console.error(error.message)
+  return 2
+})
+
+async function main(argv: string[]): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args: argv,
+    allowPositionals: true,
+    options: {
+      simulated: { type: 'boolean' },
+      concurrency: { type: 'string' },
+      keep: { type: 'string' },
+      'no-record': { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  })
+  if (values.help) {
+    console.log(HELP)
+    return 0
+  }
+  const concurrency = Number(values.concurrency ?? (values.simulated ? 6 : 2))
+  if (!Number.isInteger(concurrency) || concurrency < 1) throw new Error(`--concurrency ${values.concurrency}: a whole number is needed`)
+  if (!values.simulated && process.getuid?.() !== 0) throw new Error('real guests need root: run it with sudo, or with --simulated')
+  const imageFile = values.simulated ? null : await guestImage((text) => console.log(text))
+  if (imageFile && !process.env.YUN_ISOLATED) return await onMachineOfItsOwn(argv)
+
+  const keep = values.keep ? resolve(values.keep) : null
+  const stopping = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopping.abort(new Error(`ended by ${signal}`)))
+  const say = (line: string) => console.log(line)
+  const { all, found } = await run({ filters: positionals, imageFile, concurrency, keep, stop: stopping.signal, say })
+  const guests: Guests = imageFile ? 'real' : 'simulated'
+  const book = readBook(existsSync(BOOK) ? readFileSync(BOOK, 'utf8') : '', all)
+  enter(book, guests, all, found)
+  if (!values['no-record']) writeFileSync(BOOK, writeBook(book))
+  const counts = rows(found).filter((row) => row.passed + row.failed + row.skipped > 0)
+  console.log(
+    `\n${table(
+      ['Tests', 'Passed', 'Failed', 'Skipped'],
+      counts.map((row) => [row.what, ...[row.passed, row.failed, row.skipped].map(String)]),
+    )}`,
+  )
+  return [...found.values()].every(({ status }) => status === 'passed') ? 0 : 1
+}
+
+function onMachineOfItsOwn(argv: string[]): Promise<number> {
+  const node = [process.execPath, ...process.execArgv]
+  const isolated = join(import.meta.dirname, '../src/host/machine/isolated.ts')
+  const child = spawn(node[0]!, [...node.slice(1), isolated, '--', ...node, import.meta.filename, ...argv], { stdio: 'inherit' })
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
+  return new Promise((done, fail) => child.once('error', fail).once('exit', (code) => done(code ?? 1)))
+}

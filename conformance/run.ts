@@ -1,0 +1,88 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Api } from '../src/cli/api.ts'
+import { loadSecrets } from '../src/cloud/secrets.ts'
+import { CloudUnderTest } from '../test/cloud-under-test.ts'
+import { configuration } from './configuration.ts'
+import { layGround } from './ground.ts'
+import { type Outcome, outcomeOf, outcomes } from './outcome.ts'
+import { type Reported, Tempest } from './tempest.ts'
+import { chosen, groupOf, nameOf } from './tests.ts'
+
+export interface RunOptions {
+  filters: string[]
+  /** qcow2 of the guest, for a cloud with real guests on this machine; null: a simulated one. */
+  imageFile: string | null
+  concurrency: number
+  /** Where tempest's configuration, log and results are left, with the cloud's log; null: nowhere. */
+  keep: string | null
+  /** Ends the run, and the cloud. */
+  stop?: AbortSignal
+  say: (line: string) => void
+}
+
+export interface Ran {
+  /** All tests of the groups that this cloud has, whether they ran or not. */
+  all: string[]
+  found: Map<string, Outcome>
+}
+
+const SIMULATED_HOSTS = 2
+
+/** Starts a cloud, runs the tests that the filters choose against it, stops it. @throws Error when nothing is chosen or cloud or tempest do not start */
+export async function run({ filters, imageFile, concurrency, keep, stop = new AbortController().signal, say }: RunOptions): Promise<Ran> {
+  const dir = keep ?? mkdtempSync(join(tmpdir(), 'yun-conformance-'))
+  try {
+    const tempest = new Tempest(dir)
+    const ids = new Map((await tempest.list()).map((id) => [nameOf(id), id]))
+    const all = [...ids.keys()].filter((name) => groupOf(name) !== null).sort()
+    const names = chosen(all, filters)
+    if (names.length === 0) throw new Error(`no test is called ${filters.join(' or ')}`)
+    const cloud = await start(imageFile !== null)
+    try {
+      const adminPassword = loadSecrets(cloud.stateDir).adminPassword
+      const api = new Api({
+        url: cloud.env.OS_AUTH_URL!.replace(/\/identity\/v3$/, ''),
+        username: 'admin',
+        password: adminPassword,
+        project: 'admin',
+      })
+      const ground = await layGround(api, imageFile)
+      const hosts = imageFile ? 1 : SIMULATED_HOSTS
+      const about = {
+        authUrl: cloud.env.OS_AUTH_URL!,
+        region: cloud.env.OS_REGION_NAME!,
+        adminPassword,
+        real: imageFile !== null,
+        hosts,
+        imageFile,
+      }
+      tempest.configure(configuration(about, ground, dir))
+      const reported: Reported[] = []
+      await tempest.run(
+        names.map((name) => ids.get(name)!),
+        concurrency,
+        stop,
+        (one) => {
+          reported.push(one)
+          say(line(one, reported.length))
+        },
+      )
+      return { all, found: outcomes(names, reported) }
+    } finally {
+      if (keep) cloud.leaveLogs(keep)
+      await cloud.stop()
+    }
+  } finally {
+    if (!keep) rmSync(dir, { recursive: true, force: true })
+  }
+}
+
+const start = (real: boolean) =>
+  CloudUnderTest.start(real ? [] : ['--hypervisor', 'simulated', '--simulated-hosts', String(SIMULATED_HOSTS)])
+
+function line(reported: Reported, count: number): string {
+  const { status, why } = outcomeOf(reported)
+  return `${String(count).padStart(5)} ${status.padEnd(7)} ${nameOf(reported.id)} (${reported.seconds.toFixed(1)} s)${why ? `: ${why}` : ''}`
+}
