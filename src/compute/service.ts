@@ -19,13 +19,17 @@ import { flavorRoutes } from './api/flavors.ts'
 import { hostRoutes } from './api/hosts.ts'
 import { instanceActionRoutes } from './api/instance-actions.ts'
 import { keypairRoutes } from './api/keypairs.ts'
+import { olderImageRoutes } from './api/older/images.ts'
+import { olderNetworkRoutes } from './api/older/networks.ts'
+import { olderSecurityGroupRoutes } from './api/older/security-groups.ts'
+import { olderVolumeRoutes } from './api/older/volumes.ts'
 import { policies } from './api/policies.ts'
 import { quotaRoutes } from './api/quotas.ts'
 import { serverActionRoutes } from './api/server-actions.ts'
 import { serverGroupRoutes } from './api/server-groups.ts'
 import { serverPartRoutes } from './api/server-parts.ts'
 import { serverRoutes } from './api/servers.ts'
-import { MICROVERSIONS, rootRoutes, versionRoutes } from './api/versions.ts'
+import { inFirstVersion, MICROVERSIONS, rootRoutes, V2, versionRoutes } from './api/versions.ts'
 import { consoleTarget } from './app/console.ts'
 import type { ComputeContext, ComputeSettings } from './app/context.ts'
 import { departedFrom } from './app/departed.ts'
@@ -124,7 +128,6 @@ export async function createComputeService(options: ComputeOptions): Promise<Com
     options.limiter && database.dialect === 'mysql' ? new SharedRateLimiter(options.limiter.limits, database, log) : options.limiter
   const shared = { name: 'compute', policy: new Policy(policies, options.policyOverrides), fault: computeFault, limiter }
   const routes = [
-    ...versionRoutes,
     ...serverRoutes(context),
     ...serverActionRoutes(context),
     ...serverPartRoutes(context),
@@ -137,13 +140,30 @@ export async function createComputeService(options: ComputeOptions): Promise<Com
     ...quotaRoutes(context),
     ...serverGroupRoutes(context),
     ...eventRoutes(context),
+    ...olderImageRoutes(context),
+    ...olderSecurityGroupRoutes(context),
+    ...olderNetworkRoutes(context),
+    ...olderVolumeRoutes(context),
   ]
   const powerStates = powerStateReconciler(context)
   const stops: (() => void)[] = []
   return {
     api: [
       { ...shared, prefix: '/compute', routes: rootRoutes },
-      { ...shared, prefix: '/compute/v2.1', projectInPath: true, microversions: MICROVERSIONS, routes },
+      {
+        ...shared,
+        prefix: '/compute/v2.1',
+        projectInPath: true,
+        microversions: MICROVERSIONS,
+        routes: [...versionRoutes(false), ...routes],
+      },
+      {
+        ...shared,
+        prefix: '/compute/v2',
+        projectInPath: true,
+        microversions: V2,
+        routes: [...versionRoutes(true), ...routes.filter(inFirstVersion)],
+      },
     ],
     context,
     metadata: (request) => answerGuest(context, options.metadataSecret, request),

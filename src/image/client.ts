@@ -121,6 +121,11 @@ export class ImageClient {
     if (answer.status >= 400 && answer.status !== 404) throw faultOf(answer.status, answer.body)
   }
 
+  /** Any other request, for routes that only pass on; the path begins like `/images` below /image/v2. */
+  async forward(request: Pick<RestRequest, 'method' | 'path' | 'query' | 'body'>, as: CallAs): Promise<any> {
+    return await this.json({ ...request, path: `/image/v2${request.path}` }, as)
+  }
+
   private async json(request: RestRequest, as?: CallAs): Promise<any> {
     return await must(this.transport.send(await this.signed(request, as)))
   }

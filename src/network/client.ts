@@ -157,6 +157,11 @@ export class NetworkClient {
     return ports.map((port) => vif(port, networks.find((network) => network.id === port.network_id)!, subnets, floating))
   }
 
+  /** Any other request, for routes that only pass on; the path begins like `/security-groups` below /network/v2.0. */
+  async forward(request: Pick<RestRequest, 'method' | 'path' | 'query' | 'body'>, as: CallAs): Promise<any> {
+    return await this.json({ ...request, path: `/network/v2.0${request.path}` }, as)
+  }
+
   private async portions<T>(ids: string[], ask: (some: string[]) => Promise<T[]>): Promise<T[]> {
     const all: T[] = []
     for (let at = 0; at < ids.length; at += PORTION) all.push(...(await ask(ids.slice(at, at + PORTION))))

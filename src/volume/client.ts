@@ -162,6 +162,11 @@ export class VolumeClient {
     return (await this.json({ method: 'GET', path: '/attachments/detail', query: { limit: '1000', ...query } }, as)).attachments
   }
 
+  /** Any other request, for routes that only pass on; the path begins like `/snapshots` below /volume/v3. */
+  async forward(request: Pick<RestRequest, 'method' | 'path' | 'query' | 'body'>, as: CallAs): Promise<any> {
+    return await this.json(request, as)
+  }
+
   private async gone(path: string, as?: CallAs): Promise<void> {
     const answer = await this.transport.send(await this.signed({ method: 'DELETE', path }, as))
     if (answer.status >= 400 && answer.status !== 404) throw faultOf(answer.status, answer.body)

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -152,4 +153,14 @@ test('versions are shown to whoever asks', async () => {
   assert.deepEqual([version.id, version.min_version, version.version], ['v2.1', '2.1', '2.93'])
   assert.equal((await house.ask('GET', '/extensions/os-keypairs')).body.extension.name, 'Keypairs')
   assert.equal((await house.ask('GET', '/extensions/none')).status, 404)
+})
+
+test('an x509 key pair is a certificate that names its user, with its key', async () => {
+  const { status, body } = await house.ask('POST', '/os-keypairs', { body: { keypair: { name: 'x', type: 'x509' } }, at: '2.2' })
+  assert.equal(status, 201)
+  const certificate = new X509Certificate(body.keypair.public_key)
+  assert.ok(certificate.checkPrivateKey(createPrivateKey(body.keypair.private_key)))
+  assert.equal(body.keypair.fingerprint.toUpperCase(), certificate.fingerprint)
+  assert.match(certificate.subject, new RegExp(`^CN=${body.keypair.user_id}@`))
+  assert.equal((await house.ask('DELETE', '/os-keypairs/x')).status, 202)
 })

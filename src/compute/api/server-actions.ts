@@ -16,7 +16,7 @@ import { move } from '../app/server-state.ts'
 import { createImage } from '../app/snapshot.ts'
 import { Choice, closed, Metadata, Name, Nullable, server, targetServer, viewerOf, Wrapped } from './common.ts'
 import { NewServerBody } from './server-schemas.ts'
-import { serverView } from './server-view.ts'
+import { changedView } from './server-view.ts'
 
 const Nothing = Type.Unknown()
 
@@ -115,7 +115,10 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
     confirmResize: {
       doc: 'Confirm a resize: the way back is given up',
       policy: 'servers:confirm_resize',
-      run: (row, request) => confirmResize(context, request.context, row),
+      async run(row, request) {
+        await confirmResize(context, request.context, row)
+        return new Reply(undefined, { status: 204 })
+      },
     },
     revertResize: {
       doc: 'Revert a resize',
@@ -138,6 +141,7 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
       ),
       async run(row, request) {
         const body = request.body.rebuild
+        const adminPass = body.adminPass ?? password()
         await rebuild(context, request.context, row, {
           imageRef: body.imageRef,
           name: body.name,
@@ -145,13 +149,21 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
           hostname: body.hostname,
           metadata: body.metadata,
           files: body.personality,
-          adminPass: body.adminPass,
+          adminPass,
           keyName: body.key_name,
           userData: body.user_data,
         })
         const now = await findServer(context, row.id, viewerOf(request))
         const devices = (await devicesByServer(context, [now])).get(row.id) ?? []
-        return { server: { ...serverView(request, now, devices, null), ...(body.adminPass ? { adminPass: body.adminPass } : {}) } }
+        const view = changedView(request, now, devices, null)
+        return {
+          server: {
+            ...view,
+            ...(request.version.atLeast('2.54') ? { key_name: now.key_name } : {}),
+            ...(request.version.atLeast('2.57') ? { user_data: now.user_data } : {}),
+            adminPass,
+          },
+        }
       },
     },
     rescue: {

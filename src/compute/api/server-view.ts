@@ -63,6 +63,24 @@ export function serverView(request: ApiRequest, row: InstanceRow, devices: Block
   }
 }
 
+interface View {
+  id: string
+  [attribute: string]: unknown
+}
+
+/** What answers to a change did not have before 2.75, though a server that is shown has it. */
+const SHOWN_ONLY = /^(OS-EXT-(AZ|STS|SRV-ATTR):|OS-SRV-USG:|os-extended-volumes:|(config_drive|key_name|security_groups|host_status)$)/
+
+/** A server as the answer to a change of it shows it: before 2.75 less than a server that is asked for. */
+export function changedView(request: ApiRequest, row: InstanceRow, devices: BlockDeviceRow[], hostStatus: string | null): View {
+  const view = serverView(request, row, devices, hostStatus)
+  if (request.version.atLeast('2.75')) return view
+  const addresses = Object.fromEntries(
+    Object.entries(view.addresses).map(([label, list]) => [label, list.map(({ version, addr }) => ({ version, addr }))]),
+  )
+  return { ...Object.fromEntries(Object.entries(view).filter(([name]) => !SHOWN_ONLY.test(name))), id: row.id, addresses }
+}
+
 function extendedView(request: ApiRequest, row: InstanceRow, devices: BlockDeviceRow[]) {
   return {
     'OS-EXT-SRV-ATTR:host': row.host,
@@ -109,9 +127,16 @@ export function flavorView(request: ApiRequest, flavor: FlavorSpec) {
   }
 }
 
+interface Address {
+  version: number
+  addr: string
+  'OS-EXT-IPS:type': string
+  'OS-EXT-IPS-MAC:mac_addr': string
+}
+
 /** Network → its addresses, fixed ones and the floating ones behind which they are. */
-export function addressesOf(row: InstanceRow): Record<string, object[]> {
-  const addresses: Record<string, object[]> = {}
+export function addressesOf(row: InstanceRow): Record<string, Address[]> {
+  const addresses: Record<string, Address[]> = {}
   for (const vif of vifsOf(row)) {
     const list = addresses[vif.network.label] ?? []
     addresses[vif.network.label] = list

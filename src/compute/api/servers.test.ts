@@ -201,3 +201,47 @@ describe('the list', () => {
     assert.deepEqual(await list(`project_id=${house.alpha}`, 'admin'), [])
   })
 })
+
+test('the answer to a change has fewer attributes before 2.75 than a server that is asked for', async () => {
+  const one = await house.server()
+  const change = async (at: string) =>
+    Object.keys((await house.ask('PUT', `/servers/${one.id}`, { body: { server: { name: 'b' } }, at })).body.server)
+  const rebuilt = async (at: string) => {
+    const { server } = (await house.ask('POST', `/servers/${one.id}/action`, { body: { rebuild: { imageRef: house.yard.imageId } }, at }))
+      .body
+    await house.rested(one.id)
+    return Object.keys(server)
+  }
+  for (const name of ['OS-EXT-STS:vm_state', 'OS-EXT-AZ:availability_zone', 'config_drive', 'security_groups', 'OS-SRV-USG:launched_at']) {
+    assert.deepEqual([(await change('2.74')).includes(name), (await change('2.75')).includes(name)], [false, true], name)
+  }
+  const [old, later] = [await rebuilt('2.53'), await rebuilt('2.57')]
+  assert.deepEqual(
+    [old.includes('key_name'), later.includes('key_name'), old.includes('user_data'), later.includes('user_data')],
+    [false, true, false, true],
+  )
+  assert.ok(old.includes('adminPass'))
+  await house.remove(one.id)
+})
+
+test('IPv6 addresses are shown in the one form that RFC 5952 gives them', async () => {
+  const one = await house.server({ accessIPv6: '::babe:220.12.22.2' })
+  assert.equal((await house.ask('GET', `/servers/${one.id}`)).body.server.accessIPv6, '::babe:dc0c:1602')
+  await house.remove(one.id)
+})
+
+test('names become host names without dots, also of several servers at once; times are ISO 8601', async () => {
+  const made = await house.ask('POST', '/servers', { body: house.wish({ name: 'a.b_c d', min_count: 2, return_reservation_id: true }) })
+  const query = `reservation_id=${made.body.reservation_id}`
+  const mine = (await house.ask('GET', `/servers?${query}&changes-since=2011-01-01`)).body.servers
+  assert.equal(mine.length, 2)
+  for (const { id } of mine) assert.equal((await house.rested(id)).status, 'ACTIVE')
+  assert.equal((await house.ask('GET', '/servers?changes-since=2011/01/01')).status, 400)
+  const names = await Promise.all(
+    mine.map(
+      async ({ id }: any) => (await house.ask('GET', `/servers/${id}`, { as: 'admin', at: '2.3' })).body.server['OS-EXT-SRV-ATTR:hostname'],
+    ),
+  )
+  assert.deepEqual(names.sort(), ['a-b-c-d-1', 'a-b-c-d-2'])
+  await house.remove(...mine.map(({ id }: any) => id))
+})

@@ -1,3 +1,4 @@
+import ipaddr from 'ipaddr.js'
 import { badRequest } from '../../kernel/errors/errors.ts'
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import type { Passage } from '../../kernel/http/server.ts'
@@ -11,7 +12,7 @@ import { devicesByServer, pageOfServers } from '../app/server-list.ts'
 import { parseZone } from '../app/zone.ts'
 import { isTrue, links, nextLink, server, targetServer, viewerOf } from './common.ts'
 import { ChangeServerBody, NewServerBody, ServerAnswer, ServerList } from './server-schemas.ts'
-import { serverSummary, serverView } from './server-view.ts'
+import { changedView, serverSummary, serverView } from './server-view.ts'
 
 const POLICY = 'os_compute_api:servers:'
 
@@ -96,11 +97,10 @@ export function serverRoutes(context: ComputeContext): Route[] {
         const { accessIPv4, accessIPv6, ...change } = request.body.server
         const addresses = {
           ...(accessIPv4 !== undefined ? { accessIPv4: accessIPv4 || null } : {}),
-          ...(accessIPv6 !== undefined ? { accessIPv6: accessIPv6 || null } : {}),
+          ...(accessIPv6 !== undefined ? { accessIPv6: accessIPv6 ? canonical(accessIPv6) : null } : {}),
         }
         const row = await updateServer(context, await server(context, request), { ...change, ...addresses })
-        const [view] = await views_(context, request, [row])
-        return { server: view }
+        return { server: (await views_(context, request, [row], changedView))[0] }
       },
     },
     {
@@ -122,13 +122,18 @@ const listView = (request: ApiRequest, path: string, servers: { id: string }[], 
   return { servers, ...(next ? { servers_links: next } : {}) }
 }
 
-async function views_(context: ComputeContext, request: ApiRequest, rows: InstanceRow[]) {
+async function views_(
+  context: ComputeContext,
+  request: ApiRequest,
+  rows: InstanceRow[],
+  view: (...args: Parameters<typeof serverView>) => { id: string } = serverView,
+): Promise<{ id: string }[]> {
   const showStatus = request.version.atLeast('2.16') && request.allowed(`${POLICY}show:host_status`)
   const [devices, hosts] = await Promise.all([devicesByServer(context, rows), showStatus ? listHosts(context) : []])
   const status = new Map(
     hosts.map((one) => [one.host, one.forced_down ? 'DOWN' : one.disabled ? 'MAINTENANCE' : one.up ? 'UP' : 'UNKNOWN']),
   )
-  return rows.map((row) => serverView(request, row, devices.get(row.id) ?? [], showStatus ? (status.get(row.host ?? '') ?? '') : null))
+  return rows.map((row) => view(request, row, devices.get(row.id) ?? [], showStatus ? (status.get(row.host ?? '') ?? '') : null))
 }
 
 /** The request's words, with the defaults of its microversion. @throws Fault 400 */
@@ -170,7 +175,7 @@ function newServer(request: ApiRequest): NewServer {
     maxCount,
     blockDevices: (body.block_device_mapping_v2 ?? []).map(wantedDevice).concat((body.block_device_mapping ?? []).map(legacyDevice)),
     accessIPv4: body.accessIPv4 ?? null,
-    accessIPv6: body.accessIPv6 ?? null,
+    accessIPv6: body.accessIPv6 ? canonical(body.accessIPv6) : null,
     adminPass: body.adminPass ?? null,
     trustedCertificates: body.trusted_image_certificates ?? null,
   }
@@ -209,5 +214,8 @@ function legacyDevice(one: any): WantedBlockDevice {
     delete_on_termination: one.delete_on_termination,
   })
 }
+
+/** An IPv6 address in the one form that RFC 5952 gives it. */
+const canonical = (address: string) => ipaddr.IPv6.parse(address).toRFC5952String()
 
 const isBase64 = (text: string) => /^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(text) && text.replace(/\s/g, '').length % 4 === 0

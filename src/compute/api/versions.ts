@@ -5,6 +5,12 @@ import { Wrapped } from './common.ts'
 
 export const MICROVERSIONS = { service: 'compute', min: '2.1', max: '2.93', legacyHeader: 'X-OpenStack-Nova-API-Version' }
 
+/** The API of clients that know no microversions: the first of them, under its old address. */
+export const V2 = { ...MICROVERSIONS, max: MICROVERSIONS.min }
+
+/** Whether a client without microversions sees this route. */
+export const inFirstVersion = (route: Route) => !route.microversions?.min
+
 const open = { open: 'clients discover the API before they have a token' }
 
 const versionDocument = (href: string, v20 = false) => ({
@@ -12,7 +18,7 @@ const versionDocument = (href: string, v20 = false) => ({
   status: v20 ? 'SUPPORTED' : 'CURRENT',
   version: v20 ? '' : MICROVERSIONS.max,
   min_version: v20 ? '' : MICROVERSIONS.min,
-  updated: '2013-07-23T11:33:21Z',
+  updated: v20 ? '2011-01-21T11:33:21Z' : '2013-07-23T11:33:21Z',
   links: [{ rel: 'self', href }],
 })
 
@@ -25,7 +31,9 @@ export const rootRoutes: Route[] = [
     doc: 'List the API versions',
     policy: open,
     response: Wrapped('versions', Type.Array(Type.Unknown())),
-    handler: (request) => ({ versions: [versionDocument(`${originOf(request)}/compute/v2.1/`)] }),
+    handler: (request) => ({
+      versions: [versionDocument(`${originOf(request)}/compute/v2/`, true), versionDocument(`${originOf(request)}/compute/v2.1/`)],
+    }),
   },
 ]
 
@@ -65,7 +73,8 @@ const extension = ([alias, name]: [string, string]) => ({
   updated: '2014-12-03T00:00:00Z',
 })
 
-export const versionRoutes: Route[] = [
+/** `v20`: below /v2. */
+export const versionRoutes = (v20: boolean): Route[] => [
   {
     method: 'GET',
     path: '/',
@@ -74,8 +83,8 @@ export const versionRoutes: Route[] = [
     response: Wrapped('version'),
     handler: (request) => ({
       version: {
-        ...versionDocument(request.link('/')),
-        'media-types': [{ base: 'application/json', type: 'application/vnd.openstack.compute+json;version=2.1' }],
+        ...versionDocument(request.link('/'), v20),
+        'media-types': [{ base: 'application/json', type: `application/vnd.openstack.compute+json;version=${v20 ? '2' : '2.1'}` }],
       },
     }),
   },

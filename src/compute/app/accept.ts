@@ -224,11 +224,11 @@ async function checkLimits(context: ComputeContext, request: RequestContext, wan
 function hostnameOf(name: string): string {
   const cleaned = name
     .toLowerCase()
-    .replace(/[ _]/g, '-')
-    .replace(/[^a-z0-9.-]/g, '')
-    .replace(/^[.-]+|[.-]+$/g, '')
+    .replace(/[ _.]/g, '-')
+    .replace(/[^a-z0-9-]/g, '')
+    .replace(/^-+|-+$/g, '')
     .slice(0, 63)
-    .replace(/[.-]+$/, '')
+    .replace(/-+$/, '')
   return cleaned || `server-${randomBytes(4).toString('hex')}`
 }
 

@@ -3,6 +3,7 @@ import { timestamp } from '../../kernel/db/columns.ts'
 import { badRequest, conflict, Fault, notFound } from '../../kernel/errors/errors.ts'
 import { nextNumber } from '../db/handle.ts'
 import type { KeypairRow } from '../db/tables.ts'
+import { makeCertificate } from './certificate.ts'
 import type { ComputeContext } from './context.ts'
 import { limitsOf, takeTurn } from './quota.ts'
 
@@ -12,9 +13,7 @@ export async function createKeypair(
   owner: { userId: string; projectId: string },
   wanted: { name: string; type: string; publicKey?: string },
 ): Promise<{ keypair: KeypairRow; privateKey: string | null }> {
-  if (wanted.type === 'x509' && !wanted.publicKey)
-    throw badRequest('Yun makes no x509 certificates: send the public_key of one that you made.')
-  const made = wanted.publicKey ? null : generate()
+  const made = wanted.publicKey ? null : wanted.type === 'x509' ? await makeCertificate(owner.userId, owner.projectId) : generate()
   const publicKey = (wanted.publicKey ?? made!.publicKey).trim()
   const keypair: KeypairRow = {
     user_id: owner.userId,

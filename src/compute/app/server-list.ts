@@ -3,6 +3,7 @@ import { blockDevicesOf, findInstance, type InstanceFilter, listInstances } from
 import type { BlockDeviceRow, InstanceRow } from '../db/tables.ts'
 import type { ComputeContext } from './context.ts'
 import { POWER, statesOf } from './server-state.ts'
+import { timeOf } from './time.ts'
 
 export const MAX_LIMIT = 1000
 
@@ -170,12 +171,6 @@ function patternOf(name: string, text: string): string {
   } catch {
     throw badRequest(`Invalid filter '${name}': ${text} is no regular expression`)
   }
-}
-
-function timeOf(name: string, text: string): string {
-  const at = Date.parse(/[Z+]|-\d\d:\d\d$/.test(text) ? text : `${text}Z`)
-  if (Number.isNaN(at)) throw badRequest(`Invalid input for query parameters ${name}. Value: ${text}. It is not a date-time`)
-  return new Date(at).toISOString()
 }
 
 export async function devicesByServer(context: ComputeContext, servers: InstanceRow[]): Promise<Map<string, BlockDeviceRow[]>> {

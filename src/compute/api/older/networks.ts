@@ -1,0 +1,206 @@
+import Type from 'typebox'
+import { badRequest, Fault, notFound } from '../../../kernel/errors/errors.ts'
+import { type ApiRequest, Reply, type Route } from '../../../kernel/http/route.ts'
+import type { FloatingIpDocument } from '../../../network/client.ts'
+import type { ComputeContext } from '../../app/context.ts'
+import { as } from '../../app/wanted-networks.ts'
+import { closed, Nullable, server, targetServer, Wrapped } from '../common.ts'
+
+const shared = { microversions: { max: '2.35' } }
+const FloatingIp = Type.Object(
+  {
+    id: Type.String(),
+    ip: Type.String(),
+    fixed_ip: Nullable(Type.String()),
+    instance_id: Nullable(Type.String()),
+    pool: Nullable(Type.String()),
+  },
+  closed,
+)
+const Network = Type.Object({ id: Type.String(), label: Type.String(), cidr: Nullable(Type.String()) }, closed)
+
+/** Floating IPs and networks as compute showed them before 2.36, and a server's floating IPs before 2.44: the network service has them. */
+export function olderNetworkRoutes(context: ComputeContext): Route[] {
+  return [...floatingIpRoutes(context), ...actionRoutes(context), ...networkRoutes(context)]
+}
+
+function floatingIpRoutes(context: ComputeContext): Route[] {
+  const policy = (verb: string) => `os_compute_api:os-floating-ips:${verb}`
+  const view = async (request: ApiRequest, one: FloatingIpDocument) => {
+    const [pool, port] = await Promise.all([
+      context.networks.network(one.floating_network_id, as(request.context)),
+      one.port_id ? context.networks.port(one.port_id, as(request.context)) : null,
+    ])
+    return {
+      id: one.id,
+      ip: one.floating_ip_address,
+      fixed_ip: one.fixed_ip_address,
+      instance_id: port?.device_id || null,
+      pool: pool.name || pool.id,
+    }
+  }
+  const path = (request: ApiRequest) => `/floatingips/${encodeURIComponent(request.params.id!)}`
+  return [
+    {
+      method: 'GET',
+      path: '/os-floating-ips',
+      doc: 'List floating IPs (the network API does it since 2.36)',
+      policy: policy('list'),
+      response: Wrapped('floating_ips', Type.Array(FloatingIp)),
+      ...shared,
+      async handler(request) {
+        const mine = await context.networks.floatingIps({ project_id: request.context.projectId! }, as(request.context))
+        return { floating_ips: await Promise.all(mine.map((one) => view(request, one))) }
+      },
+    },
+    {
+      method: 'GET',
+      path: '/os-floating-ips/:id',
+      doc: 'Show a floating IP (the network API does it since 2.36)',
+      policy: policy('show'),
+      response: Wrapped('floating_ip', FloatingIp),
+      ...shared,
+      async handler(request) {
+        const { floatingip } = await context.networks.forward({ method: 'GET', path: path(request) }, as(request.context))
+        return { floating_ip: await view(request, floatingip) }
+      },
+    },
+    {
+      method: 'POST',
+      path: '/os-floating-ips',
+      doc: 'Take a floating IP of a pool (the network API does it since 2.36)',
+      policy: policy('create'),
+      body: Type.Union([Type.Object({ pool: Type.Optional(Nullable(Type.String())) }, closed), Type.Null()]),
+      response: Wrapped('floating_ip', FloatingIp),
+      ...shared,
+      async handler(request) {
+        const pool = await poolOf(context, request, request.body?.pool)
+        const body = { floatingip: { floating_network_id: pool } }
+        const made = await context.networks.forward({ method: 'POST', path: '/floatingips', body }, as(request.context)).catch((error) => {
+          throw error instanceof Fault && error.status === 409 ? new Fault(403, 'FloatingIpLimitExceeded', error.message) : error
+        })
+        return { floating_ip: await view(request, made.floatingip) }
+      },
+    },
+    {
+      method: 'DELETE',
+      path: '/os-floating-ips/:id',
+      doc: 'Give a floating IP back (the network API does it since 2.36)',
+      policy: policy('delete'),
+      ...shared,
+      async handler(request) {
+        await context.networks.forward({ method: 'DELETE', path: path(request) }, as(request.context))
+        return new Reply(undefined, { status: 202 })
+      },
+    },
+    {
+      method: 'GET',
+      path: '/os-floating-ip-pools',
+      doc: 'List the networks that have floating IPs (the network API does it since 2.36)',
+      policy: 'os_compute_api:os-floating-ip-pools',
+      response: Wrapped('floating_ip_pools', Type.Array(Type.Object({ name: Type.String() }, closed))),
+      ...shared,
+      async handler(request) {
+        const pools = await context.networks.networks({ 'router:external': true }, as(request.context))
+        return { floating_ip_pools: pools.map(({ id, name }) => ({ name: name || id })) }
+      },
+    },
+  ]
+}
+
+/** @throws Fault 404 for a pool that there is not */
+async function poolOf(context: ComputeContext, request: ApiRequest, wanted: string | null | undefined): Promise<string> {
+  const pools = await context.networks.networks({ 'router:external': true }, as(request.context))
+  const pool = wanted ? pools.find(({ id, name }) => id === wanted || name === wanted) : pools[0]
+  if (!pool) throw notFound(wanted ? 'Floating IP pool not found.' : 'No floating IP pool is there.', 'FloatingIpPoolNotFound')
+  return pool.id
+}
+
+function actionRoutes(context: ComputeContext): Route[] {
+  const floating = async (request: ApiRequest, address: string) => {
+    const [one] = await context.networks.floatingIps({ floating_ip_address: address }, as(request.context))
+    if (!one) throw notFound('floating IP not found', 'FloatingIpNotFound')
+    return one
+  }
+  const bind = (request: ApiRequest, id: string, change: { port_id: string | null; fixed_ip_address?: string }) =>
+    context.networks.forward({ method: 'PUT', path: `/floatingips/${id}`, body: { floatingip: change } }, as(request.context))
+  const action = {
+    method: 'POST' as const,
+    path: '/servers/:server_id/action',
+    target: targetServer(context),
+    microversions: { max: '2.43' },
+  }
+  return [
+    {
+      ...action,
+      action: 'addFloatingIp',
+      doc: 'Bind a floating IP to a server (the network API does it since 2.44)',
+      policy: 'os_compute_api:os-floating-ips:add',
+      body: Wrapped(
+        'addFloatingIp',
+        Type.Object({ address: Type.String({ format: 'ipv4' }), fixed_address: Type.Optional(Type.String({ format: 'ipv4' })) }, closed),
+      ),
+      async handler(request) {
+        const { address, fixed_address } = request.body.addFloatingIp
+        const row = await server(context, request)
+        const ip = await floating(request, address)
+        const ports = await context.networks.ports({ device_id: row.id }, as(request.context))
+        const fixed = ports.flatMap((port) => port.fixed_ips.map((one) => ({ port: port.id, address: one.ip_address })))
+        const v4 = fixed.filter((one) => one.address.includes('.'))
+        const chosen = fixed_address ? v4.find((one) => one.address === fixed_address) : v4[0]
+        if (!chosen)
+          throw badRequest(fixed_address ? 'Specified fixed address not assigned to instance' : 'No fixed IPs associated to instance')
+        await bind(request, ip.id, { port_id: chosen.port, fixed_ip_address: chosen.address }).catch((error) => {
+          throw error instanceof Fault && [404, 409].includes(error.status) ? badRequest(error.message, 'FloatingIpAssociateFailed') : error
+        })
+        return new Reply(undefined, { status: 202 })
+      },
+    },
+    {
+      ...action,
+      action: 'removeFloatingIp',
+      doc: 'Take a floating IP from a server (the network API does it since 2.44)',
+      policy: 'os_compute_api:os-floating-ips:remove',
+      body: Wrapped('removeFloatingIp', Type.Object({ address: Type.String({ format: 'ipv4' }) }, closed)),
+      async handler(request) {
+        const row = await server(context, request)
+        const { address } = request.body.removeFloatingIp
+        const ip = await floating(request, address)
+        const port = ip.port_id ? await context.networks.port(ip.port_id, as(request.context)) : null
+        if (port?.device_id !== row.id)
+          throw new Fault(409, 'FloatingIpNotAssociated', `Floating IP ${address} is not associated with instance ${row.id}.`)
+        await bind(request, ip.id, { port_id: null })
+        return new Reply(undefined, { status: 202 })
+      },
+    },
+  ]
+}
+
+function networkRoutes(context: ComputeContext): Route[] {
+  /** One's own, and those that are shared with all. */
+  const mine = async (request: ApiRequest) => {
+    const all = await context.networks.networks({}, as(request.context))
+    return all.filter((one) => one.project_id === request.context.projectId || one.shared)
+  }
+  const view = ({ id, name }: { id: string; name: string }) => ({ id, label: name, cidr: null })
+  return ['networks', 'tenant-networks'].flatMap((kind): Route[] => [
+    {
+      method: 'GET',
+      path: `/os-${kind}`,
+      doc: 'List networks (the network API does it since 2.36)',
+      policy: `os_compute_api:os-${kind}:list`,
+      response: Wrapped('networks', Type.Array(Network)),
+      ...shared,
+      handler: async (request) => ({ networks: (await mine(request)).map(view) }),
+    },
+    {
+      method: 'GET',
+      path: `/os-${kind}/:id`,
+      doc: 'Show a network (the network API does it since 2.36)',
+      policy: `os_compute_api:os-${kind}:show`,
+      response: Wrapped('network', Network),
+      ...shared,
+      handler: async (request) => ({ network: view(await context.networks.network(request.params.id!, as(request.context))) }),
+    },
+  ])
+}
