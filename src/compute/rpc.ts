@@ -145,6 +145,30 @@ export interface Claim {
 }
 
 type OfServer = { uuid: string }
+
+/** As drivers/libvirt/migration.ts has it. */
+export interface MigrationPlan {
+  copyDisks: string[]
+  paused: boolean
+}
+
+/** How far a live migration is; bytes and ms. */
+export interface MigrationProgress {
+  elapsedMs: number
+  memory: { total: number; processed: number; remaining: number }
+  disk: { total: number; processed: number; remaining: number }
+}
+
+/** All as they are; the root disk `whole`, with what is below it; the config drive alone. */
+export type DisksWanted = 'disks' | 'whole' | 'drive'
+
+/** Disks of a server that stands still, to be fetched by the host that it goes to. */
+export interface DiskOffer {
+  url: string
+  /** Without it nobody is given anything; of this offer alone. */
+  token: string
+  disks: { name: string; bytes: number }[]
+}
 /** A port of a server, with the flavor that may limit it. */
 export type Plug = { uuid: string; vif: Vif; flavor: FlavorSpec }
 
@@ -211,6 +235,51 @@ export const host = {
   keepDisk: message<{ uuid: string; name: string }, { kept: boolean }>('keep-disk'),
   restoreDisk: message<{ uuid: string; name: string }, void>('restore-disk'),
   dropDisk: message<{ uuid: string; name: string }, void>('drop-disk'),
+  /** Until it is withdrawn, or nobody has come for ten minutes. */
+  offerDisks: message<{ uuid: string; which: DisksWanted }, DiskOffer>('offer-disks'),
+  withdrawDisks: message<OfServer, void>('withdraw-disks'),
+  /** Fetches them from the host that offers them and puts the root disk on this host's copy of its base. */
+  takeDisks: message<{ uuid: string; offer: DiskOffer; base: { path: string; format: string } | null }, { disks: string[]; bytes: number }>(
+    'take-disks',
+  ),
+  /** Whether two hosts have one directory: one leaves a mark, the other looks for it. */
+  leaveMark: message<OfServer, void>('leave-mark'),
+  findMark: message<OfServer, { directory: string; found: boolean }>('find-mark'),
+  removeMark: message<OfServer, void>('remove-mark'),
+  /** Libvirt holds the passwords of a server's volumes before its guest comes. */
+  holdSecrets: message<{ uuid: string; volumes: VolumeConnection[] }, void>('hold-secrets'),
+  /** Empty disks of the flavor, for those of a guest that comes with its data. */
+  prepareDisks: message<{ instance: InstanceSpec }, void>('prepare-disks'),
+  /** Resolves when the switch has put all these ports on their networks. @throws Fault 500 naming those that it has not */
+  waitWired: message<{ vifs: Vif[]; timeoutMs: number }, { ports: number }>('wait-wired'),
+  /** S: what is carried along. */
+  planMigration: message<{ uuid: string; shared: boolean }, { plan: MigrationPlan; domainName: string }>('migrate-plan'),
+  /** The five parts of a live migration, told to source (S) and destination (D) by turns (drivers/libvirt/migration.ts). S */
+  beginMigration: message<{ uuid: string; plan: MigrationPlan }, { xml: string; cookie: string }>('migrate-begin'),
+  /** D; `directory`: where servers lie on S. */
+  prepareMigration: message<
+    { uuid: string; plan: MigrationPlan; xml: string; cookie: string; directory: string },
+    { uri: string; cookie: string }
+  >('migrate-prepare'),
+  /** S; takes as long as it takes, and tells control how far it is. */
+  performMigration: message<{ uuid: string; plan: MigrationPlan; uri: string; cookie: string; migrationId: string }, { cookie: string }>(
+    'migrate-perform',
+  ),
+  /** D */
+  finishMigration: message<
+    { uuid: string; domainName: string; plan: MigrationPlan; cookie: string },
+    { cookie: string; powerState: PowerState }
+  >('migrate-finish'),
+  /** S: the guest that has left is forgotten. */
+  confirmMigration: message<{ uuid: string; plan: MigrationPlan; cookie: string }, void>('migrate-confirm'),
+  /** D: whatever has come of it is thrown away. */
+  abandonMigration: message<{ uuid: string; domainName: string; plan: MigrationPlan }, void>('migrate-abandon'),
+  /** S: the guest goes on where it was. */
+  cancelMigration: message<{ uuid: string; plan: MigrationPlan }, void>('migrate-cancel'),
+  /** S: `performMigration` fails. @throws Fault 409 when nothing is under way */
+  abortMigration: message<OfServer, void>('migrate-abort'),
+  /** S: the guest stands still until it is over. */
+  forceMigration: message<OfServer, void>('migrate-force'),
   attachVolume: message<{ uuid: string; connection: VolumeConnection; live: boolean }, { device: string; address: string | null }>(
     'attach-volume',
   ),
@@ -235,6 +304,7 @@ export const control = {
   hostReport: message<HostState, void>('host-report'),
   /** Which of the servers that this host holds live elsewhere now. */
   departed: message<{ host: string; uuids: string[] }, { uuid: string; vifs: Vif[] }[]>('departed'),
+  migrationProgress: message<{ migrationId: string; progress: MigrationProgress }, void>('migration-progress'),
   /** A domain changed by itself: shut down from within, crashed, paused on an I/O error. */
   powerChanged: message<{ host: string; uuid: string; powerState: PowerState; event: string; at: string }, void>('power-changed'),
 }

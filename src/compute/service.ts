@@ -19,6 +19,7 @@ import { flavorRoutes } from './api/flavors.ts'
 import { hostRoutes } from './api/hosts.ts'
 import { instanceActionRoutes } from './api/instance-actions.ts'
 import { keypairRoutes } from './api/keypairs.ts'
+import { migrationRoutes } from './api/migrations.ts'
 import { olderImageRoutes } from './api/older/images.ts'
 import { olderNetworkRoutes } from './api/older/networks.ts'
 import { olderSecurityGroupRoutes } from './api/older/security-groups.ts'
@@ -34,6 +35,7 @@ import { consoleTarget } from './app/console.ts'
 import type { ComputeContext, ComputeSettings } from './app/context.ts'
 import { departedFrom } from './app/departed.ts'
 import { hostReported } from './app/host.ts'
+import { migrationProgressed } from './app/live-migrate.ts'
 import { answerGuest, type MetadataAnswer, type MetadataRequest } from './app/metadata-api.ts'
 import { PlugEvents } from './app/plug-events.ts'
 import { serveScheduler } from './app/scheduler/scheduler.ts'
@@ -133,6 +135,7 @@ export async function createComputeService(options: ComputeOptions): Promise<Com
     ...serverPartRoutes(context),
     ...attachmentRoutes(context),
     ...instanceActionRoutes(context),
+    ...migrationRoutes(context),
     ...flavorRoutes(context),
     ...keypairRoutes(context),
     ...aggregateRoutes(context),
@@ -186,6 +189,9 @@ export async function createComputeService(options: ComputeOptions): Promise<Com
         bus.serve(COMPUTE_CONTROL, control.powerChanged, async ({ host, uuid, powerState }) => {
           await follow(database.db, uuid, powerState, { host })
         }),
+        bus.serve(COMPUTE_CONTROL, control.migrationProgress, ({ migrationId, progress }) =>
+          migrationProgressed(context, migrationId, progress),
+        ),
         serveScheduler(context, bus),
       )
     },

@@ -4,6 +4,9 @@ import { must, type RestTransport } from '../kernel/http/client.ts'
 import { agent as networkAgent, networkTopic } from '../network/rpc.ts'
 import { storage, volumeTopic } from '../volume/rpc.ts'
 
+/** Statuses of a migration that holds nothing. */
+const OVER = ['confirmed', 'reverted', 'completed', 'done', 'error', 'failed', 'cancelled']
+
 /** A thing on a host: a domain, a bridge, a namespace, a chain, a process, a file, a target. */
 export interface Thing {
   kind: string
@@ -33,7 +36,8 @@ export interface Auditor {
 /** Asks every host what is there and every service what should be, and names what is over. */
 export async function findLeaks(auditor: Auditor): Promise<LeakReport> {
   const token = await auditor.token()
-  const get = (path: string, query: Record<string, string> = {}) => must(auditor.transport.send({ method: 'GET', path, query, token }))
+  const get = (path: string, query: Record<string, string> = {}, headers: Record<string, string> = {}) =>
+    must(auditor.transport.send({ method: 'GET', path, query, token, headers }))
   const [
     { servers },
     { ports },
@@ -47,8 +51,9 @@ export async function findLeaks(auditor: Auditor): Promise<LeakReport> {
     { agents },
     { services: backends },
     { resource_providers: providers },
+    { migrations },
   ] = await Promise.all([
-    get('/compute/v2.1/servers', { all_tenants: '1' }),
+    get('/compute/v2.1/servers/detail', { all_tenants: '1' }),
     get('/network/v2.0/ports'),
     get('/network/v2.0/networks'),
     get('/network/v2.0/routers'),
@@ -60,6 +65,7 @@ export async function findLeaks(auditor: Auditor): Promise<LeakReport> {
     get('/network/v2.0/agents'),
     get('/volume/v3/os-services'),
     get('/placement/resource_providers'),
+    get('/compute/v2.1/os-migrations', {}, { 'openstack-api-version': 'compute 2.59' }),
   ])
   const known = new Set<string>(
     [...servers, ...ports, ...networks, ...routers, ...floatingips, ...volumes, ...snapshots, ...images].map(
@@ -67,6 +73,11 @@ export async function findLeaks(auditor: Auditor): Promise<LeakReport> {
     ),
   )
   const serverIds = new Set<string>(servers.map((one: { id: string }) => one.id))
+  const open = migrations.filter((one: { status: string }) => !OVER.includes(one.status))
+  const consumers = new Set<string>([...serverIds, ...open.map((one: { uuid: string }) => one.uuid)])
+  const places = new Map<string, Set<string>>(servers.map((one: any) => [one.id, new Set([one['OS-EXT-SRV-ATTR:host']])]))
+  for (const { instance_uuid: id, source_compute, dest_compute } of open)
+    for (const host of [source_compute, dest_compute]) places.get(id)?.add(host)
 
   const asked: [where: string, topic: string, message: Message<Record<string, never>, Thing[]>][] = [
     ...hosts(services, 'nova-compute').map(
@@ -82,7 +93,10 @@ export async function findLeaks(auditor: Auditor): Promise<LeakReport> {
   for (const [where, topic, message] of asked)
     for (const thing of await auditor.bus.call(topic, message, {})) {
       examined[thing.kind] = (examined[thing.kind] ?? 0) + 1
-      if (thing.owner !== null && !known.has(thing.owner)) leaks.push({ ...thing, where, why: `nothing has the id ${thing.owner}` })
+      if (thing.owner === null) continue
+      if (!known.has(thing.owner)) leaks.push({ ...thing, where, why: `nothing has the id ${thing.owner}` })
+      else if (message === computeHost.audit && places.get(thing.owner)?.has(where) === false)
+        leaks.push({ ...thing, where, why: `server ${thing.owner} is on ${[...places.get(thing.owner)!].join(', ')}` })
     }
   for (const port of ports)
     if (port.device_owner.startsWith('compute:') && !serverIds.has(port.device_id))
@@ -91,13 +105,13 @@ export async function findLeaks(auditor: Auditor): Promise<LeakReport> {
     const { allocations } = await get(`/placement/resource_providers/${provider.uuid}/allocations`)
     examined.allocation = (examined.allocation ?? 0) + Object.keys(allocations).length
     for (const consumer of Object.keys(allocations))
-      if (!serverIds.has(consumer))
+      if (!consumers.has(consumer))
         leaks.push({
           kind: 'allocation',
           name: `${provider.name}/${consumer}`,
           owner: consumer,
           where: 'placement',
-          why: 'its server does not exist',
+          why: 'there is no such server, and no such migration under way',
         })
   }
   return { leaks, examined }

@@ -130,24 +130,32 @@ export class PlacementClient {
 
   /** Claims in place of what the consumer held. False when there is no room (any more). @throws Fault 400 for unknown providers */
   async claim(consumer: string, claim: NewClaim): Promise<boolean> {
-    const allocations = Object.fromEntries(Object.entries(claim.allocations).map(([uuid, resources]) => [uuid, { resources }]))
     let generation: number | null = null
     for (let attempt = 1; attempt <= RETRIES; attempt++) {
-      const answer = await this.send({
-        method: 'PUT',
-        path: `/allocations/${consumer}`,
-        body: {
-          allocations,
-          project_id: claim.projectId,
-          user_id: claim.userId,
-          consumer_generation: generation,
-          consumer_type: claim.consumerType ?? 'INSTANCE',
-        },
-      })
+      const answer = await this.send({ method: 'PUT', path: `/allocations/${consumer}`, body: bodyOf(claim, generation) })
       if (answer.status < 300) return true
       if (answer.status !== 409) throw faultOf(answer)
       if (codeOf(answer) !== CONCURRENT_UPDATE) return false
       generation = (await this.allocations(consumer)).generation
+    }
+    return false
+  }
+
+  /** Several consumers at once, all or none, in place of what they held; one without allocations gives all back. False when there is no room (any more). */
+  async claimTogether(claims: Record<string, NewClaim>): Promise<boolean> {
+    for (let attempt = 1; attempt <= RETRIES; attempt++) {
+      const held = await Promise.all(Object.keys(claims).map((consumer) => this.allocations(consumer)))
+      const wanted = Object.entries(claims).map(([consumer, claim], i) => ({ consumer, claim, generation: held[i]!.generation }))
+      const body = Object.fromEntries(
+        wanted
+          // a consumer that holds nothing has nothing to give back
+          .filter(({ claim, generation }) => generation !== null || Object.keys(claim.allocations).length > 0)
+          .map(({ consumer, claim, generation }) => [consumer, bodyOf(claim, generation)]),
+      )
+      const answer = await this.send({ method: 'POST', path: '/allocations', body })
+      if (answer.status < 300) return true
+      if (answer.status !== 409) throw faultOf(answer)
+      if (codeOf(answer) !== CONCURRENT_UPDATE) return false
     }
     return false
   }
@@ -215,6 +223,14 @@ export class PlacementClient {
     })
   }
 }
+
+const bodyOf = (claim: NewClaim, generation: number | null) => ({
+  allocations: Object.fromEntries(Object.entries(claim.allocations).map(([uuid, resources]) => [uuid, { resources }])),
+  project_id: claim.projectId,
+  user_id: claim.userId,
+  consumer_generation: generation,
+  consumer_type: claim.consumerType ?? 'INSTANCE',
+})
 
 const amountsOf = (allocations: Record<string, { resources: Record<string, number> }>): AllocationAmounts =>
   Object.fromEntries(Object.entries(allocations).map(([key, one]) => [key, one.resources]))

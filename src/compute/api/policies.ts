@@ -28,6 +28,8 @@ export const policies: Record<string, string> = {
     'stop',
   ]),
   ...under('', ADMIN, ['os-evacuate']),
+  ...under('os-migrate-server:', ADMIN, ['migrate', 'migrate:host', 'migrate_live']),
+  ...under('servers:migrations:', ADMIN, ['index', 'show', 'force_complete', 'delete']),
   ...under('servers:', ADMIN, [
     'create:forced_host',
     'index:get_all_tenants',

@@ -59,7 +59,8 @@ describe('actions', () => {
     assert.equal((await act({ 'os-resetState': { state: 'error' } }, 'admin')).status, 202)
     assert.equal((await act({ 'os-start': null })).status, 409)
     assert.equal((await act({ 'os-resetState': { state: 'active' } }, 'admin')).status, 202)
-    assert.equal((await act({ migrate: null }, 'admin')).status, 409)
+    assert.equal((await act({ migrate: null })).status, 403)
+    assert.equal((await act({ 'os-migrateLive': { host: null, block_migration: true, disk_over_commit: false } })).status, 403)
   })
 
   test('on a locked server: administrators alone', async () => {

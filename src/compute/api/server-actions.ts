@@ -1,11 +1,13 @@
 import Type, { type TSchema } from 'typebox'
-import { badRequest, conflict } from '../../kernel/errors/errors.ts'
+import { badRequest } from '../../kernel/errors/errors.ts'
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import { password } from '../app/accept.ts'
 import { operate } from '../app/action.ts'
 import { consoleLog, remoteConsole } from '../app/console.ts'
 import type { ComputeContext } from '../app/context.ts'
 import { evacuate } from '../app/evacuate.ts'
+import { liveMigrate } from '../app/live-migrate.ts'
+import { migrate } from '../app/migrate.ts'
 import { rebuild, rescue } from '../app/rebuild.ts'
 import { confirmResize, resize, revertResize } from '../app/resize.ts'
 import type { InstanceRow, VmState } from '../app/rows.ts'
@@ -14,11 +16,12 @@ import { devicesByServer } from '../app/server-list.ts'
 import { addSecurityGroup, removeSecurityGroup } from '../app/server-security.ts'
 import { move } from '../app/server-state.ts'
 import { createImage } from '../app/snapshot.ts'
-import { Choice, closed, Metadata, Name, Nullable, server, targetServer, viewerOf, Wrapped } from './common.ts'
+import { Choice, closed, isTrue, Metadata, Name, Nullable, server, Truth, targetServer, viewerOf, Wrapped } from './common.ts'
 import { NewServerBody } from './server-schemas.ts'
 import { changedView } from './server-view.ts'
 
 const Nothing = Type.Unknown()
+const HostName = Type.String({ minLength: 1, maxLength: 255, pattern: '^[a-zA-Z0-9._-]+$' })
 
 interface Action {
   doc: string
@@ -106,8 +109,8 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
       async run(row, request) {
         const { host, adminPass = password(), ...old } = request.body.evacuate
         const { version } = request
-        if ('onSharedStorage' in old && version.atLeast('2.14')) throw unexpected('onSharedStorage')
-        if ('force' in old && (!version.atLeast('2.29') || version.atLeast('2.68'))) throw unexpected('force')
+        if ('onSharedStorage' in old && version.atLeast('2.14')) throw unexpected('evacuate', 'onSharedStorage')
+        if ('force' in old && (!version.atLeast('2.29') || version.atLeast('2.68'))) throw unexpected('evacuate', 'force')
         await evacuate(context, request.context, row, { target: host ?? null, adminPass })
         return new Reply({ adminPass }, { status: 200 })
       },
@@ -248,12 +251,39 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
         move(context.database.db, row.id, { vmState: request.body['os-resetState'].state, taskState: null }, { fault_json: null }),
     },
     resetNetwork: { doc: 'Kept for old clients: does nothing', policy: 'os-admin-actions:inject_network_info', run: async () => {} },
-    migrate: { doc: 'Cold migration to another host: not yet', policy: 'os-admin-actions:reset_state', run: noOtherHost },
+    migrate: {
+      doc: 'Move a server to another host, standing still; to be confirmed or reverted',
+      policy: 'os-migrate-server:migrate',
+      body: Nullable(Type.Object({ host: Type.Optional(Nullable(HostName)) }, closed)),
+      async run(row, request) {
+        const wanted: { host?: string | null } | null = request.body.migrate
+        if (wanted && 'host' in wanted && !request.version.atLeast('2.56')) throw unexpected('migrate', 'host')
+        await migrate(context, request.context, row, wanted?.host ?? null)
+      },
+    },
     'os-migrateLive': {
-      doc: 'Live migration to another host: not yet',
-      policy: 'os-admin-actions:reset_state',
-      body: Nothing,
-      run: noOtherHost,
+      doc: 'Move a server to another host while it runs',
+      policy: 'os-migrate-server:migrate_live',
+      body: Type.Object(
+        {
+          host: Nullable(HostName),
+          block_migration: Type.Union([Truth, Type.Literal('auto')]),
+          disk_over_commit: Type.Optional(Truth),
+          force: Type.Optional(Truth),
+        },
+        closed,
+      ),
+      async run(row, request) {
+        const { host, block_migration: block, ...old } = request.body['os-migrateLive']
+        const { version } = request
+        if ('disk_over_commit' in old && version.atLeast('2.25')) throw unexpected('os-migrateLive', 'disk_over_commit')
+        if (!('disk_over_commit' in old) && !version.atLeast('2.25'))
+          throw badRequest("Invalid input for field/attribute os-migrateLive. 'disk_over_commit' is a required property")
+        if (block === 'auto' && !version.atLeast('2.25'))
+          throw badRequest("Invalid input for field/attribute block_migration. Value: auto. 'auto' is not one of [True, False]")
+        if ('force' in old && (!version.atLeast('2.30') || version.atLeast('2.68'))) throw unexpected('os-migrateLive', 'force')
+        await liveMigrate(context, request.context, row, { target: host, blockMigration: block === 'auto' ? block : isTrue(block) })
+      },
     },
     'os-getVNCConsole': {
       doc: 'A console URL, as clients before 2.6 ask for it',
@@ -285,12 +315,8 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
 }
 
 /** A property that this microversion does not have. */
-const unexpected = (name: string) =>
-  badRequest(`Invalid input for field/attribute evacuate. Additional properties are not allowed ('${name}' was unexpected)`)
-
-async function noOtherHost(row: InstanceRow): Promise<never> {
-  throw conflict(`Server ${row.id} cannot be moved: Yun does not migrate servers between hosts yet.`, 'MigrationError')
-}
+const unexpected = (action: string, name: string) =>
+  badRequest(`Invalid input for field/attribute ${action}. Additional properties are not allowed ('${name}' was unexpected)`)
 
 async function oldConsole(context: ComputeContext, row: InstanceRow, request: ApiRequest) {
   const { url } = await remoteConsole(context, row, 'vnc')

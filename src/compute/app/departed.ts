@@ -1,13 +1,17 @@
 import type { Vif } from '../rpc.ts'
 import type { ComputeContext } from './context.ts'
 import { vifsOf } from './instance-spec.ts'
+import { OVER } from './migration.ts'
 
 export interface Departed {
   uuid: string
   vifs: Vif[]
 }
 
-/** Of the servers that a host holds, those that live elsewhere now: it was taken for dead and they were evacuated. What is under way is left alone. */
+/**
+ * Of the servers that a host holds, those that live elsewhere now: it was taken for dead and they were evacuated, or it was not there when their migration was confirmed.
+ * What is under way is left alone, and what a server may still come back to.
+ */
 export async function departedFrom(context: ComputeContext, host: string, uuids: string[]): Promise<Departed[]> {
   if (uuids.length === 0) return []
   const rows = await context.database.db
@@ -17,6 +21,9 @@ export async function departedFrom(context: ComputeContext, host: string, uuids:
     .where('host', 'is not', null)
     .where('host', '!=', host)
     .where((eb) => eb.or([eb('task_state', 'is', null), eb('deleted', '!=', 0)]))
+    .where('id', 'not in', (eb) =>
+      eb.selectFrom('migrations').select('server_id').where('source_host', '=', host).where('status', 'not in', OVER),
+    )
     .execute()
   return rows.map((row) => ({ uuid: row.id, vifs: vifsOf(row) }))
 }

@@ -1,9 +1,11 @@
+import { randomUUID } from 'node:crypto'
 import { badRequest, conflict, Fault } from '../../kernel/errors/errors.ts'
 import type { RequestContext } from '../../kernel/http/context.ts'
 import type { InstanceRow } from '../db/tables.ts'
 import { operate } from './action.ts'
 import type { ComputeContext } from './context.ts'
 import { listHosts } from './host.ts'
+import { recordMigration } from './migration.ts'
 
 /** @throws Fault 400 when the server's host is up or the target is not another one that is there, 409 for a state in the way */
 export async function evacuate(
@@ -23,12 +25,14 @@ export async function evacuate(
   if (target !== null && target === row.host) throw badRequest(`The target host can't be the same one: ${target}`, 'EvacuateToSameHost')
   if (target !== null && !hosts.some((one) => one.host === target))
     throw new Fault(404, 'ComputeHostNotFound', `Compute host ${target} could not be found.`)
+  const migrationId = randomUUID()
   await operate(context, request, row, {
     action: 'evacuate',
     saga: 'evacuate-server',
     vmStates: ['active', 'stopped', 'error'],
     taskState: 'rebuilding',
-    input: { target, adminPass: row.config_drive || context.settings.injectPassword ? adminPass : undefined },
+    input: { migrationId, target, adminPass: row.config_drive || context.settings.injectPassword ? adminPass : undefined },
+    also: (trx) => recordMigration(trx, request, row, { id: migrationId, type: 'evacuation' }),
     lockedToo: true,
   })
 }

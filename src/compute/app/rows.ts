@@ -1,2 +1,2 @@
 /** The rows as the API's views see them. */
-export type { ActionRow, BlockDeviceRow, InstanceRow, KeypairRow, VmState } from '../db/tables.ts'
+export type { ActionRow, BlockDeviceRow, InstanceRow, KeypairRow, MigrationRow, VmState } from '../db/tables.ts'

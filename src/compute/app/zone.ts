@@ -1,5 +1,5 @@
 import { badRequest } from '../../kernel/errors/errors.ts'
-import { listAggregates, zoneOf } from './aggregate.ts'
+import { listAggregates, zoneOf, zoneOfHost } from './aggregate.ts'
 import type { ComputeContext } from './context.ts'
 import { listHosts } from './host.ts'
 import type { NewServer } from './new-server.ts'
@@ -35,4 +35,8 @@ export async function placeFor(context: ComputeContext, wanted: Pick<NewServer, 
 export async function zoneNames(context: ComputeContext): Promise<string[]> {
   const aggregates = await listAggregates(context.database.db)
   return [...new Set([context.settings.defaultZone, ...aggregates.flatMap((one) => zoneOf(one) ?? [])])]
+}
+
+export async function zoneNameOf({ database, settings }: ComputeContext, host: string): Promise<string> {
+  return zoneOfHost(await listAggregates(database.db), host, settings.defaultZone)
 }

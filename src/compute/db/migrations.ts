@@ -15,6 +15,36 @@ export const migrations: Migrations = {
     },
   },
   '002-rate-buckets': { up: createRateBuckets },
+  '003-server-migrations': { up: serverMigrations },
+}
+
+async function serverMigrations(db: Kysely<any>): Promise<void> {
+  await db.schema
+    .createTable('migrations')
+    .addColumn('id', id, (c) => c.primaryKey())
+    .addColumn('number', integer, (c) => c.notNull().unique())
+    .addColumn('server_id', id, (c) => c.notNull())
+    .addColumn('project_id', id, (c) => c.notNull())
+    .addColumn('user_id', id, (c) => c.notNull())
+    .addColumn('type', id, (c) => c.notNull())
+    .addColumn('status', id, (c) => c.notNull())
+    .addColumn('source_host', name, (c) => c.notNull())
+    .addColumn('source_node', name, (c) => c.notNull())
+    .addColumn('dest_host', name)
+    .addColumn('dest_node', name)
+    .addColumn('old_flavor_id', name, (c) => c.notNull())
+    .addColumn('new_flavor_id', name, (c) => c.notNull())
+    .addColumn('memory_total', integer)
+    .addColumn('memory_processed', integer)
+    .addColumn('memory_remaining', integer)
+    .addColumn('disk_total', integer)
+    .addColumn('disk_processed', integer)
+    .addColumn('disk_remaining', integer)
+    .addColumn('created_at', time, (c) => c.notNull())
+    .addColumn('updated_at', time, (c) => c.notNull())
+    .execute()
+  await db.schema.createIndex('migrations_server').on('migrations').columns(['server_id', 'status']).execute()
+  await db.schema.createIndex('migrations_created').on('migrations').columns(['created_at', 'number']).execute()
 }
 
 async function servers(db: Kysely<any>): Promise<void> {

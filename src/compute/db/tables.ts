@@ -172,6 +172,36 @@ export interface StepRow {
   commands_json: string
 }
 
+/** A server's way from one host to another, as operators follow it. */
+export interface MigrationRow {
+  /** Holds the place on the host that is left in placement's books, until there is no way back. */
+  id: string
+  /** What the API calls its id. */
+  number: number
+  server_id: string
+  /** Of who asked for it. */
+  project_id: string
+  user_id: string
+  type: 'migration' | 'resize' | 'live-migration' | 'evacuation'
+  status: string
+  source_host: string
+  source_node: string
+  /** Null before the scheduler has chosen. */
+  dest_host: string | null
+  dest_node: string | null
+  old_flavor_id: string
+  new_flavor_id: string
+  /** Of a live migration, as its hypervisor told last; bytes. */
+  memory_total: number | null
+  memory_processed: number | null
+  memory_remaining: number | null
+  disk_total: number | null
+  disk_processed: number | null
+  disk_remaining: number | null
+  created_at: string
+  updated_at: string
+}
+
 export interface ConsoleTokenRow {
   /** sha256 of the token. */
   digest: string
@@ -194,6 +224,7 @@ export interface ComputeTables extends SagaTables {
   actions: ActionRow
   steps: StepRow
   console_tokens: ConsoleTokenRow
+  migrations: MigrationRow
   /** `owner` is a project, `project/user`, or `class:default`. */
   quotas: { owner: string; resource: string; hard_limit: number }
   /** One row for each project: whoever creates takes it first, so that two cannot count at once. */

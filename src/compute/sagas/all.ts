@@ -3,6 +3,8 @@ import { attachVolume, detachVolume } from './attach-volume.ts'
 import { createServer } from './create-server.ts'
 import { deleteServer } from './delete-server.ts'
 import { evacuateServer } from './evacuate-server.ts'
+import { liveMigrateServer } from './live-migrate-server.ts'
+import { confirmMigration, migrateServer, revertMigration } from './migrate-server.ts'
 import * as power from './power.ts'
 import { rebuildServer } from './rebuild-server.ts'
 import { rescueServer, unrescueServer } from './rescue-server.ts'
@@ -20,6 +22,10 @@ export const sagas = [
   resizeServer,
   confirmResize,
   revertResize,
+  migrateServer,
+  confirmMigration,
+  revertMigration,
+  liveMigrateServer,
   evacuateServer,
   snapshotServer,
   attachVolume,

@@ -1,11 +1,13 @@
 import { timestamp, toJson } from '../../kernel/db/columns.ts'
 import type { Fault } from '../../kernel/errors/errors.ts'
+import { at, step } from '../../kernel/saga/saga.ts'
 import { failAction } from '../app/action.ts'
 import { flavorOf, imageBacked, requestOf, specOf, vifsOf } from '../app/instance-spec.ts'
 import { move } from '../app/server-state.ts'
 import { connectionsOf } from '../app/volume-connection.ts'
 import type { InstanceRow } from '../db/tables.ts'
 import { host } from '../rpc.ts'
+import { says } from './evidence.ts'
 import { ask, forEachVif, LONG, onItsHost, type ServerRun, serverOf, undoOnItsHost, uuid } from './on-host.ts'
 
 /** What create-server, rebuild, rescue and resize do on the host: steps 16 to 37 and their undos, which work from the server's id alone. */
@@ -73,6 +75,16 @@ export const joinBridge = forEachVif(host.joinBridge)
 export const joinIntegration = forEachVif(host.joinIntegration)
 /** One message takes all of a vif away, whichever of 33 to 36 made it. */
 export const unplug = undoOnItsHost(host.unplug, (_run, row) => ({ vifs: vifsOf(row) }))
+
+/** Steps 31 to 36 of a server that comes to another host, or back to it. */
+export const domainAndNetwork = [
+  step(31, 'domain-xml', at.host, domainXml, null, says.xml),
+  step(32, 'define-domain', at.host, define, undefine, says.defined),
+  step(33, 'create-qbr', at.host, createBridge, unplug, says.bridges),
+  step(34, 'create-veth', at.host, createVeth, unplug, says.pairs),
+  step(35, 'join-qbr', at.host, joinBridge, unplug, says.joined),
+  step(36, 'join-br-int', at.host, joinIntegration, unplug, says.joined),
+]
 
 export const launch = onItsHost(host.launch, uuid)
 export const start = onItsHost(host.start, uuid)

@@ -1,6 +1,7 @@
 import { timestamp } from '../../kernel/db/columns.ts'
 import { at, saga, step } from '../../kernel/saga/saga.ts'
 import { vifsOf } from '../app/instance-spec.ts'
+import { changeMigration, openMigrations } from '../app/migration.ts'
 import { move } from '../app/server-state.ts'
 import { formerConnection } from '../app/volume-connection.ts'
 import { blockDevicesOf, findInstance } from '../db/instances.ts'
@@ -27,6 +28,7 @@ export const deleteServer = saga<ServerRun>(
     step(null, 'remove-disk', at.host, undoOnItsHost(host.removeDisk, uuid), null),
     step(null, 'remove-directory', at.host, undoOnItsHost(host.removeDirectory, uuid), null),
     step(null, 'unclaim', at.host, undoOnItsHost(host.unclaim, uuid), null),
+    step(null, 'end-migrations', at.control, endMigrationsOf, null),
     step(null, 'release-volumes', at.control, releaseVolumes, null),
     step(null, 'release-ports', at.control, async (run) => releasePorts(run, await serverOf(run)), null),
     step(null, 'release-allocation', at.control, (run) => run.world.placement.release(run.input.serverId), null),
@@ -34,6 +36,17 @@ export const deleteServer = saga<ServerRun>(
   ],
   { failed: intoError },
 )
+
+/** What a migration has on another host: for the way back, or for the way there. */
+async function endMigrationsOf(run: ServerRun): Promise<void> {
+  const row = await serverOf(run)
+  for (const { id, source_host, dest_host } of await openMigrations(run.world.database.db, row.id)) {
+    const others = [source_host, dest_host].filter((name) => name !== null && name !== row.host)
+    for (const name of others) await tell(run, name!, host.dismiss, { uuid: row.id, vifs: vifsOf(row) }, 10_000).catch(() => {}) // it hears of it when it comes back
+    await run.world.placement.release(id)
+    await changeMigration(run.world.database.db, id, { status: 'confirmed' })
+  }
+}
 
 async function disconnectVolumes(run: ServerRun): Promise<void> {
   const row = await findInstance(run.world.database.db, run.input.serverId)

@@ -4,7 +4,7 @@ import { sagaTests } from '../../kernel/saga/testing.ts'
 import { findInstance } from '../db/instances.ts'
 import { COMPUTE_CONTROL, control } from '../rpc.ts'
 import { evacuateServer } from './evacuate-server.ts'
-import { eventually, worldOf, Yard } from './testing.ts'
+import { eventually, recorded, worldOf, Yard } from './testing.ts'
 
 let yard: Yard
 before(async () => {
@@ -16,7 +16,7 @@ const world = worldOf(() => yard, {
   kind: evacuateServer.kind,
   status: 'ACTIVE',
   failed: ['ACTIVE', 'SHUTOFF'],
-  input: () => ({ target: null }),
+  input: async (at, id) => ({ migrationId: await recorded(at, id, 'evacuation'), target: null }),
 })
 sagaTests({ saga: evacuateServer, service: 'compute', world })
 
@@ -49,6 +49,8 @@ test('a server is evacuated from a host that is down, and from no other; it keep
     now.map((port: any) => [port.id, port.fixed_ips, port['binding:host_id']]),
     before.map((port: any) => [port.id, port.fixed_ips, other]),
   )
+  const [migration] = (await yard.cloud.api('GET', `/compute/v2.1/os-migrations?instance_uuid=${id}`)).migrations
+  assert.deepEqual([migration.status, migration.source_compute, migration.dest_compute], ['done', source, other])
   // what the old host says of the guest that it parts with is not the server's story
   const word = { uuid: id, powerState: 'shutdown' as const, event: 'stopped destroyed', at: new Date().toISOString() }
   await yard.cloud.bus.call(COMPUTE_CONTROL, control.powerChanged, { host: source, ...word })

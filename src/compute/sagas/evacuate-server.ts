@@ -1,16 +1,18 @@
 import { at, saga, step } from '../../kernel/saga/saga.ts'
 import { flavorOf, imageBacked, vifsOf } from '../app/instance-spec.ts'
+import { changeMigration } from '../app/migration.ts'
 import { resourcesOf } from '../app/scheduler/request-spec.ts'
 import { computeTopic, host } from '../rpc.ts'
 import * as build from './build.ts'
 import { says } from './evidence.ts'
+import { bindTo } from './moving.ts'
 import { networkInfo, waitUntilPlugged } from './networking.ts'
 import { change, type ServerRun, serverOf } from './on-host.ts'
 import { giveBack, settle } from './operation.ts'
 import * as schedule from './schedule.ts'
 
 type Evacuation = ServerRun<
-  { target: string | null; adminPass?: string },
+  { migrationId: string; target: string | null; adminPass?: string },
   schedule.ScheduleOutputs & {
     was: { host: string; node: string; zone: string | null; providerId: string; running: boolean }
     [step: string]: any
@@ -45,19 +47,14 @@ export const evacuateServer = saga<Evacuation>(
     step(28, 'resize-disk', at.host, build.resizeDisk, null, says.size),
     step(29, 'config-drive', at.host, build.configDrive, build.removeConfigDrive, says.configDrive),
     step(30, 'inject-files', at.host, build.injectFiles, null, says.injected),
-    step(31, 'domain-xml', at.host, build.domainXml, null, says.xml),
-    step(32, 'define-domain', at.host, build.define, build.undefine, says.defined),
-    step(33, 'create-qbr', at.host, build.createBridge, build.unplug, says.bridges),
-    step(34, 'create-veth', at.host, build.createVeth, build.unplug, says.pairs),
-    step(35, 'join-qbr', at.host, build.joinBridge, build.unplug, says.joined),
-    step(36, 'join-br-int', at.host, build.joinIntegration, build.unplug, says.joined),
+    ...build.domainAndNetwork,
     step(null, 'launch-domain', at.host, ifItRan(build.launch), build.destroy),
     step(null, 'vif-plugged', at.control, ifItRan(waitUntilPlugged), null),
     step(37, 'start-domain', at.host, ifItRan(build.start), build.destroy),
     step(null, 'settled', at.control, become, null),
     step(null, 'dismiss', at.control, dismissThere, null), // the server is elsewhere now
   ],
-  { failed: giveBack },
+  { failed },
 )
 
 async function whereItWas(run: Evacuation): Promise<Evacuation['outputs']['was']> {
@@ -87,10 +84,6 @@ async function backOnItsHost(run: Evacuation): Promise<void> {
   await change(run, { host, node, zone })
 }
 
-async function bindTo(run: Evacuation, host: string): Promise<void> {
-  for (const { portId } of vifsOf(await serverOf(run))) await run.world.networks.updatePort(portId, { 'binding:host_id': host })
-}
-
 async function bindPorts(run: Evacuation): Promise<{ host: string }> {
   const { host } = await serverOf(run)
   await bindTo(run, host!)
@@ -101,7 +94,14 @@ async function bindPortsBack(run: Evacuation): Promise<void> {
   await bindTo(run, run.outputs.was.host)
 }
 
+async function failed(run: Evacuation, error: Error): Promise<void> {
+  await changeMigration(run.world.database.db, run.input.migrationId, { status: 'failed' })
+  await giveBack(run, error)
+}
+
 async function become(run: Evacuation): Promise<void> {
+  const { host, node } = run.outputs['select-host']
+  await changeMigration(run.world.database.db, run.input.migrationId, { status: 'done', dest_host: host, dest_node: node })
   if (run.outputs.was.running) await build.becomeActive(run)
   else await settle({ vmState: 'stopped', powerState: 'shutdown' })(run)
 }

@@ -1,13 +1,18 @@
+import type { Transaction } from 'kysely'
 import { message } from '../../kernel/bus/bus.ts'
 import { toJson } from '../../kernel/db/columns.ts'
 import { Fault } from '../../kernel/errors/errors.ts'
-import { flavorOf, imageBacked, requestOf } from '../app/instance-spec.ts'
+import { flavorOf, requestOf } from '../app/instance-spec.ts'
+import { OVER } from '../app/migration.ts'
 import { takeTurn } from '../app/quota.ts'
-import { type RequestSpec, resourcesOf } from '../app/scheduler/request-spec.ts'
+import { type HostWishes, type RequestSpec, requestSpecOf } from '../app/scheduler/request-spec.ts'
 import { SCHEDULER, scheduler } from '../app/scheduler/scheduler.ts'
 import type { Weighed } from '../app/scheduler/weighers.ts'
 import { groupTurn } from '../app/server-group.ts'
+import { zoneNameOf } from '../app/zone.ts'
 import { findInstance, updateInstance } from '../db/instances.ts'
+import type { ComputeTables } from '../db/tables.ts'
+import type { FlavorSpec } from '../rpc.ts'
 import { type ServerRun, serverOf } from './on-host.ts'
 
 /** Steps 8 to 15: from the user's wishes to a host that has taken the server into its books. */
@@ -17,13 +22,7 @@ export const conductor = {
   build: message<{ serverId: string; filterProperties: FilterProperties }, { topic: string; process: number }>('build-instances'),
 }
 
-export interface FilterProperties {
-  hints: Record<string, unknown>
-  zone: string | null
-  forcedHost: string | null
-  forcedNode: string | null
-  ignoreHosts: string[]
-}
+export type FilterProperties = HostWishes
 
 export interface ScheduleOutputs {
   'filter-properties': FilterProperties
@@ -53,24 +52,11 @@ export const callConductor = (run: Scheduling) =>
 
 /** 10 */
 export async function makeRequestSpec(run: Scheduling): Promise<{ spec: RequestSpec }> {
-  const row = await serverOf(run)
-  const properties = run.outputs['filter-properties']
-  const flavor = flavorOf(row)
-  const volumeBacked = !imageBacked(row)
-  const group = row.group_id
-    ? await run.world.database.db.selectFrom('server_groups').selectAll().where('id', '=', row.group_id).executeTakeFirst()
-    : undefined
-  const spec: RequestSpec = {
-    serverId: row.id,
-    projectId: row.project_id,
-    flavor,
-    image: requestOf(row).image,
-    volumeBacked,
-    ...properties,
-    group: group ? { id: group.id, policy: group.policy, maxPerHost: JSON.parse(group.rules_json).max_server_per_host ?? 1 } : null,
-    resources: resourcesOf(flavor, volumeBacked),
-  }
-  return { spec }
+  return await specWith(run, flavorOf(await serverOf(run)))
+}
+
+export async function specWith(run: Scheduling, flavor: FlavorSpec): Promise<{ spec: RequestSpec }> {
+  return { spec: await requestSpecOf(run.world, await serverOf(run), flavor, run.outputs['filter-properties']) }
 }
 
 const specOf = (run: Scheduling) => run.outputs['request-spec'].spec
@@ -85,8 +71,14 @@ export const filterHosts = (run: Scheduling) => run.world.bus.call(SCHEDULER, sc
 export const weighHosts = (run: Scheduling) =>
   run.world.bus.call(SCHEDULER, scheduler.weigh, { spec: specOf(run), hosts: run.outputs['filter-hosts'].left })
 
+/** Writes where the server is, or is to be, once it may have the host. */
+type Take = (trx: Transaction<ComputeTables>, place: { host: string; node: string; zone: string }) => Promise<void>
+
 /** 15: the best host that still has room in placement's books and keeps the group's promise; those after it are the alternates. */
-export async function selectHost(run: Scheduling): Promise<ScheduleOutputs['select-host']> {
+export const selectHost = (run: Scheduling): Promise<ScheduleOutputs['select-host']> =>
+  select(run, (trx, place) => updateInstance(trx, run.input.serverId, place))
+
+export async function select(run: Scheduling, take: Take): Promise<ScheduleOutputs['select-host']> {
   const { world } = run
   const row = await serverOf(run)
   const spec = specOf(run)
@@ -104,7 +96,7 @@ export async function selectHost(run: Scheduling): Promise<ScheduleOutputs['sele
       full++
       continue
     }
-    if (await settle(run, one, spec))
+    if (await settle(run, one, spec, take))
       return { host: one.host, node: one.node, providerId: one.providerId, alternates: open.slice(i + 1).map((other) => other.host) }
     await world.placement.release(row.id)
   }
@@ -117,37 +109,47 @@ export async function selectHost(run: Scheduling): Promise<ScheduleOutputs['sele
   throw new Fault(500, 'NoValidHost', `No valid host was found. Of ${ranked.length} hosts that passed the filters ${why}.`)
 }
 
-/** Writes the host; under the lock of the server's group, so that two servers of it cannot both come to where only one may. */
-async function settle(run: Scheduling, chosen: Weighed, spec: RequestSpec): Promise<boolean> {
-  const { serverId } = run.input
-  const zone = (await zoneOf(run, chosen.host)) ?? run.world.settings.defaultZone
+/** Under the lock of the server's group, so that two servers of it cannot both come to where only one may. */
+async function settle(run: Scheduling, chosen: Weighed, spec: RequestSpec, take: Take): Promise<boolean> {
+  const zone = await zoneNameOf(run.world, chosen.host)
   return await run.world.database.transaction(async (trx) => {
     const { group } = spec
     if (group) {
       await takeTurn(trx, groupTurn(group.id))
-      const members = await trx
-        .selectFrom('instances')
-        .select('host')
-        .where('group_id', '=', group.id)
-        .where('deleted', '=', 0)
-        .where('host', 'is not', null)
-        .where('id', '!=', serverId)
-        .execute()
-      const here = members.filter((one) => one.host === chosen.host).length
+      const others = await placesOfGroup(trx, group.id, run.input.serverId)
+      const here = others.filter((host) => host === chosen.host).length
       if (group.policy === 'anti-affinity' && here >= group.maxPerHost) return false
-      if (group.policy === 'affinity' && members.length > 0 && here === 0) return false
+      if (group.policy === 'affinity' && others.length > 0 && here === 0) return false
     }
-    await updateInstance(trx, serverId, { host: chosen.host, node: chosen.node, zone })
+    await take(trx, { host: chosen.host, node: chosen.node, zone })
     return true
   })
 }
 
-async function zoneOf(run: Scheduling, host: string): Promise<string | undefined> {
-  const rows = await run.world.database.db.selectFrom('aggregates').select(['metadata_json', 'hosts_json']).execute()
-  return rows
-    .filter((row) => (JSON.parse(row.hosts_json) as string[]).includes(host))
-    .map((row) => JSON.parse(row.metadata_json).availability_zone as string | undefined)
-    .find((zone) => zone !== undefined)
+/** The hosts of the group's other servers, and those that they are on their way to. */
+async function placesOfGroup(trx: Transaction<ComputeTables>, groupId: string, exceptServer: string): Promise<(string | null)[]> {
+  const members = await trx
+    .selectFrom('instances')
+    .select(['id', 'host'])
+    .where('group_id', '=', groupId)
+    .where('deleted', '=', 0)
+    .where('host', 'is not', null)
+    .where('id', '!=', exceptServer)
+    .execute()
+  const ids = members.map((one) => one.id)
+  const underWay =
+    ids.length === 0
+      ? []
+      : await trx
+          .selectFrom('migrations as m')
+          .innerJoin('instances as i', 'i.id', 'm.server_id')
+          .select('m.dest_host as host')
+          .where('m.server_id', 'in', ids)
+          .where('m.status', 'not in', OVER)
+          .where('m.dest_host', 'is not', null)
+          .whereRef('m.dest_host', '!=', 'i.host')
+          .execute()
+  return [...members, ...underWay].map((one) => one.host)
 }
 
 /** Gives the room back and remembers that this host failed. */

@@ -5,6 +5,9 @@ import { findLeaks } from '../../doctor/leaks.ts'
 import { inMemory } from '../../kernel/http/client.ts'
 import type { SagaEngine } from '../../kernel/saga/engine.ts'
 import type { SagaWorld } from '../../kernel/saga/testing.ts'
+import { recordMigration } from '../app/migration.ts'
+import { findInstance } from '../db/instances.ts'
+import type { MigrationRow } from '../db/tables.ts'
 
 /** One simulated cloud for the tests of all sagas: each case brings a server of its own and takes it away again. */
 export class Yard {
@@ -137,4 +140,14 @@ export function worldOf(yard: () => Yard, { kind, input, status, failed = ['ACTI
       close: () => yard().remove(id),
     }
   }
+}
+
+/** A migration as the API writes it when it is asked for. */
+export async function recorded(at: Yard, id: string, type: MigrationRow['type']): Promise<string> {
+  const { database } = at.context
+  const migrationId = randomUUID()
+  const instance = (await findInstance(database.db, id))!
+  const asker = { userId: instance.user_id, projectId: instance.project_id }
+  await database.transaction((trx) => recordMigration(trx, asker, instance, { id: migrationId, type }))
+  return migrationId
 }

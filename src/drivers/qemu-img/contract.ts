@@ -95,6 +95,11 @@ export function qemuImgContract(make: () => QemuImg): void {
     assert.equal(await backing(), two!.path)
     await images.rebase(at('overlay'), null)
     assert.equal(await backing(), null)
+    await images.createOverlay(at('overlay'), one!)
+    rmSync(one!.path)
+    await assert.rejects(images.rebase(at('overlay'), one!))
+    await images.rebase(at('overlay'), two!, { moved: true })
+    assert.equal(await backing(), two!.path)
   })
 
   inFolder('what an overlay holds moves into its base', async (images, at) => {

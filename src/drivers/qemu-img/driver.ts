@@ -61,8 +61,11 @@ export interface QemuImg {
   check(disk: DiskFile): Promise<DiskCheck>
   /** How much room a copy in `format` takes: what is used now, and at most. */
   measure(disk: DiskFile, format: 'raw' | 'qcow2'): Promise<{ requiredBytes: number; fullyAllocatedBytes: number }>
-  /** Puts a qcow2 on another backing file, or on none (then it holds everything itself), without change to what a guest sees. */
-  rebase(path: string, backing: DiskFile | null): Promise<void>
+  /**
+   * Puts a qcow2 on another backing file, or on none (then it holds everything itself), without change to what a guest sees. `moved`: the other one is the same data
+   * at another place, and the one from before is not looked for.
+   */
+  rebase(path: string, backing: DiskFile | null, options?: { moved?: boolean }): Promise<void>
   /** Moves what an overlay holds into its backing file; the overlay is then to be thrown away. */
   commit(path: string): Promise<void>
 }

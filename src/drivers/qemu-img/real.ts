@@ -78,8 +78,11 @@ async function measure(disk: DiskFile, format: 'raw' | 'qcow2'): Promise<{ requi
   return { requiredBytes: said.required, fullyAllocatedBytes: said['fully-allocated'] }
 }
 
-async function rebase(path: string, backing: DiskFile | null): Promise<void> {
-  await run(['rebase', '-q', '-f', 'qcow2', ...(backing ? ['-F', backing.format, '-b', backing.path] : ['-b', '']), path], WORK)
+async function rebase(path: string, backing: DiskFile | null, { moved = false }: { moved?: boolean } = {}): Promise<void> {
+  await run(
+    ['rebase', '-q', ...(moved ? ['-u'] : []), '-f', 'qcow2', ...(backing ? ['-F', backing.format, '-b', backing.path] : ['-b', '']), path],
+    WORK,
+  )
 }
 
 async function commit(path: string): Promise<void> {

@@ -208,5 +208,5 @@ test('nothing is left when it is deleted', async () => {
   await unwind(tell, { spec, vifs: [vif()], times: 2 })
   assert.deepEqual(await tell(messages.audit, {}), [])
   assert.equal((await virsh('list', '--all', '--name')).trim(), '')
-  assert.deepEqual(readdirSync(directory).sort(), ['_base', '_claims'])
+  assert.deepEqual(readdirSync(directory).sort(), ['_base', '_claims', '_holders'])
 })

@@ -50,8 +50,8 @@ for (const times of [1, 2])
       ])
       await unwind(tell, { spec, times })
       assert.deepEqual(await tell(messages.audit, {}), [])
-      assert.deepEqual(readdirSync(directory).sort(), ['_base', '_claims'])
-      assert.deepEqual(readdirSync(join(directory, '_claims')), [])
+      assert.deepEqual(readdirSync(directory).sort(), ['_base', '_claims', '_holders'])
+      assert.deepEqual([readdirSync(join(directory, '_claims', 'node1')), readdirSync(join(directory, '_holders'))], [[], []])
     }))
 
 test('unwinding works from wherever a build ended', () =>

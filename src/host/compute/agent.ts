@@ -5,6 +5,8 @@ import { Reconciler } from '../../kernel/reconcile/reconciler.ts'
 import { audit } from './audit.ts'
 import { removeOldBases } from './base-ageing.ts'
 import { baseImages } from './base-image.ts'
+import { ensureBlankDisks } from './blank-disks.ts'
+import { diskOffers, takeDisks } from './carry-disks.ts'
 import { buildConfigDrive, removeConfigDrive } from './config-drive.ts'
 import { consoleAt, consoleLog, screenshot } from './console.ts'
 import { dismiss, partWithDeparted } from './departed.ts'
@@ -14,21 +16,23 @@ import { makeXml } from './domain-description.ts'
 import { factsOf } from './facts.ts'
 import { injectFiles } from './file-injection.ts'
 import { tellShare } from './governed.ts'
-import { prepareDirectory, removeDirectory } from './instance-directory.ts'
+import { findMark, leaveMark, prepareDirectory, removeDirectory, removeMark } from './instance-directory.ts'
 import { attachInterface, detachInterface } from './interfaces.ts'
 import { dropDisk, keepDisk, restoreDisk } from './kept-disks.ts'
+import * as live from './live-migration.ts'
 import type { ComputeHostOptions } from './options.ts'
 import { createOverlay, removeDisk } from './overlay.ts'
 import { ownDomains } from './own-domains.ts'
 import { makePassable } from './passable.ts'
 import { placesIn } from './places.ts'
-import { createBridge, createVeth, joinBridge, joinIntegration, unplug } from './plug.ts'
+import { createBridge, createVeth, joinBridge, joinIntegration, unplug, waitWired } from './plug.ts'
 import { pause, reboot, resume, setPassword, stop, suspend, unpause } from './power.ts'
 import { receive } from './receive.ts'
 import { hostState, reporter } from './report.ts'
 import { resizeDisk } from './resize-disk.ts'
 import { resourceTracker } from './resource-tracker.ts'
 import { discardSnapshot, mergeLeftDeltas, takeSnapshot } from './snapshot.ts'
+import { holdSecrets } from './volume-secrets.ts'
 import { attachVolume, detachVolume, extendVolume } from './volumes.ts'
 import { watchGuests } from './watch.ts'
 import type { World } from './world.ts'
@@ -52,7 +56,7 @@ export function createComputeHost(options: ComputeHostOptions): ComputeHost {
     options,
     machine,
     log,
-    places: placesIn(options.directory),
+    places: placesIn(options.directory, host),
     facts: factsOf(options),
     domains: ownDomains(machine.libvirt),
     async busy(work) {
@@ -68,6 +72,7 @@ export function createComputeHost(options: ComputeHostOptions): ComputeHost {
   const state = () => hostState(world, tracker, ioOps, startedAt)
   const report = reporter(world, state)
   const fetchBase = baseImages(world)
+  const offers = diskOffers(world)
   const locked = locks()
   const ageing = new Reconciler({ name: 'base-images', everyMs: BASES_EVERY_MS, log, run: () => removeOldBases(world) })
   const stops: (() => void)[] = []
@@ -110,6 +115,29 @@ export function createComputeHost(options: ComputeHostOptions): ComputeHost {
     inTurn(messages.keepDisk, (payload) => world.busy(() => keepDisk(world, payload)))
     inTurn(messages.restoreDisk, (payload) => restoreDisk(world, payload))
     inTurn(messages.dropDisk, (payload) => dropDisk(world, payload))
+  }
+
+  function serveMoves(): void {
+    inTurn(messages.offerDisks, (payload) => world.busy(() => offers.offer(payload)))
+    inTurn(messages.withdrawDisks, ({ uuid }) => offers.withdraw(uuid))
+    inTurn(messages.takeDisks, (payload) => world.busy(() => takeDisks(world, payload)))
+    inTurn(messages.leaveMark, ({ uuid }) => leaveMark(world, uuid))
+    inTurn(messages.findMark, ({ uuid }) => findMark(world, uuid))
+    inTurn(messages.removeMark, ({ uuid }) => removeMark(world, uuid))
+    inTurn(messages.holdSecrets, (payload) => holdSecrets(world, payload))
+    serve(messages.prepareDisks, ({ instance }) => locked(instance.uuid, () => ensureBlankDisks(world, instance)))
+    serve(messages.waitWired, (payload) => waitWired(world, payload))
+    inTurn(messages.planMigration, (payload) => live.planMigration(world, payload))
+    inTurn(messages.beginMigration, (payload) => live.beginMigration(world, payload))
+    inTurn(messages.prepareMigration, (payload) => live.prepareMigration(world, payload))
+    // it may take an hour, and the guest is looked at meanwhile
+    serve(messages.performMigration, (payload) => world.busy(() => live.performMigration(world, payload)))
+    inTurn(messages.finishMigration, (payload) => live.finishMigration(world, payload))
+    inTurn(messages.confirmMigration, (payload) => live.confirmMigration(world, payload))
+    inTurn(messages.abandonMigration, (payload) => live.abandonMigration(world, payload))
+    inTurn(messages.cancelMigration, (payload) => live.cancelMigration(world, payload))
+    serve(messages.abortMigration, ({ uuid }) => machine.libvirt.abortMigration(uuid))
+    serve(messages.forceMigration, ({ uuid }) => machine.libvirt.suspendDomain(uuid))
   }
 
   /** What pulls the plug waits for nothing. */
@@ -165,6 +193,7 @@ export function createComputeHost(options: ComputeHostOptions): ComputeHost {
       await partWithDeparted(world, tracker)
       await mergeLeftDeltas(world).catch((error) => log.warn({ err: error }, 'a snapshot that was broken off is not cleared away'))
       serveBuild()
+      serveMoves()
       servePower()
       serveParts()
       serveLooks()
@@ -174,7 +203,7 @@ export function createComputeHost(options: ComputeHostOptions): ComputeHost {
     },
     async stop() {
       for (const each of stops.splice(0)) each()
-      await Promise.all([report.stop(), ageing.stop()])
+      await Promise.all([report.stop(), ageing.stop(), offers.withdrawAll()])
     },
   }
 }

@@ -2,7 +2,7 @@ import { open, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { decodeBacking } from '../../drivers/qemu-img/formats/qcow2-header.ts'
 import { KiB } from '../../kernel/units/units.ts'
-import { instanceDirectories } from './instance-directory.ts'
+import { allDirectories } from './instance-directory.ts'
 import type { World } from './world.ts'
 
 /** ms that a base stays after nobody wanted it any more, as Nova keeps them. */
@@ -29,7 +29,7 @@ export async function removeOldBases(world: Pick<World, 'places'>, now = Date.no
 /** Under every disk, those kept aside and those being pictured included. */
 async function basesInUse(world: Pick<World, 'places'>): Promise<Set<string>> {
   const used = new Set<string>()
-  for (const uuid of await instanceDirectories(world)) {
+  for (const uuid of await allDirectories(world)) {
     const directory = world.places.instance(uuid)
     for (const name of await readdir(directory).catch(() => [])) {
       const backing = name.startsWith('disk') ? await backingOf(join(directory, name)) : undefined

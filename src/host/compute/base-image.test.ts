@@ -79,7 +79,7 @@ test('an overlay stands on a base of this host and on nothing else', () =>
 
 test('a base goes when nothing stands on it and nobody wanted it for a day', () =>
   onHost(async ({ tell, directory }) => {
-    const world = () => ({ places: placesIn(directory) })
+    const world = () => ({ places: placesIn(directory, 'node1') })
     const uuid = uuidOf(1)
     const { base } = await build(tell)
     const other = await tell(messages.fetchBase, { image: imageOf(DATA, { hashValue: null, checksum: null }) })

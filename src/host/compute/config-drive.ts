@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises'
 import { driveFiles } from '../../compute/instance-metadata.ts'
 import type { InstanceSpec, Vif } from '../../compute/rpc.ts'
 import { goesIntoDisk } from './injection.ts'
+import { isHeldElsewhere } from './instance-directory.ts'
 import { spaceFault } from './no-space.ts'
 import type { World } from './world.ts'
 
@@ -23,8 +24,9 @@ export async function buildConfigDrive(world: World, { instance, vifs }: Guest):
 export const hasConfigDrive = ({ options }: World, instance: InstanceSpec) =>
   instance.configDrive || (instance.files.length > 0 && !goesIntoDisk(options, instance))
 
-export async function removeConfigDrive({ places }: World, uuid: string): Promise<void> {
-  await rm(places.configDrive(uuid), { force: true })
+export async function removeConfigDrive(world: World, uuid: string): Promise<void> {
+  if (await isHeldElsewhere(world, uuid)) return
+  await rm(world.places.configDrive(uuid), { force: true })
 }
 
 export async function writeDrive({ machine: { iso }, places, options }: World, guest: Guest): Promise<{ path: string; bytes: number }> {

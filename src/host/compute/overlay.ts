@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import type { OwnDisk } from '../../drivers/qemu-img/driver.ts'
 import { inspectImage } from '../../drivers/qemu-img/inspect.ts'
 import { badRequest } from '../../kernel/errors/errors.ts'
+import { isHeldElsewhere } from './instance-directory.ts'
 import { spaceFault } from './no-space.ts'
 import { unless } from './power-states.ts'
 import type { World } from './world.ts'
@@ -33,7 +34,9 @@ async function stands(path: string, qemuImg: World['machine']['qemuImg']): Promi
   return (await qemuImg.info({ path, format: 'qcow2' })).backingFile
 }
 
-export async function removeDisk({ machine: { guestFiles }, places }: World, uuid: string): Promise<void> {
-  await guestFiles.release(places.disk(uuid))
+export async function removeDisk(world: World, uuid: string): Promise<void> {
+  const { machine, places } = world
+  await machine.guestFiles.release(places.disk(uuid))
+  if (await isHeldElsewhere(world, uuid)) return
   await rm(places.disk(uuid), { force: true })
 }

@@ -1,6 +1,8 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Plug, Vif } from '../../compute/rpc.ts'
 import type { Change, NetNs } from '../../drivers/netns/driver.ts'
 import { Fault } from '../../kernel/errors/errors.ts'
+import { DEAD_VLAN } from '../network/flows.ts'
 import { qbrOf, qvbOf, qvoOf, tapOf } from '../network/names.ts'
 import { vifLimitsOf } from './flavor-limits.ts'
 import { unless } from './power-states.ts'
@@ -94,4 +96,27 @@ function assertBound({ vifType, portId }: Vif): void {
       'VirtualInterfaceUnplugged',
       `Port ${portId} cannot be plugged here: the network service bound it as "${vifType}". Is this host's Open vSwitch agent running?`,
     )
+}
+
+/** The network's agent tags what it has wired. */
+export async function waitWired(
+  { machine: { ovs } }: World,
+  { vifs, timeoutMs }: { vifs: Vif[]; timeoutMs: number },
+): Promise<{ ports: number }> {
+  const wanted = vifs.filter((vif) => vif.details.ovsHybridPlug)
+  const end = Date.now() + timeoutMs
+  for (;;) {
+    const bridges = [...new Set(wanted.map((vif) => vif.details.bridgeName || 'br-int'))]
+    const ports = (await Promise.all(bridges.map((bridge) => ovs.ports(bridge)))).flat()
+    const wired = new Set(ports.filter(({ tag }) => tag !== undefined && tag !== DEAD_VLAN).map(({ name }) => name))
+    const missing = wanted.filter((vif) => !wired.has(qvoOf(vif.portId)))
+    if (missing.length === 0) return { ports: wanted.length }
+    if (Date.now() > end)
+      throw new Fault(
+        500,
+        'VirtualInterfacePlugException',
+        `Port ${missing.map((vif) => vif.portId).join(', ')} was not wired within ${timeoutMs / 1000} s on the host that the server goes to: look at its network agent.`,
+      )
+    await pause(50)
+  }
 }

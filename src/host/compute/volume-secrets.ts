@@ -2,6 +2,7 @@ import type { VolumeConnection } from '../../compute/rpc.ts'
 import { secretXml } from '../../drivers/libvirt/domain-xml.ts'
 import type { Libvirt, Secret } from '../../drivers/libvirt/driver.ts'
 import { unless } from './power-states.ts'
+import type { World } from './world.ts'
 
 /** Passwords of volumes' targets, held by libvirt: no domain's XML has one. A secret's usage says whose it is. */
 const PREFIX = 'yun-server-'
@@ -18,6 +19,11 @@ export async function ensureSecret(libvirt: Libvirt, serverId: string, { auth, a
   if (before && before.uuid !== attachmentId) await unless(['NoSecret'], libvirt.undefineSecret(before.uuid))
   await libvirt.defineSecret(secretXml({ uuid: attachmentId, usageId, description: `CHAP password of volume ${volumeId}` }))
   await libvirt.setSecretValue(attachmentId, Buffer.from(auth.password))
+}
+
+/** Of all volumes of a guest that is about to come. */
+export async function holdSecrets({ machine }: World, { uuid, volumes }: { uuid: string; volumes: VolumeConnection[] }): Promise<void> {
+  for (const connection of volumes) await ensureSecret(machine.libvirt, uuid, connection)
 }
 
 export async function removeSecret(libvirt: Libvirt, serverId: string, volumeId: string): Promise<void> {

@@ -294,13 +294,16 @@ export class SagaEngine<World> {
 
   private async forward(row: SagaRow, kind: Saga, step: Step, position: Position, run: Run<World>, signal: AbortSignal): Promise<void> {
     const startedAt = now()
+    const act = async () => (await step.action(run)) ?? null
+    const work = () => collecting(() => (this.options.interceptor?.action ? this.options.interceptor.action(step, act) : act()))
     try {
-      signal.throwIfAborted()
+      const past = kind.pivot !== undefined && position.standing.has(kind.pivot)
+      if (!past) signal.throwIfAborted()
       await step.enter?.(run)
-      const act = async () => (await step.action(run)) ?? null
-      const { value, commands } = await collecting(() =>
-        this.options.interceptor?.action ? this.options.interceptor.action(step, act) : act(),
-      )
+      let done: Awaited<ReturnType<typeof work>>
+      if (!past) done = await work()
+      else if (!(await this.untilItWorks(row, step.name, async () => (done = await work())))) return
+      const { value, commands } = done!
       const kept = value === null ? null : JSON.parse(JSON.stringify(value))
       await this.log(row, position, { step: step.name, event: 'done', payload: kept })
       position.standing.set(step.name, kept)
@@ -350,18 +353,9 @@ export class SagaEngine<World> {
   /** Tries until it works; false if the process is told to stop before that. */
   private async undo(row: SagaRow, step: Step, position: Position, run: Run<World>, stands: boolean): Promise<boolean> {
     const startedAt = now()
-    for (let wait = this.options.undoRetryMs ?? 1000; step.undo; wait = Math.min(wait * 2, 60_000)) {
-      try {
-        const take = async () => await step.undo!(run, stands ? position.standing.get(step.name) : null)
-        await (this.options.interceptor?.undo ? this.options.interceptor.undo(step, take) : take())
-        break
-      } catch (error) {
-        if (error instanceof Killed) throw error
-        this.options.log.warn({ err: error, saga: row.kind, step: step.name, subject: row.subject, againInMs: wait }, 'undo failed')
-        await this.pause(wait)
-        if (this.stopped) return false
-      }
-    }
+    const take = async () => await step.undo?.(run, stands ? position.standing.get(step.name) : null)
+    const undo = async () => await (step.undo && this.options.interceptor?.undo ? this.options.interceptor.undo(step, take) : take())
+    if (!(await this.untilItWorks(row, `undo of ${step.name}`, undo))) return false
     if (stands || step.undo) await this.log(row, position, { step: step.name, event: 'undone', payload: null })
     if (!stands) position.failed!.undone = true
     else {
@@ -369,6 +363,21 @@ export class SagaEngine<World> {
       if (step.undo) this.trace(row, step, startedAt, 'undone', { text: 'taken back' }, [])
     }
     return true
+  }
+
+  /** False if the process is told to stop before that. */
+  private async untilItWorks(row: SagaRow, what: string, work: () => Promise<unknown>): Promise<boolean> {
+    for (let wait = this.options.undoRetryMs ?? 1000; ; wait = Math.min(wait * 2, 60_000)) {
+      try {
+        await work()
+        return true
+      } catch (error) {
+        if (error instanceof Killed) throw error
+        this.options.log.warn({ err: error, saga: row.kind, subject: row.subject, againInMs: wait }, `${what} failed`)
+        await this.pause(wait)
+        if (this.stopped) return false
+      }
+    }
   }
 
   private pause(ms: number): Promise<void> {
@@ -387,17 +396,7 @@ export class SagaEngine<World> {
 
   private async end(row: SagaRow, kind: Saga, position: Position, run: Run<World>): Promise<void> {
     const error = revive(position.failed!.error)
-    for (let wait = this.options.undoRetryMs ?? 1000; kind.failed; wait = Math.min(wait * 2, 60_000)) {
-      try {
-        await kind.failed(run, error)
-        break
-      } catch (problem) {
-        if (problem instanceof Killed) throw problem
-        this.options.log.warn({ err: problem, saga: row.kind, subject: row.subject, againInMs: wait }, 'telling of a failure failed')
-        await this.pause(wait)
-        if (this.stopped) return
-      }
-    }
+    if (!(await this.untilItWorks(row, 'telling of a failure', async () => await kind.failed?.(run, error)))) return
     await this.close(row, 'failed', position.failed!.error)
   }
 

@@ -57,6 +57,8 @@ export interface Saga<R extends Run = Run> {
   steps: Step<R>[]
   /** A failure that another alternate may mend: unwinds back to `from` (which runs again with the next attempt) instead of to the start. */
   retry?: { from: string; when: (error: Error, run: R) => boolean }
+  /** When this step is done there is no way back: a later one that fails is tried until it works, and nothing interrupts it. */
+  pivot?: string
   /** After everything is unwound: what the user is told (vm_state error, fault). Idempotent. */
   failed?: (run: R, error: Error) => Promise<void> | void
 }
@@ -73,9 +75,10 @@ export function step<R extends Run>(
   return { number, name, at: place, action, undo, ...more }
 }
 
-export function saga<R extends Run>(kind: string, steps: Step<R>[], more: Pick<Saga<R>, 'retry' | 'failed'> = {}): Saga<R> {
+export function saga<R extends Run>(kind: string, steps: Step<R>[], more: Pick<Saga<R>, 'retry' | 'pivot' | 'failed'> = {}): Saga<R> {
   const names = new Set(steps.map((one) => one.name))
   if (names.size !== steps.length) throw new Error(`saga ${kind}: two steps have the same name`)
+  if (more.pivot && !names.has(more.pivot)) throw new Error(`saga ${kind}: no step ${more.pivot} to turn at`)
   if (more.retry && !names.has(more.retry.from)) throw new Error(`saga ${kind}: no step ${more.retry.from} to retry from`)
   return { kind, steps, ...more }
 }

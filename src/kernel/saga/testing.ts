@@ -41,9 +41,11 @@ const MOST_STARTS = 200
  */
 export function sagaTests(options: SagaTestOptions): void {
   const { saga } = options
+  const pivot = saga.pivot ? saga.steps.findIndex((step) => step.name === saga.pivot) : saga.steps.length
+  const undoable = saga.steps.slice(0, pivot + 1)
   describe(`saga ${saga.kind}`, () => {
     for (const twice of [false, true])
-      for (const [i, failing] of saga.steps.entries())
+      for (const [i, failing] of undoable.entries())
         for (const when of ['before', 'after'] as const)
           test(`fails ${when} ${failing.name}${twice ? ', every undo twice' : ''}: nothing is left`, async () => {
             const world = await options.world()
@@ -58,7 +60,24 @@ export function sagaTests(options: SagaTestOptions): void {
 
     arrivalTests(options)
 
-    for (const failing of saga.steps)
+    for (const failing of saga.steps.slice(pivot + 1))
+      for (const when of ['before', 'after'] as const)
+        test(`fails ${when} ${failing.name}, from where there is no way back: it goes on`, async () => {
+          const world = await options.world()
+          const fail = failAt(failing, when)
+          let failed = false
+          const action: typeof fail = async (step, run) => {
+            if (failed || step.name !== failing.name) return await run()
+            failed = true
+            return await fail(step, run)
+          }
+          const { state } = await runOnce(options, world, { action })
+          assert.equal(state, 'done')
+          assert.deepEqual((await world.arrived?.()) ?? [], [])
+          await world.close()
+        })
+
+    for (const failing of undoable)
       test(`killed after every record while ${failing.name} fails: nothing is left`, async () => {
         const world = await options.world()
         const { state } = await runKilled(options, world, { action: failAt(failing, 'after') })

@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import type { Saga } from '../../kernel/saga/saga.ts'
+import { sagaTests } from '../../kernel/saga/testing.ts'
+import { findInstance } from '../db/instances.ts'
+import { liveMigrateServer } from './live-migrate-server.ts'
+import { confirmMigration, migrateServer, revertMigration } from './migrate-server.ts'
+import { type Case, recorded, worldOf, Yard } from './testing.ts'
+
+let yard: Yard
+before(async () => {
+  yard = await Yard.open({ hosts: 2 })
+})
+after(() => yard.cloud.stop())
+
+const row = async (id: string) => (await findInstance(yard.context.database.db, id))!
+const act = (id: string, body: object, version = '2.93') =>
+  yard.cloud.api('POST', `/compute/v2.1/servers/${id}/action`, body, { 'openstack-api-version': `compute ${version}` })
+const get = (path: string, version = '2.93') =>
+  yard.cloud.api('GET', `/compute/v2.1${path}`, undefined, { 'openstack-api-version': `compute ${version}` })
+
+async function migrated(at: Yard, id: string) {
+  await at.cloud.api('POST', `/compute/v2.1/servers/${id}/action`, { migrate: null })
+  await at.settled()
+  const { migrations } = await get(`/os-migrations?instance_uuid=${id}`)
+  return { migrationId: migrations[0].uuid }
+}
+
+const cases: [saga: Saga<any>, one: Omit<Case, 'kind'>][] = [
+  [
+    migrateServer,
+    {
+      status: 'VERIFY_RESIZE',
+      failed: ['ACTIVE', 'SHUTOFF'],
+      input: async (at, id) => ({ migrationId: await recorded(at, id, 'migration'), target: null }),
+    },
+  ],
+  [confirmMigration, { status: 'ACTIVE', failed: ['ERROR'], input: migrated }],
+  [revertMigration, { status: 'ACTIVE', failed: ['ERROR'], input: migrated }],
+  [
+    liveMigrateServer,
+    {
+      status: 'ACTIVE',
+      input: async (at, id) => ({ migrationId: await recorded(at, id, 'live-migration'), target: null, blockMigration: 'auto' }),
+    },
+  ],
+]
+
+for (const [saga, one] of cases) sagaTests({ saga, service: 'compute', world: worldOf(() => yard, { kind: saga.kind, ...one }) })
+
+const portsOf = async (id: string) =>
+  (await yard.context.networks.ports({ device_id: id })).map((port: any) => [port.id, port.fixed_ips, port['binding:host_id'], port.status])
+
+test('a server goes to another host and back, or stays there; its ports go with it', async () => {
+  const id = await yard.server()
+  const source = (await row(id)).host!
+  const other = source === 'node1' ? 'node2' : 'node1'
+  const [[port, addresses]] = (await portsOf(id)) as [[string, unknown]]
+  await assert.rejects(act(id, { migrate: { host: source } }), /400.*current host/)
+  await assert.rejects(act(id, { migrate: { host: 'nowhere' } }), /400.*nowhere could not be found/)
+  await assert.rejects(act(id, { migrate: { host: other } }, '2.55'), /400.*'host' was unexpected/)
+
+  await act(id, { migrate: { host: other } })
+  await yard.settled()
+  assert.deepEqual([(await row(id)).host, (await row(id)).vm_state], [other, 'resized'])
+  assert.deepEqual(await portsOf(id), [[port, addresses, other, 'ACTIVE']])
+  const [migration] = (await get(`/os-migrations?instance_uuid=${id}`)).migrations
+  assert.deepEqual(
+    [migration.migration_type, migration.status, migration.source_compute, migration.dest_compute],
+    ['migration', 'finished', source, other],
+  )
+  const holders = Object.keys((await yard.context.placement.allocations(migration.uuid)).allocations)
+  assert.equal(holders.length, 1, 'the place that was left is kept')
+  await act(id, { revertResize: null })
+  await yard.settled()
+  assert.deepEqual([(await row(id)).host, (await row(id)).vm_state], [source, 'active'])
+  assert.deepEqual(await portsOf(id), [[port, addresses, source, 'ACTIVE']])
+
+  await act(id, { migrate: null })
+  await yard.settled()
+  await act(id, { confirmResize: null })
+  await yard.settled()
+  assert.deepEqual([(await row(id)).host, (await row(id)).vm_state], [other, 'active'])
+  const all = (await get(`/os-migrations?instance_uuid=${id}`)).migrations.map((one: any) => one.status)
+  assert.deepEqual(all, ['confirmed', 'reverted'])
+  assert.deepEqual(await yard.leaks(), [])
+  await yard.remove(id)
+})
+
+test('a server that waits to be confirmed can be deleted, and leaves nothing on either host', async () => {
+  const id = await yard.server()
+  await act(id, { migrate: null })
+  await yard.settled()
+  await yard.cloud.api('DELETE', `/compute/v2.1/servers/${id}`)
+  await yard.settled()
+  assert.deepEqual(await yard.leaks(), [])
+  assert.equal((await get(`/os-migrations?instance_uuid=${id}`)).migrations[0].status, 'confirmed')
+})
+
+test('a flavor for which there is no room where the server is takes it to another host', async () => {
+  const id = await yard.server()
+  const source = (await row(id)).host!
+  const key = { extra_specs: { 'capabilities:host': source === 'node1' ? 'node2' : 'node1' } }
+  const { flavor } = await yard.cloud.api('POST', '/compute/v2.1/flavors', { flavor: { name: 'elsewhere', ram: 96, vcpus: 1, disk: 1 } })
+  await yard.cloud.api('POST', `/compute/v2.1/flavors/${flavor.id}/os-extra_specs`, key)
+  await act(id, { resize: { flavorRef: flavor.id } })
+  await yard.settled()
+  assert.notEqual((await row(id)).host, source)
+  assert.equal((await row(id)).vm_state, 'resized')
+  assert.equal((await get(`/os-migrations?instance_uuid=${id}`)).migrations[0].migration_type, 'resize')
+  await act(id, { revertResize: null })
+  await yard.settled()
+  assert.equal((await row(id)).host, source)
+  assert.equal(JSON.parse((await row(id)).flavor_json).name, 'small')
+  await yard.remove(id)
+})
+
+test('a guest goes live; nothing of it stays where it was', async () => {
+  const id = await yard.server()
+  const source = (await row(id)).host!
+  const other = source === 'node1' ? 'node2' : 'node1'
+  const live = (more: object = {}) => ({ 'os-migrateLive': { host: null, block_migration: 'auto', ...more } })
+  await assert.rejects(act(id, live({ host: source })), /400.*current host/)
+  await assert.rejects(act(id, live({ disk_over_commit: false })), /400.*disk_over_commit/)
+  await assert.rejects(act(id, live(), '2.24'), /400/)
+  await assert.rejects(act(id, live({ force: true }), '2.68'), /400.*force/)
+  await assert.rejects(act(id, { 'os-migrateLive': { block_migration: 'auto' } }), /400/)
+  await act(id, live({ host: other }))
+  await yard.settled()
+  assert.deepEqual([(await row(id)).host, (await row(id)).vm_state, (await row(id)).task_state], [other, 'active', null])
+  assert.equal((await portsOf(id))[0]![2], other)
+  const [migration] = (await get(`/os-migrations?instance_uuid=${id}`)).migrations
+  assert.deepEqual([migration.migration_type, migration.status], ['live-migration', 'completed'])
+  await assert.rejects(get(`/servers/${id}/migrations/${migration.id}`), /404.*not in progress/)
+  assert.deepEqual((await get(`/servers/${id}/migrations`)).migrations, [])
+  assert.deepEqual(await yard.leaks(), [])
+  // the hosts of this cloud share nothing
+  await act(id, live({ block_migration: false }))
+  await yard.settled()
+  assert.equal((await row(id)).host, other)
+  const { instanceActions } = await get(`/servers/${id}/os-instance-actions`)
+  assert.match(instanceActions[0].message, /do not share their storage/)
+  await yard.remove(id)
+})
+
+test('a stopped server does not go live, and one that is alone cannot go', async () => {
+  const id = await yard.server()
+  await act(id, { 'os-stop': null })
+  await yard.settled()
+  await assert.rejects(act(id, { 'os-migrateLive': { host: null, block_migration: 'auto' } }), /409/)
+  await act(id, { migrate: null })
+  await yard.settled()
+  assert.equal((await row(id)).vm_state, 'resized')
+  await act(id, { confirmResize: null })
+  await yard.settled()
+  assert.equal((await row(id)).vm_state, 'stopped')
+  await yard.remove(id)
+})

@@ -1,0 +1,198 @@
+import { fromJson, toJson } from '../../kernel/db/columns.ts'
+import { Fault } from '../../kernel/errors/errors.ts'
+import { at, saga, step } from '../../kernel/saga/saga.ts'
+import { imageBacked, vifsOf } from '../app/instance-spec.ts'
+import { changeMigration, findMigration } from '../app/migration.ts'
+import { move } from '../app/server-state.ts'
+import { zoneNameOf } from '../app/zone.ts'
+import type { InstanceRow, MigrationRow } from '../db/tables.ts'
+import { type FlavorSpec, host } from '../rpc.ts'
+import * as build from './build.ts'
+import { says } from './evidence.ts'
+import {
+  bindTo,
+  bindToDestination,
+  bindToSource,
+  bookBack,
+  carry,
+  chooseDestination,
+  type Move,
+  newFlavorOf,
+  providerOf,
+  setMigration,
+  status,
+} from './moving.ts'
+import { networkInfo, waitUntilPlugged } from './networking.ts'
+import { change, onItsHost, type ServerRun, serverOf, tell, uuid } from './on-host.ts'
+import { giveBack, intoError, settle, wasRunning } from './operation.ts'
+
+/** A server that stands still while it goes: its disks are carried over, and what is left behind is kept until the user has seen that all is well. */
+export const migrateServer = saga<Move>(
+  'migrate-server',
+  [
+    ...chooseDestination,
+    step(
+      null,
+      'power-off',
+      at.host,
+      onItsHost(host.stop, (run) => ({ ...uuid(run), timeoutMs: 60_000 })),
+      startWhereItWas,
+      {
+        async enter(run) {
+          await build.task('resize_migrating').enter(run)
+          await status('migrating').enter(run)
+        },
+      },
+    ),
+    step(null, 'moved', at.control, takePlace, takePlaceBack, build.task('resize_migrated')),
+    step(18, 'bind-ports', at.control, bindToDestination, bindToSource),
+    step(21, 'network-info', at.control, networkInfo, null, says.networkInfo),
+    step(25, 'prepare-directory', at.host, build.prepareDirectory, build.removeDirectory, says.path),
+    step(26, 'fetch-base', at.host, fetchBaseIfThere, null, says.base), // the cache is shared by all servers and ages
+    step(27, 'carry-disks', at.host, carryDisks, build.removeDisk),
+    step(28, 'resize-disk', at.host, build.resizeDisk, null, { ...says.size, ...status('post-migrating') }), // goes with the disk
+    ...build.domainAndNetwork,
+    step(null, 'launch-domain', at.host, ifItRan(build.launch), build.destroy),
+    step(null, 'vif-plugged', at.control, ifItRan(waitUntilPlugged), null),
+    step(37, 'start-domain', at.host, ifItRan(build.start), build.destroy),
+    step(null, 'resized', at.control, arrived, asItWas),
+  ],
+  { failed: (run, error) => failedAs('error')(run, error) },
+)
+
+type End = ServerRun<{ migrationId: string }>
+
+/** There is no way back any more: what was kept on the host that was left goes. */
+export const confirmMigration = saga<End>(
+  'confirm-migration',
+  [
+    step(null, 'dismiss-source', at.host, async (run) => await leave(run, (await migrationOf(run)).source_host), null), // the user said that it is not needed
+    step(null, 'release-source', at.conductor, (run) => run.world.placement.release(run.input.migrationId), null),
+    step(null, 'confirmed', at.control, (run) => rest(run, 'confirmed'), null),
+  ],
+  { failed: intoError },
+)
+
+/** Back to where it was, with the disks and the flavor from before. No undos: the way back has no way back. */
+export const revertMigration = saga<End>(
+  'revert-migration',
+  [
+    step(null, 'was-running', at.host, wasRunning, null),
+    step(null, 'power-off', at.host, onItsHost(host.destroy, uuid), null),
+    step(null, 'claim-placement', at.conductor, bookSourceAgain, null),
+    step(null, 'moved-back', at.control, placeFromBefore, null),
+    step(18, 'bind-ports', at.control, async (run) => await bindTo(run, (await migrationOf(run)).source_host), null),
+    step(21, 'network-info', at.control, networkInfo, null, says.networkInfo),
+    ...build.domainAndNetwork.map((one) => ({ ...one, undo: null })),
+    step(null, 'launch-domain', at.host, ifItRanBefore(build.launch), null),
+    step(null, 'vif-plugged', at.control, ifItRanBefore(waitUntilPlugged), null),
+    step(37, 'start-domain', at.host, ifItRanBefore(build.start), null),
+    step(null, 'dismiss-destination', at.host, async (run) => await leave(run, (await migrationOf(run)).dest_host!), null),
+    step(null, 'reverted', at.control, (run) => rest(run, 'reverted'), null),
+  ],
+  { failed: intoError },
+)
+
+/** @throws Error when its row is gone: nothing removes one */
+async function migrationOf(run: End): Promise<MigrationRow> {
+  const found = await findMigration(run.world.database.db, run.input.migrationId)
+  if (!found) throw new Error(`migration ${run.input.migrationId} is not there any more`)
+  return found
+}
+
+function ifItRan<Out>(action: (run: ServerRun) => Promise<Out>) {
+  return async (run: Move): Promise<Out | null> => (run.outputs.was.running ? await action(run) : null)
+}
+
+function ifItRanBefore<Out>(action: (run: ServerRun) => Promise<Out>) {
+  return async (run: ServerRun): Promise<Out | null> => (run.outputs['was-running'].running ? await action(run) : null)
+}
+
+/** The end of a way that was not gone: the server is what and where it was, and the migration says so. */
+export const failedAs = (word: string) => async (run: Move, error: Error) => {
+  await setMigration(run, { status: word })
+  await giveBack(run, error)
+}
+
+async function startWhereItWas(run: Move): Promise<void> {
+  if (run.outputs.was.running) await tell(run, run.outputs.was.host, host.start, { uuid: run.input.serverId })
+}
+
+const columnsOf = (flavor: FlavorSpec): Partial<InstanceRow> => ({
+  flavor_json: toJson(flavor),
+  vcpus: flavor.vcpus,
+  ram: flavor.ramMiB,
+})
+
+async function takePlace(run: Move): Promise<void> {
+  const row = await serverOf(run)
+  const { host: name, node } = run.outputs['select-host']
+  await change(run, {
+    host: name,
+    node,
+    zone: await zoneNameOf(run.world, name),
+    ...columnsOf(await newFlavorOf(run)),
+    old_flavor_json: row.old_flavor_json ?? row.flavor_json,
+  })
+}
+
+async function takePlaceBack(run: Move): Promise<void> {
+  const { host: name, node, zone } = run.outputs.was
+  const { old_flavor_json: before } = await serverOf(run)
+  await change(run, { host: name, node, zone, ...(before ? columnsOf(fromJson(before)) : {}), old_flavor_json: null })
+}
+
+/** Null for a server that boots from a volume, or whose image is not there any more: then its disk comes whole. */
+async function fetchBaseIfThere(run: Move) {
+  try {
+    return await build.fetchBase(run)
+  } catch (error) {
+    if (error instanceof Fault && error.status === 404) return null
+    throw error
+  }
+}
+
+async function carryDisks(run: Move): Promise<{ disks: string[]; bytes: number }> {
+  const base: { path: string; format: string } | null = run.outputs['fetch-base']
+  const which = base === null && imageBacked(await serverOf(run)) ? 'whole' : 'disks'
+  return await carry(run, which, base && { path: base.path, format: base.format })
+}
+
+async function arrived(run: Move): Promise<void> {
+  await setMigration(run, { status: 'finished' })
+  await settle({ vmState: 'resized' })(run)
+}
+
+async function asItWas(run: Move): Promise<void> {
+  await move(run.world.database.db, run.input.serverId, { vmState: run.outputs.was.running ? 'active' : 'stopped' })
+}
+
+/** What is left of the server on a host that it is not on; one that does not answer parts with it when it comes back. */
+async function leave(run: ServerRun, name: string): Promise<void> {
+  const row = await serverOf(run)
+  await tell(run, name, host.dismiss, { uuid: row.id, vifs: vifsOf(row) }, 10_000).catch(() => {})
+}
+
+async function bookSourceAgain(run: End): Promise<void> {
+  const row = await serverOf(run)
+  const { source_host: source } = await migrationOf(run)
+  await bookBack(run, row, run.input.migrationId, await providerOf(run, source), fromJson(row.old_flavor_json))
+}
+
+async function placeFromBefore(run: End): Promise<void> {
+  const { source_host: source, source_node: node } = await migrationOf(run)
+  const { old_flavor_json: before } = await serverOf(run)
+  await change(run, { host: source, node, zone: await zoneNameOf(run.world, source), ...(before ? columnsOf(fromJson(before)) : {}) })
+}
+
+/** Active or stopped, as its guest is. */
+async function rest(run: End, word: string): Promise<void> {
+  const { running } = await wasRunning(run)
+  await changeMigration(run.world.database.db, run.input.migrationId, { status: word })
+  await move(
+    run.world.database.db,
+    run.input.serverId,
+    { vmState: running ? 'active' : 'stopped', powerState: running ? 'running' : 'shutdown', taskState: null },
+    { old_flavor_json: null },
+  )
+}

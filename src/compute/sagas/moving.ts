@@ -1,0 +1,158 @@
+import type { Message } from '../../kernel/bus/bus.ts'
+import { conflict } from '../../kernel/errors/errors.ts'
+import { at, type Step, step } from '../../kernel/saga/saga.ts'
+import { flavorOf, imageBacked, vifsOf } from '../app/instance-spec.ts'
+import { changeMigration } from '../app/migration.ts'
+import { resourcesOf } from '../app/scheduler/request-spec.ts'
+import type { InstanceRow, MigrationRow } from '../db/tables.ts'
+import { type DisksWanted, type FlavorSpec, host } from '../rpc.ts'
+import { says } from './evidence.ts'
+import { ask, LONG, type ServerRun, serverOf, tell } from './on-host.ts'
+import * as schedule from './schedule.ts'
+
+/** What every way of a server to another host begins with: where it was, where it may go, and its place there. */
+
+export interface Was {
+  host: string
+  node: string
+  zone: string | null
+  providerId: string
+  running: boolean
+}
+
+export type Move = ServerRun<
+  {
+    migrationId: string
+    /** The host that an operator named. */
+    target: string | null
+    /** Of the server when it has moved; absent: as now. */
+    flavor?: FlavorSpec
+  },
+  schedule.ScheduleOutputs & { was: Was; [step: string]: any }
+>
+
+export const chooseDestination: Step<Move>[] = [
+  step(null, 'was', at.host, whereItIs, null), // only reads
+  step(8, 'filter-properties', at.control, elsewhere, null, says.filterProperties),
+  step(10, 'request-spec', at.conductor, async (run) => schedule.specWith(run, await newFlavorOf(run)), null, says.spec),
+  step(12, 'host-states', at.scheduler, schedule.hostStates, null, says.hostStates),
+  step(13, 'filter-hosts', at.scheduler, schedule.filterHosts, null, says.filters),
+  step(14, 'weigh-hosts', at.scheduler, schedule.weighHosts, null, says.weights),
+  step(null, 'keep-source-booked', at.conductor, keepSourceBooked, sourceIsItsOwnAgain),
+  step(15, 'select-host', at.conductor, selectDestination, deselectDestination, says.selected),
+  step(
+    17,
+    'claim',
+    at.host,
+    async (run) => {
+      const row = await serverOf(run)
+      return await atDestination(run, host.claim, { uuid: row.id, flavor: await newFlavorOf(run), imageBacked: imageBacked(row) })
+    },
+    (run) => undoAtDestination(run, host.unclaim, { uuid: run.input.serverId }),
+    says.claim,
+  ),
+]
+
+/** Follows what an operator sees of the migration. */
+export const status = (word: string) => ({
+  enter: (run: ServerRun) => changeMigration(run.world.database.db, run.input.migrationId, { status: word }),
+})
+
+export const setMigration = (run: Move, columns: Partial<MigrationRow>): Promise<void> =>
+  changeMigration(run.world.database.db, run.input.migrationId, columns)
+
+export const destinationOf = (run: Move): string => run.outputs['select-host'].host
+export const newFlavorOf = async (run: Move): Promise<FlavorSpec> => run.input.flavor ?? flavorOf(await serverOf(run))
+
+export const atDestination = <In, Out>(run: Move, message: Message<In, Out>, payload: In, timeoutMs?: number): Promise<Out> =>
+  ask(run, destinationOf(run), message, payload, timeoutMs)
+
+/** A server for which no host was chosen has nothing anywhere else. */
+export async function undoAtDestination<In>(run: Move, message: Message<In, unknown>, payload: In): Promise<void> {
+  if (run.outputs['select-host']) await tell(run, destinationOf(run), message, payload)
+}
+
+export const providerOf = async (run: ServerRun, name: string): Promise<string> =>
+  (await run.world.database.db.selectFrom('hosts').select('provider_id').where('host', '=', name).executeTakeFirstOrThrow()).provider_id
+
+async function whereItIs(run: Move): Promise<Was> {
+  const row = await serverOf(run)
+  const { powerState } = await tell(run, row.host!, host.powerState, { uuid: row.id })
+  return {
+    host: row.host!,
+    node: row.node!,
+    zone: row.zone,
+    providerId: await providerOf(run, row.host!),
+    running: powerState === 'running' || powerState === 'paused',
+  }
+}
+
+async function elsewhere(run: Move): Promise<schedule.FilterProperties> {
+  const properties = await schedule.makeFilterProperties(run)
+  return { ...properties, forcedHost: run.input.target, forcedNode: null, ignoreHosts: [run.outputs.was.host] }
+}
+
+const ownerOf = (row: InstanceRow) => ({ projectId: row.project_id, userId: row.user_id })
+const nothing = (row: InstanceRow) => ({ allocations: {}, ...ownerOf(row) })
+
+/** In placement's books the migration holds the place that the server leaves, so that it can come back. */
+async function keepSourceBooked(run: Move): Promise<void> {
+  const row = await serverOf(run)
+  const held = { [run.outputs.was.providerId]: resourcesOf(flavorOf(row), !imageBacked(row)) }
+  const kept = await run.world.placement.claimTogether({
+    [row.id]: nothing(row),
+    [run.input.migrationId]: { allocations: held, ...ownerOf(row), consumerType: 'MIGRATION' },
+  })
+  if (!kept) throw conflict(`Host ${run.outputs.was.host} has no room in placement's books for the server that is on it.`, 'ResourcesGone')
+}
+
+async function sourceIsItsOwnAgain(run: Move): Promise<void> {
+  await bookBack(run, await serverOf(run), run.input.migrationId, run.outputs.was.providerId)
+}
+
+/** The server holds its old place again, and the migration nothing. */
+export async function bookBack(
+  run: ServerRun,
+  row: InstanceRow,
+  migrationId: string,
+  providerId: string,
+  flavor = flavorOf(row),
+): Promise<void> {
+  await run.world.placement.claimTogether({
+    [migrationId]: { ...nothing(row), consumerType: 'MIGRATION' },
+    [row.id]: { allocations: { [providerId]: resourcesOf(flavor, !imageBacked(row)) }, ...ownerOf(row) },
+  })
+}
+
+/** The row says where the server goes; where it is stays as it is until it has gone. */
+function selectDestination(run: Move): Promise<schedule.ScheduleOutputs['select-host']> {
+  return schedule.select(run, (trx, place) => changeMigration(trx, run.input.migrationId, { dest_host: place.host, dest_node: place.node }))
+}
+
+async function deselectDestination(run: Move): Promise<void> {
+  await run.world.placement.release(run.input.serverId)
+  await setMigration(run, { dest_host: null, dest_node: null })
+}
+
+export const bindToDestination = (run: Move): Promise<void> => bindTo(run, destinationOf(run))
+export const bindToSource = (run: Move): Promise<void> => bindTo(run, run.outputs.was.host)
+
+/** All ports of the server belong to this host from now on. */
+export async function bindTo(run: ServerRun, name: string): Promise<void> {
+  for (const { portId } of vifsOf(await serverOf(run))) await run.world.networks.updatePort(portId, { 'binding:host_id': name })
+}
+
+/** Disks from the host that the server leaves to the one that it goes to; `base`: what the root disk stands on there. */
+export async function carry(
+  run: Move,
+  which: DisksWanted,
+  base: { path: string; format: string } | null,
+): Promise<{ disks: string[]; bytes: number }> {
+  const [uuid, source] = [run.input.serverId, run.outputs.was.host]
+  const offer = await ask(run, source, host.offerDisks, { uuid, which }, LONG)
+  try {
+    return await atDestination(run, host.takeDisks, { uuid, offer, base }, LONG)
+  } finally {
+    await tell(run, source, host.withdrawDisks, { uuid }).catch(() => {}) // it ages by itself
+  }
+}
