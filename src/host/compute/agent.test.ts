@@ -51,7 +51,7 @@ for (const times of [1, 2])
       await unwind(tell, { spec, times })
       assert.deepEqual(await tell(messages.audit, {}), [])
       assert.deepEqual(readdirSync(directory).sort(), ['_base', '_claims', '_holders'])
-      assert.deepEqual([readdirSync(join(directory, '_claims', 'node1')), readdirSync(join(directory, '_holders'))], [[], []])
+      assert.deepEqual([readdirSync(join(directory, '_claims', 'one')), readdirSync(join(directory, '_holders'))], [[], []])
     }))
 
 test('unwinding works from wherever a build ended', () =>
