@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { connect as connectTcp } from 'node:net'
-import type { AsyncMessage, Connection, Consumer, Envelope, Publisher } from 'rabbitmq-client'
+import type { AsyncMessage, Connection, Consumer, Envelope } from 'rabbitmq-client'
 import { unavailable } from '../errors/errors.ts'
 import {
   type Bus,
@@ -15,13 +15,20 @@ import {
 } from './bus.ts'
 import { DoneOnce } from './done-once.ts'
 import { type Answer, answered, answerOf } from './frames.ts'
+import { Sender } from './rabbit-sender.ts'
 
 /** Messages of one process under way at once. */
 const AT_ONCE = 128
 /** A receiver that answered this recently is not asked about. */
 const SEEN_MS = 500
 const LOOK_AGAIN_MS = 200
-const COME_BACK_MS = 1_000
+const LOOK_MS = 1_000
+/** Looks in a row that must say so before a receiver is made anew. */
+const LOOKS = 2
+/** A receiver that is being made gets as many. */
+const PATIENT_LOOKS = 5
+/** A message may be lost on its way from a broker that dies: receivers know a repeat. */
+const ANSWER_MS = 5_000
 const CLOSE_MS = 2_000
 const EVENTS = 'yun.events'
 const queueOf = (topic: string) => `yun.${topic}`
@@ -39,6 +46,9 @@ interface Sent {
 
 interface Asked {
   topic: string
+  /** performance.now() from when on it is asked again, and the ms until then. */
+  again: number
+  patienceMs: number
   envelope: Envelope
   body: Sent
   settle: (answer: Answer | 'returned') => void
@@ -50,7 +60,7 @@ interface Asked {
  */
 export class RabbitBus implements Bus {
   private readonly connection: Connection
-  private readonly publisher: Publisher
+  private readonly sender: Sender
   private readonly consumers = new Map<string, Consumer>()
   private readonly receivers = new Map<string, Map<string, Handler<any, any>>>()
   private readonly subscribers = new Map<string, Set<(payload: any) => void>>()
@@ -61,8 +71,9 @@ export class RabbitBus implements Bus {
   private readonly underWay = new Set<string>()
   private readonly once = new DoneOnce()
   /** Of each topic served here. */
-  private readonly flow = new Map<string, { received: number; underWay: number; before: number }>()
+  private readonly flow = new Map<string, { received: number; underWay: number; before: number; silent: number }>()
   private looking: NodeJS.Timeout | undefined
+  private closed = false
   private readonly own = randomUUID()
   private readonly replies = `yun.replies.${this.own}`
   private readonly events = `yun.events.${this.own}`
@@ -76,12 +87,8 @@ export class RabbitBus implements Bus {
     this.urls = urls
     this.onError = onError
     this.patienceMs = patienceMs
-    this.publisher = connection.createPublisher({
-      confirm: true,
-      maxAttempts: 10,
-      exchanges: [{ exchange: EVENTS, type: 'direct', durable: true }],
-    })
-    this.publisher.on('basic.return', (message) => this.asked.get(String(message.correlationId))?.settle('returned'))
+    const onReturn = (message: { correlationId?: unknown }) => this.asked.get(String(message.correlationId))?.settle('returned')
+    this.sender = new Sender({ connection, exchange: EVENTS, onReturn })
   }
 
   /** Makes this process's own queues. */
@@ -104,8 +111,8 @@ export class RabbitBus implements Bus {
     ]
     for (const [i, consumer] of consumers.entries()) this.consumers.set(`own ${i}`, this.watch(consumer, 'own queues'))
     await Promise.all(consumers.map((one) => new Promise<void>((resolve) => one.once('ready', resolve))))
-    this.looking = setInterval(() => void this.comeBack(), COME_BACK_MS).unref()
-    consumers[0]!.on('ready', () => this.askAgain()) // not before there is a queue for the answers
+    this.looking = setTimeout(() => this.lookAfter(), LOOK_MS).unref()
+    consumers[0]!.on('ready', () => [...this.asked.keys()].map((id) => this.ask(id))) // not before there is a queue for the answers
   }
 
   async call<In, Out>(topic: string, { name }: Message<In, Out>, payload: In, options: CallOptions = {}): Promise<Out> {
@@ -126,8 +133,8 @@ export class RabbitBus implements Bus {
           durable: true,
           mandatory: true,
         }
-        this.asked.set(id, { topic, envelope, body, settle: resolve })
-        this.publisher.send(envelope, body).catch(() => {}) // a new connection asks again
+        this.asked.set(id, { topic, envelope, body, again: 0, patienceMs: ANSWER_MS, settle: resolve })
+        this.ask(id)
       })
       if (answer === 'returned') throw noReceiver(topic, name) // there is no such queue any more
       this.seen.set(topic, performance.now())
@@ -141,7 +148,7 @@ export class RabbitBus implements Bus {
   async cast<In>(topic: string, { name }: Message<In, unknown>, payload: In, options: CallOptions = {}): Promise<void> {
     await this.receiverOf(topic, name, this.patienceMs)
     const body: Sent = { name, payload, key: options.key, requestId: options.requestId, until: Number.MAX_SAFE_INTEGER }
-    await this.publisher.send({ routingKey: queueOf(topic), durable: true, mandatory: true }, body)
+    await this.sender.send({ routingKey: queueOf(topic), durable: true, mandatory: true }, body, wantedFor(PATIENCE_MS))
   }
 
   /** Nothing is put into the queue of a receiver that is gone: it would do it when it comes back, long after the sender gave up. */
@@ -161,8 +168,12 @@ export class RabbitBus implements Bus {
     this.seen.set(topic, performance.now())
   }
 
-  private askAgain(): void {
-    for (const { envelope, body } of this.asked.values()) this.publisher.send(envelope, body).catch(() => {})
+  private ask(id: string): void {
+    const asked = this.asked.get(id)!
+    asked.again = performance.now() + asked.patienceMs
+    asked.patienceMs *= 2
+    const { envelope, body } = asked
+    this.sender.send(envelope, body, () => this.asked.has(id)).catch(() => {}) // only when nobody waits for the answer any more
   }
 
   serve<In, Out>(topic: string, { name }: Message<In, Out>, handler: Handler<In, Out>): () => void {
@@ -186,25 +197,32 @@ export class RabbitBus implements Bus {
     setImmediate(() => this.consumers.get(topic) === consumer && consumer.start()) // with all that is served in one breath
   }
 
+  private async lookAfter(): Promise<void> {
+    for (const [id, { again }] of this.asked) if (performance.now() > again) this.ask(id)
+    for (const topic of this.connection.ready ? [...this.receivers.keys()] : []) await this.comeBack(topic)
+    if (!this.closed) this.looking = setTimeout(() => this.lookAfter(), LOOK_MS).unref()
+  }
+
   /**
    * A queue whose leader changes just when a receiver comes may forget it, or count it and deliver nothing, and tells nobody: a receiver that gets nothing while
    * messages wait for it is made anew.
    */
-  private async comeBack(): Promise<void> {
-    for (const topic of this.connection.ready ? this.receivers.keys() : []) {
-      const found = await this.connection.queueDeclare({ queue: queueOf(topic), passive: true }).catch(() => null)
-      const idle = this.consumers.get(topic)
-      const flow = this.flowOf(topic)
-      const stuck = found !== null && found.messageCount > 0 && flow.received === flow.before && flow.underWay < AT_ONCE
-      flow.before = flow.received
-      if (!found || !idle || !(stuck || found.consumerCount === 0)) continue
-      this.consume(topic)
-      void idle.close()
-    }
+  private async comeBack(topic: string): Promise<void> {
+    const found = await this.connection.queueDeclare({ queue: queueOf(topic), passive: true }).catch(() => null)
+    const idle = this.consumers.get(topic)
+    if (!found || !idle) return
+    const flow = this.flowOf(topic)
+    const stuck = found.messageCount > 0 && flow.received === flow.before && flow.underWay < AT_ONCE
+    flow.before = flow.received
+    flow.silent = stuck || found.consumerCount === 0 ? flow.silent + 1 : 0
+    if (flow.silent < (idle.consumerTag ? LOOKS : PATIENT_LOOKS)) return
+    flow.silent = 0
+    this.consume(topic)
+    void idle.close().catch((error) => this.onError(error, topic))
   }
 
   private flowOf(topic: string) {
-    const flow = this.flow.get(topic) ?? { received: 0, underWay: 0, before: 0 }
+    const flow = this.flow.get(topic) ?? { received: 0, underWay: 0, before: 0, silent: 0 }
     this.flow.set(topic, flow)
     return flow
   }
@@ -224,7 +242,8 @@ export class RabbitBus implements Bus {
     flow.underWay--
     // from here on a repeat is answered again: this answer may go to a queue that died with its broker
     if (id) this.underWay.delete(id)
-    if (message.replyTo) await this.publisher.send({ routingKey: message.replyTo, correlationId: message.correlationId }, answer)
+    const envelope = { routingKey: message.replyTo, correlationId: message.correlationId }
+    if (message.replyTo) await this.sender.send(envelope, answer, () => Date.now() < (message.body as Sent).until)
     else if (answer.error) this.onError(answer.error, `${topic} ${(message.body as Sent).name}`)
   }
 
@@ -237,8 +256,8 @@ export class RabbitBus implements Bus {
   }
 
   publish<In>({ name }: Message<In, void>, payload: In): void {
-    this.publisher
-      .send({ exchange: EVENTS, routingKey: name }, JSON.stringify(payload))
+    this.sender
+      .send({ exchange: EVENTS, routingKey: name }, JSON.stringify(payload), wantedFor(PATIENCE_MS))
       .catch((error) => this.onError(error, `event ${name}`))
   }
 
@@ -283,15 +302,21 @@ export class RabbitBus implements Bus {
 
   /** Waits for what is under way here, though not for ever: the broker gives to others what was not finished. */
   async close(): Promise<void> {
-    clearInterval(this.looking)
+    this.closed = true
+    clearTimeout(this.looking)
     const inOrder = async () => {
       await Promise.all([...this.consumers.values()].map((one) => one.close()))
-      await this.publisher.close()
+      await this.sender.close()
       await this.connection.close()
     }
     await Promise.race([inOrder(), new Promise((resolve) => setTimeout(resolve, CLOSE_MS).unref())])
     this.connection.unsafeDestroy()
   }
+}
+
+function wantedFor(ms: number): () => boolean {
+  const until = performance.now() + ms
+  return () => performance.now() < until
 }
 
 function answers(url: string): Promise<'answers' | 'does not answer'> {
