@@ -14,8 +14,17 @@ export interface Cloud {
 
 type Section = Record<string, string | number | boolean>
 
+/** What tempest assumes of a cloud whose users' passwords have rules. */
+export const PASSWORD_RULES = { lockoutFailureAttempts: 2, lockoutDuration: 5, uniqueLastPasswordCount: 2 }
+
 /** tempest.conf: where the cloud is, and which features it has. What is not named here keeps tempest's default. */
 export function configuration(cloud: Cloud, ground: Ground, workDir: string): string {
+  const { lockoutFailureAttempts, lockoutDuration, uniqueLastPasswordCount } = PASSWORD_RULES
+  const passwordRules = {
+    user_lockout_failure_attempts: lockoutFailureAttempts,
+    user_lockout_duration: lockoutDuration,
+    user_unique_last_password_count: uniqueLastPasswordCount,
+  }
   const sections: Record<string, Section> = {
     DEFAULT: { log_dir: workDir, log_file: 'tempest.log', debug: true },
     oslo_concurrency: { lock_path: `${workDir}/locks` },
@@ -26,8 +35,8 @@ export function configuration(cloud: Cloud, ground: Ground, workDir: string): st
       admin_password: cloud.adminPassword,
       admin_system: 'all',
     },
-    identity: { auth_version: 'v3', uri_v3: cloud.authUrl, region: cloud.region, v3_endpoint_type: 'public' },
-    'identity-feature-enabled': { security_compliance: true, access_rules: true, domain_specific_drivers: true },
+    identity: { auth_version: 'v3', uri_v3: cloud.authUrl, region: cloud.region, v3_endpoint_type: 'public', ...passwordRules },
+    'identity-feature-enabled': { security_compliance: true },
     service_available: { nova: true, glance: true, neutron: true, cinder: true, swift: false, horizon: false },
     compute: {
       image_ref: ground.image,
@@ -46,6 +55,7 @@ export function configuration(cloud: Cloud, ground: Ground, workDir: string): st
       vnc_console: true,
       serial_console: true,
       stable_rescue: true,
+      xenapi_apis: true, // that servers' metadata can be changed
       personality: true,
       swap_volume: true,
       volume_backed_live_migration: true,

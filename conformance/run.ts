@@ -1,10 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Api } from '../src/cli/api.ts'
 import { loadSecrets } from '../src/cloud/secrets.ts'
 import { CloudUnderTest } from '../test/cloud-under-test.ts'
-import { configuration } from './configuration.ts'
+import { configuration, PASSWORD_RULES } from './configuration.ts'
 import { layGround } from './ground.ts'
 import { type Outcome, outcomeOf, outcomes } from './outcome.ts'
 import { type Reported, Tempest } from './tempest.ts'
@@ -39,7 +39,7 @@ export async function run({ filters, imageFile, concurrency, keep, stop = new Ab
     const all = [...ids.keys()].filter((name) => groupOf(name) !== null).sort()
     const names = chosen(all, filters)
     if (names.length === 0) throw new Error(`no test is called ${filters.join(' or ')}`)
-    const cloud = await start(imageFile !== null)
+    const cloud = await start(dir, imageFile !== null)
     try {
       const adminPassword = loadSecrets(cloud.stateDir).adminPassword
       const api = new Api({
@@ -79,8 +79,16 @@ export async function run({ filters, imageFile, concurrency, keep, stop = new Ab
   }
 }
 
-const start = (real: boolean) =>
-  CloudUnderTest.start(real ? [] : ['--hypervisor', 'simulated', '--simulated-hosts', String(SIMULATED_HOSTS)])
+/** With rules for passwords, which a cloud has only where its configuration names some. */
+function start(dir: string, real: boolean): Promise<CloudUnderTest> {
+  const config = join(dir, 'yun.yaml')
+  writeFileSync(config, JSON.stringify({ securityCompliance: PASSWORD_RULES }))
+  return CloudUnderTest.start([
+    '--config',
+    config,
+    ...(real ? [] : ['--hypervisor', 'simulated', '--simulated-hosts', String(SIMULATED_HOSTS)]),
+  ])
+}
 
 function line(reported: Reported, count: number): string {
   const { status, why } = outcomeOf(reported)

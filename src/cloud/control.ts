@@ -62,6 +62,7 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
     bus,
     region: settings.region,
     keyDirectory: join(settings.sharedDir, 'fernet-keys'),
+    compliance: settings.securityCompliance,
   })
   const tls = settings.tls ? { key: readFileSync(settings.tls.key), cert: readFileSync(settings.tls.cert) } : undefined
   const server = new ApiServer({ log, authenticator: identity.authenticator, checkResponses: settings.development, publicUrl: url, tls })

@@ -128,7 +128,13 @@ export async function createComputeService(options: ComputeOptions): Promise<Com
   // several processes may work on this database, and a user's requests go to any of them
   const limiter =
     options.limiter && database.dialect === 'mysql' ? new SharedRateLimiter(options.limiter.limits, database, log) : options.limiter
-  const shared = { name: 'compute', policy: new Policy(policies, options.policyOverrides), fault: computeFault, limiter }
+  const shared = {
+    name: 'compute',
+    policy: new Policy(policies, options.policyOverrides),
+    fault: computeFault,
+    limiter,
+    strictSlashes: true,
+  }
   const routes = [
     ...serverRoutes(context),
     ...serverActionRoutes(context),

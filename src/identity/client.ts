@@ -112,5 +112,6 @@ function read(token: any): Credentials {
     tokenKind: 'fernet',
     issuedAt: token.issued_at,
     expiresAt: token.expires_at,
+    restricted: token.application_credential?.restricted === true,
   }
 }

@@ -5,6 +5,7 @@ import type { Authenticator } from '../kernel/http/context.ts'
 import type { Api } from '../kernel/http/server.ts'
 import type { Log } from '../kernel/log/log.ts'
 import { Policy } from '../kernel/policy/policy.ts'
+import { applicationCredentialRoutes } from './api/application-credentials.ts'
 import { authRoutes, v2Routes } from './api/auth.ts'
 import { directoryRoutes } from './api/directory.ts'
 import { identityFault } from './api/faults.ts'
@@ -12,7 +13,7 @@ import { grantRoutes } from './api/grants.ts'
 import { policies } from './api/policies.ts'
 import { rootRoutes, v2Root, v3Root } from './api/versions.ts'
 import { type BootstrapInput, bootstrap } from './app/bootstrap.ts'
-import { forget, type IdentityContext, identityChanged } from './app/context.ts'
+import { type Compliance, forget, type IdentityContext, identityChanged, NO_COMPLIANCE } from './app/context.ts'
 import { KeyRing } from './app/fernet.ts'
 import { credentialsOf, validateToken } from './app/tokens.ts'
 import { migrations } from './db/migrations.ts'
@@ -31,6 +32,7 @@ export interface IdentityOptions {
   policyOverrides?: Record<string, string>
   /** ms that a token lives (default one day). */
   tokenLifeMs?: number
+  compliance?: Compliance
 }
 
 export interface IdentityService {
@@ -52,6 +54,7 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
     log: options.log,
     region: options.region,
     tokenLifeMs: options.tokenLifeMs ?? 86_400_000,
+    compliance: options.compliance ?? NO_COMPLIANCE,
     validated: new Map(),
     changes: 0,
   }
@@ -60,7 +63,17 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
   return {
     api: [
       { ...shared, prefix: '/identity', routes: rootRoutes },
-      { ...shared, prefix: '/identity/v3', routes: [v3Root, ...authRoutes(context), ...directoryRoutes(context), ...grantRoutes(context)] },
+      {
+        ...shared,
+        prefix: '/identity/v3',
+        routes: [
+          v3Root,
+          ...authRoutes(context),
+          ...directoryRoutes(context),
+          ...grantRoutes(context),
+          ...applicationCredentialRoutes(context),
+        ],
+      },
       { ...shared, prefix: '/identity/v2.0', routes: [v2Root, ...v2Routes(context)] },
     ],
     context,

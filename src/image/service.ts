@@ -67,7 +67,7 @@ export async function createImageService(options: ImageOptions): Promise<ImageSe
   }
   const policy = new Policy(policies, options.policyOverrides)
   const reconciler = dataReconciler(context, options.reconcileEveryMs ?? 60_000)
-  const shared = { name: 'image', policy, fault: imageFault }
+  const shared = { name: 'image', policy, fault: imageFault, strictSlashes: true }
   const routes = [
     ...imageRoutes(context),
     ...dataRoutes(context),

@@ -78,7 +78,7 @@ export async function createNetworkService(options: NetworkOptions): Promise<Net
   const notices = noticeReconciler(context, options.notifyCompute)
   const takeOver = takeOverReconciler(context)
   const policy = new Policy(policies, options.policyOverrides)
-  const shared = { name: 'network', policy, fault: networkFault, bodyLimit: BODY_LIMIT }
+  const shared = { name: 'network', policy, fault: networkFault, bodyLimit: BODY_LIMIT, strictSlashes: true }
   const routes = [
     ...networkRoutes(context),
     ...subnetRoutes(context),

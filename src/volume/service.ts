@@ -85,7 +85,7 @@ export async function createVolumeService(options: VolumeOptions): Promise<Volum
   context.engine = engine
   const timing = { everyMs: options.reconcileEveryMs ?? 30_000, staleMs: options.staleMs ?? 60_000 }
   const reconciler = attachmentReconciler(context, timing)
-  const shared = { name: 'volume', policy: new Policy(policies, options.policyOverrides), fault: volumeFault }
+  const shared = { name: 'volume', policy: new Policy(policies, options.policyOverrides), fault: volumeFault, strictSlashes: true }
   let deaf = () => {}
   return {
     api: [

@@ -13,7 +13,7 @@ export async function createKeypair(
   owner: { userId: string; projectId: string },
   wanted: { name: string; type: string; publicKey?: string },
 ): Promise<{ keypair: KeypairRow; privateKey: string | null }> {
-  const made = wanted.publicKey ? null : wanted.type === 'x509' ? await makeCertificate(owner.userId, owner.projectId) : generate()
+  const made = wanted.publicKey ? null : wanted.type === 'x509' ? await makeCertificate(owner.userId) : generate()
   const publicKey = (wanted.publicKey ?? made!.publicKey).trim()
   const keypair: KeypairRow = {
     user_id: owner.userId,

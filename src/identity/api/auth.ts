@@ -25,6 +25,14 @@ const AuthBody = Type.Object({
         }),
       ),
       token: Type.Optional(Type.Object({ id: Type.String({ minLength: 1 }) })),
+      application_credential: Type.Optional(
+        Type.Object({
+          id: Type.Optional(Text),
+          name: Type.Optional(Text),
+          user: Type.Optional(Type.Object({ id: Type.Optional(Text), name: Type.Optional(Text), domain: Type.Optional(Domain) })),
+          secret: Type.String({ minLength: 1, maxLength: 4096 }),
+        }),
+      ),
     }),
     scope: Type.Optional(
       Type.Union([
@@ -60,7 +68,7 @@ export function authRoutes(context: IdentityContext): Route[] {
     {
       method: 'POST',
       path: '/auth/tokens',
-      doc: 'Issue a token for a password or another token',
+      doc: 'Issue a token for a password, an application credential or another token',
       policy: { open: 'whoever asks has no token yet' },
       body: AuthBody,
       response: TokenView,

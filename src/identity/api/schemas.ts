@@ -32,6 +32,7 @@ export const TokenView = Type.Object({
     system: Type.Optional(Type.Object({ all: Type.Boolean() })),
     roles: Type.Optional(Type.Array(Role, { minItems: 1 })),
     catalog: Type.Optional(Type.Array(Service)),
+    application_credential: Type.Optional(Type.Object({ id: Text, name: Text, restricted: Type.Boolean() })),
   }),
 })
 

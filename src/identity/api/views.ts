@@ -91,7 +91,7 @@ export const regionView = (request: ApiRequest, row: Row<'regions'>) => ({
 })
 
 export function tokenView(validated: Validated, catalog: unknown[] | null) {
-  const { user, scope } = validated
+  const { user, scope, applicationCredential } = validated
   return {
     token: {
       methods: validated.methods,
@@ -110,6 +110,15 @@ export function tokenView(validated: Validated, catalog: unknown[] | null) {
           }
         : {}),
       ...(scope.kind === 'domain' ? { domain: { id: scope.domain.id, name: scope.domain.name } } : {}),
+      ...(applicationCredential
+        ? {
+            application_credential: {
+              id: applicationCredential.id,
+              name: applicationCredential.name,
+              restricted: applicationCredential.unrestricted === 0,
+            },
+          }
+        : {}),
       ...(scope.kind === 'system' ? { system: { all: true } } : {}),
       ...(scope.kind === 'unscoped' ? {} : { roles: validated.roles, ...(catalog ? { catalog } : {}) }),
     },

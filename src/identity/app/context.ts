@@ -8,6 +8,18 @@ import type { Validated } from './tokens.ts'
 
 export type { IdentityTables }
 
+/** Rules for passwords; without them (null, 0) a user may try and use any. */
+export interface Compliance {
+  /** So many wrong passwords lock a user out. */
+  lockoutFailureAttempts: number | null
+  /** s for which they do. */
+  lockoutDuration: number
+  /** So many passwords, the present one included, may not be chosen again. */
+  uniqueLastPasswordCount: number
+}
+
+export const NO_COMPLIANCE: Compliance = { lockoutFailureAttempts: null, lockoutDuration: 1800, uniqueLastPasswordCount: 0 }
+
 export interface IdentityContext {
   database: Database<IdentityTables>
   keys: KeyRing
@@ -16,6 +28,7 @@ export interface IdentityContext {
   region: string
   /** ms that a token lives. */
   tokenLifeMs: number
+  compliance: Compliance
   /** Tokens validated since the last change to anything here: every writer calls {@link changed}. */
   validated: Map<string, Validated>
   /** Counts those changes: what was read before one may not be remembered after it. */

@@ -11,7 +11,7 @@ import { migrations } from '../db/migrations.ts'
 import type { IdentityTables } from '../db/tables.ts'
 import { bootstrap } from './bootstrap.ts'
 import { listEndpoints } from './catalog.ts'
-import type { IdentityContext } from './context.ts'
+import { type IdentityContext, NO_COMPLIANCE } from './context.ts'
 import { KeyRing } from './fernet.ts'
 import { createProject, deleteProject, listProjects, updateProject } from './project.ts'
 import { projectsOfUser } from './reach.ts'
@@ -31,6 +31,7 @@ describe('tokens and the directory', () => {
       log: silent(),
       region: 'RegionOne',
       tokenLifeMs: 3_600_000,
+      compliance: NO_COMPLIANCE,
       validated: new Map(),
       changes: 0,
     })

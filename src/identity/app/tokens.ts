@@ -4,6 +4,8 @@ import { badRequest, Fault, forbidden, notFound } from '../../kernel/errors/erro
 import type { Credentials } from '../../kernel/http/context.ts'
 import { now, record } from '../../kernel/trace/trace.ts'
 import {
+  type ApplicationCredentialRow,
+  applicationCredentialById,
   catalogRows,
   domainBy,
   impliedRoles,
@@ -16,9 +18,10 @@ import {
   userById,
   userByName,
 } from '../db/directory.ts'
+import { openApplicationCredential } from './application-credential.ts'
+import { tryPassword } from './compliance.ts'
 import { changed, type IdentityContext } from './context.ts'
 import { seal, unseal } from './fernet.ts'
-import { checkPassword } from './password.ts'
 
 export interface DomainRef {
   id?: string
@@ -31,6 +34,7 @@ export interface AuthRequest {
     methods: string[]
     password?: { user: { id?: string; name?: string; domain?: DomainRef; password: string } }
     token?: { id: string }
+    application_credential?: { id?: string; name?: string; secret: string; user?: { id?: string; name?: string; domain?: DomainRef } }
   }
   scope?:
     | 'unscoped'
@@ -51,6 +55,8 @@ export interface Validated {
   auditIds: string[]
   issuedAt: string
   expiresAt: string
+  /** With which it was asked for; the token can do no more than it says, and ends when it goes. */
+  applicationCredential: ApplicationCredentialRow | null
 }
 
 const SAY = 'The request you have made requires authentication.'
@@ -60,9 +66,9 @@ const refused = () => new Fault(401, 'Unauthorized', SAY)
 export async function issueToken(context: IdentityContext, auth: AuthRequest): Promise<{ token: string; validated: Validated }> {
   const startedAt = now()
   const { changes } = context
-  const { user, methods, auditIds, expiresAt } = await authenticate(context, auth)
-  const scope = await scopeOf(context, auth.scope, user)
-  const roles = await effectiveRoles(context, user.id, scope)
+  const { user, methods, auditIds, expiresAt, applicationCredential } = await authenticate(context, auth)
+  const scope = await scopeOf(context, applicationCredential ? { project: { id: applicationCredential.project_id } } : auth.scope, user)
+  const roles = await effectiveRoles(context, user.id, scope, applicationCredential)
   if (scope.kind !== 'unscoped' && roles.length === 0) throw refused()
   const validated: Validated = {
     user,
@@ -72,11 +78,17 @@ export async function issueToken(context: IdentityContext, auth: AuthRequest): P
     auditIds: [randomBytes(16).toString('base64url'), ...auditIds.slice(-1)],
     issuedAt: micro(Date.now()),
     expiresAt,
+    applicationCredential,
   }
   const scopeId = scope.kind === 'project' ? scope.project.id : scope.kind === 'domain' ? scope.domain.id : null
   const token = seal(
     context.keys.primary,
-    Buffer.from(JSON.stringify([1, user.id, scope.kind, scopeId, methods, validated.auditIds, validated.issuedAt, expiresAt])),
+    Buffer.from(
+      JSON.stringify([
+        ...[1, user.id, scope.kind, scopeId, methods, validated.auditIds, validated.issuedAt, expiresAt],
+        ...(applicationCredential ? [applicationCredential.id] : []),
+      ]),
+    ),
   )
   remember(context, token, validated, changes)
   const where =
@@ -99,24 +111,24 @@ export async function issueToken(context: IdentityContext, auth: AuthRequest): P
 async function authenticate(
   context: IdentityContext,
   auth: AuthRequest,
-): Promise<{ user: UserRow; methods: string[]; auditIds: string[]; expiresAt: string }> {
+): Promise<Pick<Validated, 'user' | 'methods' | 'auditIds' | 'expiresAt' | 'applicationCredential'>> {
   const { db } = context.database
-  const { methods, password, token } = auth.identity
+  const { methods, password, token, application_credential } = auth.identity
   for (const method of methods)
-    if (!['password', 'token'].includes(method))
+    if (!['password', 'token', 'application_credential'].includes(method))
       throw new Fault(401, 'Unauthorized', `Attempted to authenticate with an unsupported method.`)
   let user: UserRow | undefined
   let auditIds: string[] = []
   let expiresAt = micro(Date.now() + context.tokenLifeMs)
+  let applicationCredential: ApplicationCredentialRow | null = null
   const used = new Set<string>()
   if (methods.includes('token')) {
     if (!token)
       throw badRequest(
         'Expecting to find token in identity. The server could not comply with the request since it is either malformed or otherwise incorrect. The client is assumed to be in error.',
       )
-    const before = await validateToken(context, token.id).catch((error) => {
-      throw error instanceof Fault && error.status === 404 ? refused() : error
-    })
+    const before = await validateToken(context, token.id)
+    applicationCredential = before.applicationCredential
     user = before.user
     auditIds = before.auditIds
     expiresAt = before.expiresAt
@@ -130,13 +142,30 @@ async function authenticate(
       )
     const asked = password.user
     const found = asked.id ? await userById(db, asked.id) : await userByName(db, asked.name ?? '', asked.domain ?? { id: 'default' })
-    const right = await checkPassword(asked.password, found?.password_hash ?? null)
+    const right = await tryPassword(context, found, asked.password)
     if (!right || !found || (user && user.id !== found.id)) throw refused()
     user = found
     used.add('password')
   }
+  if (methods.includes('application_credential')) {
+    if (!application_credential) throw badRequest('Expecting to find application_credential in identity.')
+    if (auth.scope) throw new Fault(401, 'Unauthorized', 'Application credentials cannot request a scope.')
+    const { user: theirs, ...named } = application_credential
+    const owner = theirs?.id
+      ? await userById(db, theirs.id)
+      : theirs?.name
+        ? await userByName(db, theirs.name, theirs.domain ?? { id: 'default' })
+        : undefined
+    applicationCredential = (await openApplicationCredential(context, { ...named, userId: owner?.id })) ?? null
+    const found = applicationCredential ? await userById(db, applicationCredential.user_id) : undefined
+    if (!applicationCredential || !found || (user && user.id !== found.id)) throw refused()
+    user = found
+    if (applicationCredential.expires_at && applicationCredential.expires_at < expiresAt)
+      expiresAt = micro(Date.parse(applicationCredential.expires_at))
+    used.add('application_credential')
+  }
   if (!user?.enabled || !user.domain_enabled) throw refused()
-  return { user, methods: [...used], auditIds, expiresAt }
+  return { user, methods: [...used], auditIds, expiresAt, applicationCredential }
 }
 
 async function scopeOf(context: IdentityContext, asked: AuthRequest['scope'], user: UserRow): Promise<Scope> {
@@ -165,7 +194,13 @@ const above = (project: { domain_id: string | null; parent_id: string | null }) 
   ...new Set([project.domain_id, project.parent_id].filter((id) => id !== null)),
 ]
 
-async function effectiveRoles(context: IdentityContext, userId: string, scope: Scope): Promise<{ id: string; name: string }[]> {
+/** @param within only the roles that this credential holds, and what they imply */
+async function effectiveRoles(
+  context: IdentityContext,
+  userId: string,
+  scope: Scope,
+  within: ApplicationCredentialRow | null = null,
+): Promise<{ id: string; name: string }[]> {
   const { db } = context.database
   if (scope.kind === 'unscoped') return []
   const direct = await (scope.kind === 'project'
@@ -173,8 +208,18 @@ async function effectiveRoles(context: IdentityContext, userId: string, scope: S
     : scope.kind === 'domain'
       ? rolesOn(db, userId, 'domain', scope.domain.id, [])
       : rolesOn(db, userId, 'system', 'system', []))
-  const roles = new Map(direct.map((role) => [role.id, role]))
   const implied = await impliedRoles(db)
+  const all = withImplied(direct, implied)
+  if (!within) return all
+  const held: string[] = JSON.parse(within.roles_json)
+  return withImplied(
+    all.filter(({ id }) => held.includes(id)),
+    implied,
+  )
+}
+
+function withImplied(direct: { id: string; name: string }[], implied: { prior_id: string; id: string; name: string }[]) {
+  const roles = new Map(direct.map((role) => [role.id, role]))
   for (let grew = true; grew; ) {
     grew = false
     for (const { prior_id, id, name } of implied)
@@ -192,7 +237,7 @@ export async function validateToken(context: IdentityContext, token: string): Pr
   if (known && known.expiresAt > micro(Date.now())) return known
   const { changes } = context
   const gone = () => notFound('Could not find token.', 'TokenNotFound')
-  let parts: [number, string, Scope['kind'], string | null, string[], string[], string, string]
+  let parts: [number, string, Scope['kind'], string | null, string[], string[], string, string, string?]
   try {
     const opened = unseal(context.keys.all, token)
     if (!opened) throw gone()
@@ -200,22 +245,25 @@ export async function validateToken(context: IdentityContext, token: string): Pr
   } catch {
     throw gone()
   }
-  const [, userId, kind, scopeId, methods, auditIds, issuedAt, expiresAt] = parts
+  const [, userId, kind, scopeId, methods, auditIds, issuedAt, expiresAt, credentialId] = parts
   if (expiresAt <= micro(Date.now())) throw gone()
   const { db } = context.database
-  const [user, project, domain, revoked] = await Promise.all([
+  const [user, project, domain, credential, revoked] = await Promise.all([
     userById(db, userId),
     kind === 'project' ? projectById(db, scopeId!) : undefined,
     kind === 'domain' ? domainBy(db, { id: scopeId! }) : undefined,
+    credentialId ? applicationCredentialById(db, credentialId) : undefined,
     revokedBy(db, { auditIds, userId, projectId: kind === 'project' ? scopeId : null, issuedAt }),
   ])
+  if (credentialId && !credential) throw gone()
   if (revoked || !user?.enabled || !user.domain_enabled) throw gone()
   if (kind === 'project' && (!project?.enabled || (project.domain_id && !project.domain_enabled))) throw gone()
   if (kind === 'domain' && !domain?.enabled) throw gone()
   const scope: Scope = kind === 'project' ? { kind, project: project! } : kind === 'domain' ? { kind, domain: domain! } : { kind }
-  const roles = await effectiveRoles(context, userId, scope)
+  const applicationCredential = credential ?? null
+  const roles = await effectiveRoles(context, userId, scope, applicationCredential)
   if (kind !== 'unscoped' && roles.length === 0) throw gone()
-  const validated: Validated = { user, scope, roles, methods, auditIds, issuedAt, expiresAt }
+  const validated: Validated = { user, scope, roles, methods, auditIds, issuedAt, expiresAt, applicationCredential }
   remember(context, token, validated, changes)
   return validated
 }
@@ -253,7 +301,7 @@ export async function revokeToken(context: IdentityContext, token: string, by: C
 }
 
 export function credentialsOf(validated: Validated): Credentials {
-  const { user, scope, roles } = validated
+  const { user, scope, roles, applicationCredential } = validated
   const project = scope.kind === 'project' ? scope.project : null
   const names = roles.map((role) => role.name)
   return {
@@ -272,6 +320,7 @@ export function credentialsOf(validated: Validated): Credentials {
     tokenKind: 'fernet',
     issuedAt: validated.issuedAt,
     expiresAt: validated.expiresAt,
+    restricted: applicationCredential?.unrestricted === 0,
   }
 }
 

@@ -1,8 +1,9 @@
 import { timestamp } from '../../kernel/db/columns.ts'
 import { badRequest, conflict, Fault, notFound } from '../../kernel/errors/errors.ts'
 import type { IdentityTables } from '../db/tables.ts'
+import { keepOld, refuseOld, tryPassword } from './compliance.ts'
 import { changed, type IdentityContext } from './context.ts'
-import { checkPassword, hashPassword } from './password.ts'
+import { hashPassword } from './password.ts'
 import { findProject, newId } from './project.ts'
 import { revoke } from './tokens.ts'
 import { unlessTaken, unlessThere } from './unique.ts'
@@ -32,6 +33,8 @@ export async function createUser(context: IdentityContext, input: UserInput & { 
     enabled: Number(input.enabled ?? true),
     password_hash: input.password ? await hashPassword(input.password, { random }) : null,
     password_changed_at: input.password ? timestamp() : null,
+    failures: 0,
+    failed_at: null,
   }
   await findProject(context, user.domain_id, true)
   await unique(context, 'users', user)
@@ -71,19 +74,27 @@ export async function updateUser(context: IdentityContext, id: string, input: Us
     email: input.email === undefined ? before.email : input.email,
     enabled: enabled === undefined ? before.enabled : Number(enabled),
   }
-  if (password) Object.assign(after, { password_hash: await hashPassword(password, { random }), password_changed_at: timestamp() })
+  if (password)
+    Object.assign(after, {
+      password_hash: await hashPassword(password, { random }),
+      password_changed_at: timestamp(),
+      failures: 0,
+      failed_at: null,
+    })
   if (after.name !== before.name) await unique(context, 'users', after)
   await unlessTaken(context.database.db.updateTable('users').set(after).where('id', '=', id).execute(), taken('user', after))
+  if (password && before.password_hash) await keepOld(context, id, before.password_hash)
   if (password || (before.enabled && !after.enabled)) await revoke(context, { userId: id })
   changed(context)
   return after
 }
 
-/** @throws Fault 401 when the old password is wrong */
+/** @throws Fault 401 when the old password is wrong, 400 when the new one was used before and that is against the rules */
 export async function changeOwnPassword(context: IdentityContext, id: string, original: string, password: string): Promise<void> {
-  const user = await findUser(context, id)
-  if (!(await checkPassword(original, user.password_hash)))
+  const user = await context.database.db.selectFrom('users').selectAll().where('id', '=', id).executeTakeFirst()
+  if (!(await tryPassword(context, user, original)) || !user?.enabled)
     throw new Fault(401, 'Unauthorized', 'The request you have made requires authentication.')
+  await refuseOld(context, user, password)
   await updateUser(context, id, { password })
 }
 
@@ -92,6 +103,8 @@ export async function deleteUser(context: IdentityContext, id: string): Promise<
   await context.database.transaction(async (trx) => {
     await trx.deleteFrom('assignments').where('actor_id', '=', id).execute()
     await trx.deleteFrom('memberships').where('user_id', '=', id).execute()
+    await trx.deleteFrom('application_credentials').where('user_id', '=', id).execute()
+    await trx.deleteFrom('old_passwords').where('user_id', '=', id).execute()
     await trx.deleteFrom('users').where('id', '=', id).execute()
   })
   changed(context)

@@ -11,6 +11,10 @@ export const userByName = (db: Db, name: string, domain: { id?: string; name?: s
 }
 export type UserRow = NonNullable<Awaited<ReturnType<typeof userById>>>
 
+export type ApplicationCredentialRow = IdentityTables['application_credentials']
+export const applicationCredentialById = (db: Db, id: string) =>
+  db.selectFrom('application_credentials').selectAll().where('id', '=', id).executeTakeFirst()
+
 const withDomain = (db: Db) =>
   db
     .selectFrom('users')

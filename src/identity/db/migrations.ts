@@ -101,4 +101,35 @@ export const migrations: Migrations = {
         .execute()
     },
   },
+  '002-application-credentials': {
+    async up(db: Kysely<any>) {
+      const { schema } = db
+      await schema
+        .alterTable('users')
+        .addColumn('failures', 'integer', (c) => c.notNull().defaultTo(0))
+        .execute()
+      await schema.alterTable('users').addColumn('failed_at', time).execute()
+      await schema
+        .createTable('old_passwords')
+        .addColumn('id', id, (c) => c.primaryKey())
+        .addColumn('user_id', id, (c) => c.notNull())
+        .addColumn('password_hash', name, (c) => c.notNull())
+        .addColumn('replaced_at', time, (c) => c.notNull())
+        .execute()
+      await schema.createIndex('old_passwords_user').on('old_passwords').columns(['user_id']).execute()
+      await schema
+        .createTable('application_credentials')
+        .addColumn('id', id, (c) => c.primaryKey())
+        .addColumn('name', name, (c) => c.notNull())
+        .addColumn('user_id', id, (c) => c.notNull())
+        .addColumn('project_id', id, (c) => c.notNull())
+        .addColumn('description', text)
+        .addColumn('secret_hash', name, (c) => c.notNull())
+        .addColumn('expires_at', time)
+        .addColumn('unrestricted', flag, (c) => c.notNull())
+        .addColumn('roles_json', text, (c) => c.notNull())
+        .execute()
+      await schema.createIndex('application_credentials_name').on('application_credentials').columns(['user_id', 'name']).unique().execute()
+    },
+  },
 }

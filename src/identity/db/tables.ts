@@ -19,6 +19,23 @@ export interface IdentityTables {
     enabled: number
     password_hash: string | null
     password_changed_at: string | null
+    /** Wrong passwords since the last right one, and when the last of them came. */
+    failures: number
+    failed_at: string | null
+  }
+  /** Passwords that a user had before. */
+  old_passwords: { id: string; user_id: string; password_hash: string; replaced_at: string }
+  /** `roles_json`: ids. */
+  application_credentials: {
+    id: string
+    name: string
+    user_id: string
+    project_id: string
+    description: string | null
+    secret_hash: string
+    expires_at: string | null
+    unrestricted: number
+    roles_json: string
   }
   groups: { id: string; name: string; domain_id: string; description: string }
   memberships: { group_id: string; user_id: string }

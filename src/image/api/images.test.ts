@@ -61,7 +61,6 @@ describe('image records', () => {
       [{ os_glance_import_task: 'x' }, 403],
       [{ locations: 'x' }, 403],
       [{ disk_format: 'floppy' }, 400],
-      [{ disk_format: 'ami', container_format: 'bare' }, 400],
       [{ min_ram: -1 }, 400],
       [{ min_ram: 'much' }, 400],
       [{ name: 'n'.repeat(256) }, 400],
@@ -139,6 +138,18 @@ describe('image records', () => {
       assert.equal((await house.patch(id, [change])).status, status, JSON.stringify(change))
     const wrongType = await house.request('PATCH', `/image/v2/images/${id}`, { body: [] })
     assert.equal(wrongType.status, 415)
+    const older = (body: object[]) =>
+      house.request('PATCH', `/image/v2/images/${id}`, {
+        body,
+        headers: { 'content-type': 'application/openstack-images-v2.0-json-patch' },
+      })
+    const { body } = await older([{ replace: '/name', value: 'older' }, { add: '/x', value: 'y' }, { remove: '/hw_disk_bus' }])
+    assert.deepEqual([body.name, body.x, body.hw_disk_bus], ['older', 'y', undefined])
+    for (const wrong of [{ op: 'replace', path: '/name', value: 'x' }, { replace: '/name', remove: '/x' }, { path: '/name' }])
+      assert.equal((await older([wrong])).status, 400, JSON.stringify(wrong))
+    assert.equal((await house.patch(id, [{ replace: '/name', value: 'x' } as never])).status, 400)
+    for (const method of ['GET', 'DELETE'])
+      assert.equal((await house.request(method, '/image/v2/images/')).status, 404, 'the id is missing')
     const protectedStill = await house.request('DELETE', `/image/v2/images/${id}`)
     assert.equal(protectedStill.status, 403)
     assert.match(protectedStill.body.error.message, /protected/)

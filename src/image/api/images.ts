@@ -12,7 +12,8 @@ import { ImageList, ImageView, NewImageBody, PatchBody } from './schemas.ts'
 import { imageTarget, seen, targetImage, viewerOf } from './seen.ts'
 import { imageListView, imageView } from './views.ts'
 
-const PATCH_TYPE = 'application/openstack-images-v2.1-json-patch'
+/** The older one names the operation by its key: `{"replace": "/name", "value": …}`. */
+const PATCH_TYPES = ['application/openstack-images-v2.1-json-patch', 'application/openstack-images-v2.0-json-patch'] as const
 const ATTRIBUTES = new Set([
   'id',
   'name',
@@ -96,9 +97,9 @@ export function imageRoutes(context: ImageContext): Route[] {
       body: PatchBody,
       response: ImageView,
       async handler(request) {
-        requirePatchType(request)
+        const changes = changesOf(request)
         const { image, member } = await seen(context, request)
-        const after = applyPatch(image, request.body as Change[])
+        const after = applyPatch(image, changes)
         if (after.visibility !== image.visibility) checkVisibility(request, after.visibility, imageTarget(image, member))
         if (after.owner !== image.owner && !viewerOf(request).isAdmin)
           throw forbidden("Attribute 'owner' may be changed by administrators only.")
@@ -169,10 +170,22 @@ function checkVisibility(request: ApiRequest, visibility: Image['visibility'] | 
   if (visibility === 'community') request.enforce('communitize_image', target)
 }
 
-function requirePatchType(request: ApiRequest): void {
+/** @throws Fault 415, or 400 where the changes are not of the kind that the content type says */
+function changesOf(request: ApiRequest): Change[] {
+  const [now, older] = PATCH_TYPES
   const type = (request.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase()
-  if (type !== PATCH_TYPE)
-    throw new Fault(415, 'UnsupportedMediaType', `Content-Type ${type || '(none)'} is not supported here; send ${PATCH_TYPE}.`, {
-      headers: { 'Accept-Patch': PATCH_TYPE },
+  if (type !== now && type !== older)
+    throw new Fault(415, 'UnsupportedMediaType', `Content-Type ${type || '(none)'} is not supported here; send ${now}.`, {
+      headers: { 'Accept-Patch': PATCH_TYPES.join(', ') },
     })
+  return request.body.map((one: Record<string, any>): Change => {
+    const ops = (['add', 'replace', 'remove'] as const).filter((op) => op in one)
+    if (type === now) {
+      if (!one.op || ops.length > 0 || one.path === undefined) throw badRequest('Each change has op and path.')
+      return one as Change
+    }
+    if (ops.length !== 1 || 'op' in one)
+      throw badRequest('Operation objects must contain exactly one member named "add", "remove", or "replace".')
+    return { op: ops[0]!, path: one[ops[0]!], ...('value' in one ? { value: one.value } : {}) }
+  })
 }

@@ -30,8 +30,11 @@ export const NewImageBody = Type.Partial(Type.Object({ id: Uuid, ...settable }),
 export const PatchBody = Type.Array(
   Type.Object(
     {
-      op: Choice(['add', 'replace', 'remove']),
-      path: Type.String(),
+      op: Type.Optional(Choice(['add', 'replace', 'remove'])),
+      path: Type.Optional(Type.String()),
+      add: Type.Optional(Type.String()),
+      replace: Type.Optional(Type.String()),
+      remove: Type.Optional(Type.String()),
       value: Type.Optional(Type.Unknown()),
     },
     closed,

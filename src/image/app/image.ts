@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { timestamp } from '../../kernel/db/columns.ts'
-import { badRequest, conflict, Fault, forbidden, notFound } from '../../kernel/errors/errors.ts'
+import { conflict, Fault, forbidden, notFound } from '../../kernel/errors/errors.ts'
 import { deleteImage, findImage, type Image, insertImage, updateImage } from '../db/images.ts'
 import { findMember } from '../db/members.ts'
 import type { MemberRow, Visibility } from '../db/tables.ts'
@@ -47,7 +47,6 @@ export async function seeImage(context: ImageContext, id: string, viewer: Viewer
 
 /** A row in status queued: the data comes later. @throws Fault 409 when the id is taken, 413 for too many tags or properties */
 export async function createImage(context: ImageContext, viewer: Viewer, asked: NewImage): Promise<Image> {
-  checkFormats(asked.disk_format ?? null, asked.container_format ?? null)
   checkCounts(asked.tags ?? [], asked.properties)
   const at = timestamp()
   const image: Image = {
@@ -87,7 +86,6 @@ export async function createImage(context: ImageContext, viewer: Viewer, asked: 
 
 /** Keeps what a patch made of an image. @throws Fault 413 for too many tags or properties */
 export async function saveImage(context: ImageContext, before: Image, after: Image): Promise<Image> {
-  checkFormats(after.disk_format, after.container_format)
   if (before.status !== 'queued')
     for (const format of ['disk_format', 'container_format'] as const)
       if (before[format] !== after[format]) throw forbidden(`Attribute ${format} can be only replaced for a queued image.`)
@@ -115,17 +113,6 @@ export async function addTag(context: ImageContext, image: Image, tag: string): 
 export async function removeTag(context: ImageContext, image: Image, tag: string): Promise<void> {
   if (!image.tags.includes(tag)) throw notFound(`The tag ${tag} was not found on image ${image.id}.`)
   await context.database.transaction((trx) => updateImage(trx, image.id, {}, { tags: image.tags.filter((one) => one !== tag) }))
-}
-
-const AMAZON = ['aki', 'ari', 'ami']
-
-/** An Amazon format is both container and disk format or neither. */
-function checkFormats(disk: string | null, container: string | null): void {
-  const amazon = [disk, container].find((format) => format !== null && AMAZON.includes(format))
-  if (!amazon || disk === null || container === null || disk === container) return
-  throw badRequest(
-    `Invalid mix of disk and container formats. When setting a disk or container format to one of 'aki', 'ari', or 'ami', the container and disk formats must match.`,
-  )
 }
 
 function checkCounts(tags: string[], properties: Record<string, unknown>): void {

@@ -22,6 +22,8 @@ export interface RequestContext {
   tokenKind: string | null
   issuedAt: string | null
   expiresAt: string | null
+  /** Came with an application credential that may not be used to make or delete others. */
+  restricted?: boolean
 }
 
 export const anonymous = (requestId: string): RequestContext => ({

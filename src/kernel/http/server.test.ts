@@ -105,6 +105,10 @@ test('a request goes through schema, policy, handler and response schema', async
   assert.equal((await request('GET', '/things/v2.1/things', { query: { limit: 'x' } })).status, 400)
   assert.equal((await request('GET', '/things/v2.1/things/')).body.link, 'http://localhost:80/things/v2.1/things')
   await close()
+  const strict = await testServer({ apis: [{ ...api(), strictSlashes: true }] })
+  for (const method of ['GET', 'PATCH']) assert.equal((await strict.request(method, '/things/v2.1/things/?a=b')).status, 404)
+  assert.equal((await strict.request('GET', '/things/v2.1/things')).status, 200)
+  await strict.close()
 })
 
 test('malformed JSON, oversize bodies, unknown addresses and methods get their 4xx', async () => {

@@ -20,6 +20,8 @@ export interface Api {
   prefix: string
   /** Routes also answer below `<prefix>/<project id>`, as older clients write them. */
   projectInPath?: boolean
+  /** An address that ends in a slash, as one does whose id is empty, is unknown here instead of that of the collection. */
+  strictSlashes?: boolean
   microversions?: Microversions
   routes: Route[]
   policy: Policy
@@ -92,7 +94,8 @@ export class ApiServer {
               method,
               url: path === '/' ? '' : path,
               exposeHeadRoute: method === 'GET' && !groups.has(`HEAD ${path}`),
-              handler: (request, reply) => this.serve(api, routes, request, reply),
+              handler: (request, reply) =>
+                endsInSlash(api, path, request) ? this.unknownAddress(api, reply) : this.serve(api, routes, request, reply),
             })
           }
           for (const [path, routes] of Map.groupBy(api.routes, (route) => route.path)) {
@@ -103,7 +106,8 @@ export class ApiServer {
               method: others,
               url: path === '/' ? '' : path,
               exposeHeadRoute: false,
-              handler: (request, reply) => this.wrongMethod(api, request, reply, allowed),
+              handler: (request, reply) =>
+                endsInSlash(api, path, request) ? this.unknownAddress(api, reply) : this.wrongMethod(api, request, reply, allowed),
             })
           }
           scope.setNotFoundHandler((_request, reply) => this.unknownAddress(api, reply))
@@ -332,6 +336,10 @@ function enforce(policy: Policy, rule: string, context: RequestContext, target: 
     })
   return decision
 }
+
+/** Whether an id is missing at the end, where the service does not overlook that. */
+const endsInSlash = (api: Api, path: string, raw: FastifyRequest) =>
+  api.strictSlashes === true && path !== '/' && raw.url.split('?')[0]!.endsWith('/')
 
 const isStream = (body: unknown): body is Readable => typeof (body as Readable | null)?.pipe === 'function'
 

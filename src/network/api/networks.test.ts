@@ -182,6 +182,13 @@ describe('subnets', () => {
       port.fixed_ips.map((ip: any) => ip.ip_address),
       ['fd00:1::f816:3eff:fe00:1'],
     )
+    const [{ subnet_id }] = port.fixed_ips
+    assert.equal(
+      (await house.request('DELETE', `/subnets/${subnet_id}`)).status,
+      204,
+      'nothing holds addresses that guests make themselves',
+    )
+    assert.deepEqual((await house.request('GET', `/ports/${port.id}`)).body.port.fixed_ips, [])
     await house.request('DELETE', `/ports/${port.id}`)
     assert.equal((await house.request('DELETE', `/networks/${network.id}`)).status, 204)
   })
@@ -194,6 +201,13 @@ describe('subnets', () => {
     assert.equal(await post({ cidr: 'ten' }), 400)
     assert.equal(await post({ cidr: null }), 400)
     assert.equal(await post({ ip_version: 6 }), 400)
+    const six = { ip_version: 6, cidr: 'fd00:6::/64' }
+    for (const modes of [
+      { ipv6_ra_mode: 'slaac', ipv6_address_mode: 'dhcpv6-stateful' },
+      { ipv6_ra_mode: 'slaac', enable_dhcp: false },
+      { ipv6_address_mode: 'slaac', cidr: 'fd00:6::/80' },
+    ])
+      assert.equal(await post({ ...six, ...modes }), 400, JSON.stringify(modes))
     assert.equal(await post({ gateway_ip: '10.6.0.9', allocation_pools: [{ start: '10.6.0.2', end: '10.6.0.20' }] }), 409)
     assert.equal(await post({ allocation_pools: [{ start: '10.7.0.2', end: '10.7.0.20' }] }), 400)
     assert.equal(

@@ -48,6 +48,7 @@ describe('security groups', () => {
     }
     for (const [wrong, type] of [
       [{ port_range_min: 1, port_range_max: 2 }, 'SecurityGroupProtocolRequiredWithPorts'],
+      [{ protocol: 'tcp', port_range_min: -16, port_range_max: 80 }, 'SecurityGroupInvalidPortValue'],
       [{ protocol: 'tcp', port_range_min: 9, port_range_max: 2 }, 'SecurityGroupInvalidPortRange'],
       [{ protocol: 'smoke' }, 'SecurityGroupRuleInvalidProtocol'],
       [{ protocol: 'icmp', port_range_min: 300 }, 'SecurityGroupInvalidIcmpValue'],

@@ -88,6 +88,8 @@ function protocolOf(given: string | number | null | undefined, ethertype: string
 }
 
 function checkPorts(protocol: string | null, min: number | null, max: number | null): void {
+  for (const port of [min, max])
+    if (port !== null && (port < 0 || port > 65_535)) throw bad(`Invalid value for port ${port}`, 'SecurityGroupInvalidPortValue')
   if (min === null && max === null) return
   if (protocol === null) throw bad('Must also specify protocol if port range is given.', 'SecurityGroupProtocolRequiredWithPorts')
   const number = numberOf(protocol)

@@ -3,9 +3,10 @@ import { badRequest, conflict } from '../../kernel/errors/errors.ts'
 import { deleteRow, insertRow, rowsWhere, updateRow } from '../db/rows.ts'
 import type { NetworkRow, SubnetRow } from '../db/tables.ts'
 import { events } from '../rpc.ts'
-import { overlaps, prefixOf } from './addresses.ts'
+import { overlaps, type Prefix, prefixOf } from './addresses.ts'
 import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
 import { ensureDhcpPorts } from './dhcp-port.ts'
+import { isAutomatic } from './ipam.ts'
 import { networkNoun } from './networks.ts'
 import { missing, type Noun, STANDARD, seeRow } from './noun.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
@@ -104,6 +105,7 @@ async function createSubnet(work: Work, projectId: string, asked: AskedSubnet): 
     throw wrong(`cidr '${asked.cidr}' does not match the ip_version '${asked.ip_version}'`)
   if (prefix.version === 4 && (asked.ipv6_ra_mode || asked.ipv6_address_mode))
     throw wrong('ipv6_ra_mode and ipv6_address_mode need ip_version 6')
+  checkModes(prefix, asked)
   if (prefix.length === 0) throw wrong(`cidr ${prefix.text} is too large`)
   for (const other of await rowsWhere(trx, 'subnets', 'network_id', [asked.network_id]))
     if (overlaps(prefixOf(other.cidr), prefix))
@@ -127,6 +129,22 @@ async function createSubnet(work: Work, projectId: string, asked: AskedSubnet): 
   }
   await insertRow(trx, 'subnets', row)
   return row
+}
+
+const OWN_ADDRESSES = ['slaac', 'dhcpv6-stateless']
+
+/** @throws Fault 400 for modes that contradict each other, or that no guest could follow */
+function checkModes(prefix: Prefix, { ipv6_ra_mode, ipv6_address_mode, enable_dhcp = true }: AskedSubnet): void {
+  if (!ipv6_ra_mode && !ipv6_address_mode) return
+  if (!enable_dhcp) throw wrong('ipv6_ra_mode or ipv6_address_mode cannot be set when enable_dhcp is set to False')
+  if (ipv6_ra_mode && ipv6_address_mode && ipv6_ra_mode !== ipv6_address_mode)
+    throw wrong(
+      `ipv6_ra_mode set to '${ipv6_ra_mode}' with ipv6_address_mode set to '${ipv6_address_mode}' is not valid. If both attributes are set, they must be the same value`,
+    )
+  if (prefix.length !== 64 && [ipv6_ra_mode, ipv6_address_mode].some((mode) => OWN_ADDRESSES.includes(mode ?? '')))
+    throw wrong(
+      `Invalid CIDR ${prefix.text} for IPv6 address mode. OpenStack uses the EUI-64 address format, which requires the prefix to be /64`,
+    )
 }
 
 /** Its DHCP ports as its subnets want them; agents are told. */
@@ -188,12 +206,14 @@ async function tellRouters({ trx, after, context }: Work, subnetId: string): Pro
 export async function deleteSubnet(context: NetworkContext, subnet: Subnet): Promise<void> {
   await mutate(context, [`network:${subnet.network_id}`], async (work) => {
     const { trx } = work
+    const automatic = isAutomatic(subnet)
     const users = await trx
       .selectFrom('allocations as a')
       .innerJoin('ports as p', 'p.id', 'a.port_id')
       .select('p.id')
       .where('a.subnet_id', '=', subnet.id)
       .where('p.device_owner', '!=', 'network:dhcp')
+      .$if(automatic, (query) => query.where('p.device_owner', 'like', 'network:router%'))
       .execute()
     if (users.length > 0)
       throw conflict(
@@ -201,6 +221,8 @@ export async function deleteSubnet(context: NetworkContext, subnet: Subnet): Pro
         'SubnetInUse',
         { ports: users.map((one) => one.id) },
       )
+    // guests made these themselves: nothing holds them when the prefix is no longer announced
+    if (automatic) await trx.deleteFrom('allocations').where('subnet_id', '=', subnet.id).execute()
     if (!(await deleteRow(trx, 'subnets', subnet.id))) throw missing(subnetNoun, subnet.id)
     await settleNetwork(work, subnet.network_id)
   })

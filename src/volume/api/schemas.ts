@@ -68,7 +68,7 @@ export const NewSnapshot = wrap(
   'snapshot',
   Type.Object(
     {
-      volume_id: Uuid,
+      volume_id: Nullable(Uuid),
       name: Optional(Name),
       display_name: Optional(Name),
       description: Optional(Name),
@@ -198,8 +198,8 @@ export const TypeView = Type.Object(
     name: Type.String(),
     description: Nullable(Type.String()),
     is_public: Type.Boolean(),
-    'os-volume-type-access:is_public': Type.Boolean(),
-    qos_specs_id: Type.Null(),
+    'os-volume-type-access:is_public': Optional(Type.Boolean()),
+    qos_specs_id: Optional(Type.Null()),
     extra_specs: Optional(Metadata),
   },
   closed,

@@ -29,6 +29,9 @@ test('a snapshot is made, shown, changed, made a volume of, and goes', async () 
   const made = await snap(volume.id, { metadata: { a: 'b' } })
   assert.equal(made.status, 202)
   const { id } = made.body.snapshot
+  const extended = 'os-extended-snapshot-attributes:progress'
+  assert.deepEqual([extended in made.body.snapshot, extended in (await show(id))], [false, true])
+  assert.equal((await house.request('POST', '/snapshots', { as: 'member', body: { snapshot: { volume_id: null } } })).status, 404)
   const snapshot = await show(id)
   assert.deepEqual([snapshot.status, snapshot.size, snapshot.volume_id, snapshot.metadata], ['available', 1, volume.id, { a: 'b' }])
   assert.equal(house.storage.snapshots.get(id), volume.id)

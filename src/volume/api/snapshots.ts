@@ -12,15 +12,15 @@ import { renaming } from './volumes.ts'
 
 export function snapshotRoutes(context: VolumeContext): Route[] {
   const target = snapshotTarget(context)
-  const list = (path: string) => async (request: ApiRequest) => {
+  const list = (path: string, extended: boolean) => async (request: ApiRequest) => {
     const { rows, more } = await listRows(context, viewerOf(request), 'snapshots', request.query)
-    const snapshots = (await dressed(context, rows)).map((one) => snapshotView(request, one))
+    const snapshots = (await dressed(context, rows)).map((one) => snapshotView(request, one, extended))
     return { snapshots, ...nextLink(request, path, 'snapshots', rows, more) }
   }
   const listing = { method: 'GET', policy: 'volume:get_all_snapshots', query: shape.ListQuery, response: shape.SnapshotList } as const
   return [
-    { ...listing, path: '/snapshots', doc: 'List snapshots', handler: list('/snapshots') },
-    { ...listing, path: '/snapshots/detail', doc: 'List snapshots with all they have', handler: list('/snapshots/detail') },
+    { ...listing, path: '/snapshots', doc: 'List snapshots', handler: list('/snapshots', false) },
+    { ...listing, path: '/snapshots/detail', doc: 'List snapshots with all they have', handler: list('/snapshots/detail', true) },
     {
       method: 'POST',
       path: '/snapshots',
@@ -32,14 +32,14 @@ export function snapshotRoutes(context: VolumeContext): Route[] {
       async handler(request) {
         const viewer = viewerOf(request)
         const { snapshot } = request.body
-        const volume = await seeVolume(context, viewer, snapshot.volume_id)
+        const volume = await seeVolume(context, viewer, snapshot.volume_id ?? 'None')
         request.enforce('volume:create_snapshot', { project_id: volume.project_id })
         const { name = '', description = null } = renaming(snapshot)
         checkMetadata(snapshot.metadata ?? {})
         // since 3.66 nobody has to insist any more
         const force = truth(snapshot.force) || request.version.atLeast('3.66')
         const made = await createSnapshot(context, viewer, volume, { name, description, metadata: snapshot.metadata ?? {}, force })
-        return { snapshot: snapshotView(request, made) }
+        return { snapshot: snapshotView(request, made, false) }
       },
     },
     {
@@ -64,7 +64,7 @@ export function snapshotRoutes(context: VolumeContext): Route[] {
         const { metadata } = request.body.snapshot
         await updateSnapshot(context, snapshot, renaming(request.body.snapshot))
         if (metadata) await addMetadata(context, 'snapshot', snapshot.id, metadata)
-        return { snapshot: snapshotView(request, await seeSnapshot(context, viewerOf(request), snapshot.id)) }
+        return { snapshot: snapshotView(request, await seeSnapshot(context, viewerOf(request), snapshot.id), false) }
       },
     },
     {

@@ -57,7 +57,8 @@ export function typeRoutes(context: VolumeContext): Route[] {
           isPublic: asked[ACCESS] === undefined ? true : truth(asked[ACCESS]),
           extraSpecs: asked.extra_specs ?? {},
         })
-        return { volume_type: typeView(type, true) }
+        const { qos_specs_id, ...view } = typeView(type, true)
+        return { volume_type: view }
       },
     },
     {
@@ -84,7 +85,8 @@ export function typeRoutes(context: VolumeContext): Route[] {
           description,
           isPublic: is_public === undefined ? undefined : truth(is_public),
         })
-        return { volume_type: typeView(type, true) }
+        const { qos_specs_id, 'os-volume-type-access:is_public': _same, ...view } = typeView(type, true)
+        return { volume_type: view }
       },
     },
     {

@@ -36,7 +36,7 @@ export function volumeView(request: ApiRequest, volume: Volume) {
     snapshot_id: volume.snapshot_id,
     source_volid: volume.source_volid,
     metadata: volume.readonly === 1 ? { ...volume.metadata, readonly: 'True' } : volume.metadata,
-    ...(volume.imageMetadata ? { volume_image_metadata: volume.imageMetadata } : {}),
+    volume_image_metadata: volume.imageMetadata ?? undefined,
     attachments: volume.attachments.filter((one) => one.status === 'attached').map((one) => volumeAttachment(one)),
     encrypted: false,
     multiattach: volume.multiattach === 1,
@@ -56,6 +56,12 @@ export function volumeView(request: ApiRequest, volume: Volume) {
   }
 }
 
+/** As the answers to its creation and its changes show it: without what is whose and where. */
+export function changedVolumeView(request: ApiRequest, volume: Volume) {
+  const { volume_image_metadata, ...view } = volumeView(request, volume)
+  return Object.fromEntries(Object.entries(view).filter(([name]) => !name.startsWith('os-vol-')))
+}
+
 const volumeAttachment = (row: AttachmentRow) => ({
   id: row.volume_id,
   attachment_id: row.id,
@@ -66,7 +72,8 @@ const volumeAttachment = (row: AttachmentRow) => ({
   attached_at: time(row.attached_at),
 })
 
-export const snapshotView = (request: ApiRequest, snapshot: Snapshot) => ({
+/** `extended`: with what only those answers have that show a snapshot in full. */
+export const snapshotView = (request: ApiRequest, snapshot: Snapshot, extended = true) => ({
   id: snapshot.id,
   name: snapshot.name || null,
   description: snapshot.description,
@@ -76,8 +83,12 @@ export const snapshotView = (request: ApiRequest, snapshot: Snapshot) => ({
   created_at: time(snapshot.created_at),
   updated_at: time(snapshot.updated_at),
   metadata: snapshot.metadata,
-  'os-extended-snapshot-attributes:project_id': snapshot.project_id,
-  'os-extended-snapshot-attributes:progress': snapshot.status === 'available' ? '100%' : '0%',
+  ...(extended
+    ? {
+        'os-extended-snapshot-attributes:project_id': snapshot.project_id,
+        'os-extended-snapshot-attributes:progress': snapshot.status === 'available' ? '100%' : '0%',
+      }
+    : {}),
   ...(request.version.atLeast('3.14') ? { group_snapshot_id: null } : {}),
   ...(request.version.atLeast('3.41') ? { user_id: snapshot.user_id } : {}),
   ...(request.version.atLeast('3.65') ? { consumes_quota: true } : {}),

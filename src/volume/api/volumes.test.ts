@@ -156,6 +156,9 @@ test('names, descriptions and metadata change', async () => {
   const { id } = await house.volume()
   const put = await house.request('PUT', `/volumes/${id}`, { as: 'member', body: { volume: { name: 'new', description: 'of it' } } })
   assert.deepEqual([put.body.volume.name, put.body.volume.description], ['new', 'of it'])
+  const whose = 'os-vol-tenant-attr:tenant_id'
+  const shown = (await house.request('GET', `/volumes/${id}`, { as: 'member' })).body.volume
+  assert.deepEqual([whose in put.body.volume, whose in shown], [false, true], 'answers to changes do not say whose it is')
   const path = `/volumes/${id}/metadata`
   assert.deepEqual((await house.request('POST', path, { as: 'member', body: { metadata: { a: '1', b: '2' } } })).body.metadata, {
     a: '1',

@@ -6,7 +6,7 @@ import type { NewVolume } from '../app/new-volume.ts'
 import { createVolume, deleteVolume, dressed, seeVolume, updateVolume } from '../app/volume.ts'
 import * as shape from './schemas.ts'
 import { theVolume, viewerOf, volumeTarget } from './seen.ts'
-import { briefVolume, nextLink, volumeView } from './views.ts'
+import { briefVolume, changedVolumeView, nextLink, volumeView } from './views.ts'
 
 export function volumeRoutes(context: VolumeContext): Route[] {
   const target = volumeTarget(context)
@@ -66,7 +66,7 @@ export function volumeRoutes(context: VolumeContext): Route[] {
       response: shape.VolumeAnswer,
       async handler(request) {
         const volume = await createVolume(context, viewerOf(request), newVolume(request))
-        return { volume: volumeView(request, volume) }
+        return { volume: changedVolumeView(request, volume) }
       },
     },
     {
@@ -91,7 +91,7 @@ export function volumeRoutes(context: VolumeContext): Route[] {
         const { metadata } = request.body.volume
         await updateVolume(context, volume, renaming(request.body.volume))
         if (metadata) await addMetadata(context, 'volume', volume.id, metadata)
-        return { volume: volumeView(request, await seeVolume(context, viewerOf(request), volume.id)) }
+        return { volume: changedVolumeView(request, await seeVolume(context, viewerOf(request), volume.id)) }
       },
     },
     {
