@@ -73,7 +73,12 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
 
   const [placement, image] = await Promise.all([
     createPlacement(shared('placement')),
-    createImageService({ ...shared('image'), directory: join(settings.sharedDir, 'images'), webSources: settings.imageSources }),
+    createImageService({
+      ...shared('image'),
+      directory: join(settings.sharedDir, 'images'),
+      webSources: settings.imageSources,
+      strictFormats: settings.strictImageFormats,
+    }),
   ])
   const compute = new ComputeClient(transport, neutron)
   const network = await createNetworkService({

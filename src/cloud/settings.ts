@@ -53,6 +53,8 @@ export interface Settings {
   scheduler: { maxIoOpsPerHost: number | null; maxInstancesPerHost: number | null }
   /** From where images may be fetched (web-download): ports outside, and hosts inside that may be asked, as `name` or `name:port`. */
   imageSources: { ports: number[]; trustedHosts: string[] }
+  /** Whether image data without the marks of any format may be uploaded as raw only; data that are another format than they claim never may. */
+  strictImageFormats: boolean
   /** Rules for users' passwords, Keystone's: so many wrong ones lock a user out (null: never) for so many s; so many, the present one included, are not to be used again (0: any). */
   securityCompliance: { lockoutFailureAttempts: number | null; lockoutDuration: number; uniqueLastPasswordCount: number }
   /** Requests per unit, user and verb; empty: no limits. */
@@ -85,6 +87,7 @@ const DEFAULTS: Settings = {
   vifPluggingTimeout: 300,
   scheduler: { maxIoOpsPerHost: null, maxInstancesPerHost: null },
   imageSources: { ports: [80, 443], trustedHosts: [] },
+  strictImageFormats: true,
   securityCompliance: { lockoutFailureAttempts: null, lockoutDuration: 1800, uniqueLastPasswordCount: 0 },
   rateLimits: [
     { verb: 'POST', uri: '*', regex: '.*', value: 6000, unit: 'MINUTE' },

@@ -30,6 +30,8 @@ export interface ImageOptions {
   directory: string
   /** Looks at data before it may be used (default: the inspector of drivers/qemu-img). */
   inspect?: Inspector
+  /** Whether data without the marks of any format may be uploaded as raw only (default). */
+  strictFormats?: boolean
   /** Lines of the operator's policy file. */
   policyOverrides?: Record<string, string>
   /** From where images may be fetched (default: http and https on their usual ports, outside). */
@@ -59,7 +61,7 @@ export async function createImageService(options: ImageOptions): Promise<ImageSe
     database,
     store: new Store(options.directory),
     log: options.log,
-    inspect: options.inspect ?? assertSafe,
+    inspect: options.inspect ?? ((path, format, name) => assertSafe(path, format, name, options.strictFormats ?? true)),
     maxImageBytes: options.maxImageBytes ?? 1024 * GiB,
     leaseMs: options.leaseMs ?? 60_000,
     webSources: { ...WEB_SOURCES, ...options.webSources },

@@ -15,6 +15,7 @@ import { portRoutes } from './api/ports.ts'
 import { quotaRoutes } from './api/quotas.ts'
 import { routerRoutes } from './api/routers.ts'
 import { securityGroupRoutes } from './api/security-groups.ts'
+import { subnetPoolRoutes } from './api/subnet-pools.ts'
 import { subnetRoutes } from './api/subnets.ts'
 import { withSuffix } from './api/suffix.ts'
 import { rootRoutes, versionRoutes } from './api/versions.ts'
@@ -82,6 +83,7 @@ export async function createNetworkService(options: NetworkOptions): Promise<Net
   const routes = [
     ...networkRoutes(context),
     ...subnetRoutes(context),
+    ...subnetPoolRoutes(context),
     ...portRoutes(context),
     ...routerRoutes(context),
     ...floatingIpRoutes(context),

@@ -10,6 +10,7 @@ import { type Interceptor, SagaEngine } from '../kernel/saga/engine.ts'
 import { newsOf } from '../kernel/saga/news.ts'
 import { attachmentRoutes } from './api/attachments.ts'
 import { volumeFault } from './api/faults.ts'
+import { hostRoutes } from './api/hosts.ts'
 import { infoRoutes } from './api/info.ts'
 import { metadataRoutes } from './api/metadata.ts'
 import { policies } from './api/policies.ts'
@@ -120,5 +121,6 @@ const routes = (context: VolumeContext) => [
   ...typeRoutes(context),
   ...quotaRoutes(context),
   ...serviceRoutes(context),
+  ...hostRoutes(context),
   ...infoRoutes(context),
 ]

@@ -158,7 +158,7 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
         })
         const now = await findServer(context, row.id, viewerOf(request))
         const devices = (await devicesByServer(context, [now])).get(row.id) ?? []
-        const view = changedView(request, now, devices, null)
+        const view = changedView(request, { ...now, image_id: body.imageRef }, devices, null) // the saga takes it when the old disk is safe
         return {
           server: {
             ...view,

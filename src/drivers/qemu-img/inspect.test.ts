@@ -192,6 +192,8 @@ test('assertSafe refuses with a 400 that names the image and the reason', async 
   await assert.rejects(assertSafe(hostile, 'raw', 'cirros'), expected, 'whatever it claims to be')
   await assert.rejects(assertSafe(write('good', qcow2()), 'raw'), { status: 400, message: /its disk format is raw, its data are qcow2/ })
   await assert.rejects(assertSafe(write('text', 'anything'), 'qcow2'), { status: 400, message: /its data are raw/ })
+  assert.equal((await assertSafe(write('text', 'anything'), 'qcow2', 'noise', false)).format, 'raw', 'where that is allowed')
+  await assert.rejects(assertSafe(write('good', qcow2()), 'raw', 'disguised', false), { status: 400 })
   await assert.rejects(assertSafe(hostile, 'floppy'), { status: 400, message: /floppy, which is not known/ })
 })
 

@@ -45,6 +45,8 @@ const EXTENSIONS: Record<string, [name: string, description: string]> = {
   'standard-attr-description': ['standard-attr-description', 'Extension to add descriptions to standard attributes'],
   'standard-attr-revisions': ['Resource revision numbers', 'This extension will display the revision number of neutron resources.'],
   'standard-attr-tag': ['Tag support for resources with standard attribute', 'Enables to set tag on resources with standard attribute.'],
+  subnet_allocation: ['Subnet Allocation', 'Enables allocation of subnets from a subnet pool'],
+  'default-subnetpools': ['Default Subnetpools', 'Provides ability to mark and use a subnetpool as the default.'],
   'standard-attr-timestamp': [
     'Resource timestamps',
     'Adds created_at and updated_at fields to all Neutron resources that have Neutron standard attributes.',

@@ -80,7 +80,7 @@ describe('discovery', () => {
     for (const alias of ['router', 'security-group', 'binding', 'quotas', 'external-net']) assert.ok(aliases.includes(alias), alias)
     assert.equal((await house.request('GET', '/extensions/router.json')).body.extension.alias, 'router')
     assert.equal((await house.request('GET', '/extensions/qos')).status, 404)
-    assert.equal((await house.request('GET', '/subnetpools')).status, 404)
+    assert.equal((await house.request('GET', '/trunks')).status, 404)
     assert.equal((await house.request('GET', '/availability_zones')).body.availability_zones.length, 2)
     assert.deepEqual((await house.request('GET', '/service-providers')).body.service_providers, [])
   })

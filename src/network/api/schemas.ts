@@ -46,6 +46,17 @@ const subnet = {
   service_types: Strings,
 }
 
+const Length = Whole(128)
+const subnetPool = {
+  prefixes: Type.Array(Address, { minItems: 1, maxItems: 100 }),
+  default_prefixlen: Nullable(Length),
+  min_prefixlen: Nullable(Length),
+  max_prefixlen: Nullable(Length),
+  is_default: Flag,
+  default_quota: Nullable(Count),
+  address_scope_id: Type.Null(),
+}
+
 const fixedIps = Type.Array(open({ subnet_id: Id, ip_address: Address }), { maxItems: 20 })
 
 const port = {
@@ -118,6 +129,8 @@ export const bodies = {
         ip_version: Choice([4, 6, '4', '6']),
         cidr: Nullable(Address),
         subnetpool_id: Nullable(Id),
+        use_default_subnetpool: Flag,
+        prefixlen: Nullable(Whole(128)),
         ipv6_ra_mode: Nullable(Choice(['slaac', 'dhcpv6-stateful', 'dhcpv6-stateless'])),
         ipv6_address_mode: Nullable(Choice(['slaac', 'dhcpv6-stateful', 'dhcpv6-stateless'])),
       },
@@ -125,6 +138,11 @@ export const bodies = {
     ),
     update: open({ ...Standard, ...subnet }),
     view: ViewOf({ cidr: Type.String(), gateway_ip: Nullable(Type.String()), enable_dhcp: Flag }),
+  },
+  subnetpool: {
+    create: open({ ...New, ...subnetPool, shared: Flag }, ['name', 'prefixes']),
+    update: open({ ...Standard, ...subnetPool }),
+    view: ViewOf({ prefixes: Strings, shared: Flag, is_default: Flag, min_prefixlen: Type.Integer(), max_prefixlen: Type.Integer() }),
   },
   port: {
     create: open({ ...New, ...port, network_id: Id }, ['network_id']),

@@ -6,6 +6,7 @@ import { hostnameOf, type Port } from '../app/port.ts'
 import type { Router } from '../app/router.ts'
 import type { SecurityGroup } from '../app/security-groups.ts'
 import type { SecurityRule } from '../app/security-rules.ts'
+import type { SubnetPool } from '../app/subnet-pools.ts'
 import type { Subnet } from '../app/subnets.ts'
 
 /** Neutron prints times to the second. */
@@ -59,7 +60,20 @@ export const subnetView = (subnet: Subnet) => ({
   service_types: JSON.parse(subnet.service_types),
   ipv6_ra_mode: subnet.ipv6_ra_mode,
   ipv6_address_mode: subnet.ipv6_address_mode,
-  subnetpool_id: null,
+  subnetpool_id: subnet.subnetpool_id,
+})
+
+export const subnetPoolView = (pool: SubnetPool) => ({
+  ...common(pool),
+  ip_version: pool.ip_version,
+  prefixes: JSON.parse(pool.prefixes),
+  default_prefixlen: pool.default_prefixlen,
+  min_prefixlen: pool.min_prefixlen,
+  max_prefixlen: pool.max_prefixlen,
+  shared: pool.shared === 1,
+  is_default: pool.is_default === 1,
+  default_quota: pool.default_quota,
+  address_scope_id: null,
 })
 
 const ips = (port: Port) => port.fixedIps.map(({ subnetId, address }) => ({ subnet_id: subnetId, ip_address: address }))

@@ -12,9 +12,9 @@ const LIMITED: Record<string, { table: ResourceTable | null; amount: number }> =
   security_group: { table: 'security_groups', amount: 10 },
   security_group_rule: { table: 'security_group_rules', amount: 100 },
   rbac_policy: { table: null, amount: 10 },
-  subnetpool: { table: null, amount: -1 },
+  subnetpool: { table: 'subnetpools', amount: -1 },
 }
-export type Limited = 'network' | 'subnet' | 'port' | 'router' | 'floatingip' | 'security_group' | 'security_group_rule'
+export type Limited = 'network' | 'subnet' | 'port' | 'router' | 'floatingip' | 'security_group' | 'security_group_rule' | 'subnetpool'
 
 export const QUOTA_RESOURCES = Object.keys(LIMITED)
 export const defaultQuota = (): Record<string, number> =>

@@ -11,6 +11,7 @@ import { networkNoun } from './networks.ts'
 import { missing, type Noun, STANDARD, seeRow } from './noun.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
 import { flags, named, standard } from './standard.ts'
+import { allocate, poolsFor, type SubnetPool } from './subnet-pools.ts'
 import {
   checkGatewayOutside,
   checkNameservers,
@@ -38,8 +39,8 @@ export const subnetNoun: Noun<'subnets', Subnet> = {
     enable_dhcp: ['enable_dhcp', 'flag'],
     ipv6_ra_mode: ['ipv6_ra_mode', 'text'],
     ipv6_address_mode: ['ipv6_address_mode', 'text'],
+    subnetpool_id: ['subnetpool_id', 'text'],
   },
-  filters: { subnetpool_id: () => (query) => query.where('id', '=', '') },
   visible: (projectId) => (query) =>
     query.where((eb) =>
       eb.or([
@@ -75,6 +76,9 @@ export interface AskedSubnet {
   ipv6_ra_mode?: string | null
   ipv6_address_mode?: string | null
   subnetpool_id?: string | null
+  use_default_subnetpool?: boolean
+  /** Bits of the prefix that the pool is to give. */
+  prefixlen?: number | null
 }
 
 const MAX_ROUTES = 20
@@ -85,22 +89,28 @@ export async function createSubnets(context: NetworkContext, viewer: Viewer, ask
   const networks = new Map<string, NetworkRow>()
   for (const { network_id } of asked) networks.set(network_id, await seeRow(context.database.db, networkNoun, viewer, network_id))
   const projects = asked.map((one) => one.project_id ?? viewer.projectId)
-  const locks = [...projects.map((project) => quotaLock('subnet', project)), ...asked.map((one) => `network:${one.network_id}`)]
+  const pools = await poolsFor(context, viewer, asked)
+  const locks = [
+    ...pools.flatMap((pool) => (pool ? [`subnetpool:${pool.id}`] : [])),
+    ...projects.map((project) => quotaLock('subnet', project)),
+    ...asked.map((one) => `network:${one.network_id}`),
+  ]
   return await mutate(context, locks, async (work) => {
     for (const [project, mine] of Map.groupBy(projects, (one) => one)) await checkQuota(work, 'subnet', project, mine.length)
     const made: Subnet[] = []
-    for (const [i, one] of asked.entries()) made.push(await createSubnet(work, projects[i]!, one))
+    for (const [i, one] of asked.entries()) made.push(await createSubnet(work, projects[i]!, one, pools[i]!))
     for (const networkId of networks.keys()) await settleNetwork(work, networkId)
     return made
   })
 }
 
-async function createSubnet(work: Work, projectId: string, asked: AskedSubnet): Promise<Subnet> {
+async function createSubnet(work: Work, projectId: string, asked: AskedSubnet, pool: SubnetPool | null): Promise<Subnet> {
   const { trx } = work
   if ((await rowsWhere(trx, 'networks', 'id', [asked.network_id])).length === 0) throw missing(networkNoun, asked.network_id)
-  if (asked.subnetpool_id) throw missing({ type: 'SubnetPool' }, asked.subnetpool_id)
-  if (!asked.cidr) throw badRequest('Bad subnets request: a subnetpool must be specified in the absence of a cidr.', 'BadRequest')
-  const prefix = prefixOf(asked.cidr)
+  if (!pool && !asked.cidr) throw badRequest('Bad subnets request: a subnetpool must be specified in the absence of a cidr.', 'BadRequest')
+  if (asked.cidr && asked.prefixlen)
+    throw badRequest('Bad subnets request: cidr and prefixlen must not be supplied together.', 'BadRequest')
+  const prefix = pool ? await allocate(work, pool, projectId, asked) : prefixOf(asked.cidr!)
   if (asked.ip_version !== undefined && asked.ip_version !== prefix.version)
     throw wrong(`cidr '${asked.cidr}' does not match the ip_version '${asked.ip_version}'`)
   if (prefix.version === 4 && (asked.ipv6_ra_mode || asked.ipv6_address_mode))
@@ -126,6 +136,7 @@ async function createSubnet(work: Work, projectId: string, asked: AskedSubnet): 
     service_types: toJson(asked.service_types ?? []),
     ipv6_ra_mode: asked.ipv6_ra_mode ?? null,
     ipv6_address_mode: asked.ipv6_address_mode ?? null,
+    subnetpool_id: pool?.id ?? null,
   }
   await insertRow(trx, 'subnets', row)
   return row

@@ -127,6 +127,15 @@ async function routerHosts(db: Kysely<any>): Promise<void> {
   for (const { device_id, host } of ports) if (host) await db.updateTable('routers').set({ host }).where('id', '=', device_id).execute()
 }
 
+async function subnetPools(db: Kysely<any>): Promise<void> {
+  await db.schema.alterTable('subnets').addColumn('subnetpool_id', id).execute()
+  await indexed(db, 'subnets', 'subnetpool_id')
+  let pools = columns(resource(db, 'subnetpools'), integer, 'ip_version', 'default_prefixlen', 'min_prefixlen', 'max_prefixlen')
+  pools = columns(columns(pools, flag, 'shared', 'is_default'), text, 'prefixes')
+  await nullable(pools, integer, 'default_quota').execute()
+  await indexed(db, 'subnetpools', 'project_id')
+}
+
 export const migrations: Migrations = {
   '001-initial': {
     async up(db: Kysely<any>) {
@@ -134,4 +143,5 @@ export const migrations: Migrations = {
     },
   },
   '002-router-hosts': { up: routerHosts },
+  '003-subnet-pools': { up: subnetPools },
 }

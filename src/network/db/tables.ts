@@ -47,6 +47,21 @@ export interface SubnetRow extends StandardRow {
   service_types: string
   ipv6_ra_mode: string | null
   ipv6_address_mode: string | null
+  /** From which its addresses came. */
+  subnetpool_id: string | null
+}
+
+export interface SubnetPoolRow extends StandardRow {
+  ip_version: 4 | 6
+  /** JSON: a list of CIDRs. */
+  prefixes: string
+  default_prefixlen: number
+  min_prefixlen: number
+  max_prefixlen: number
+  shared: number
+  is_default: number
+  /** Addresses (IPv4) or /64 prefixes (IPv6) that one project may take; null: as many as there are. */
+  default_quota: number | null
 }
 
 export type PortStatus = 'ACTIVE' | 'DOWN' | 'BUILD' | 'N/A'
@@ -148,6 +163,7 @@ export interface NoticeRow {
 }
 
 export interface NetworkTables {
+  subnetpools: SubnetPoolRow
   networks: NetworkRow
   segments: SegmentRow
   subnets: SubnetRow

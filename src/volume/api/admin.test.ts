@@ -35,6 +35,19 @@ test('quotas: defaults, own limits, usage, the class, limits', async () => {
   assert.equal((await ask('GET', '/os-quota-class-sets/default')).body.quota_class_set.snapshots, 7)
 })
 
+test('hosts, and what lies on them', async () => {
+  const volume = await house.volume({ size: 3 })
+  const host = (await house.show(volume.id))['os-vol-host-attr:host'].split('#')[0]
+  const { hosts } = (await ask('GET', '/os-hosts')).body
+  assert.deepEqual([hosts[0].host_name, hosts[0]['service-state'], hosts[0]['service-status']], [host, 'enabled', 'available'])
+  const [total, ...projects] = (await ask('GET', `/os-hosts/${host}`)).body.host.map((one: any) => one.resource)
+  assert.deepEqual([total.project, projects[0].project], ['(total)', DEMO])
+  assert.ok(Number(total.total_volume_gb) >= 3 && Number(total.volume_count) >= 1)
+  assert.equal((await ask('GET', '/os-hosts/none')).status, 404)
+  assert.equal((await ask('GET', '/os-hosts', undefined, 'member')).status, 403)
+  await house.request('DELETE', `/volumes/${volume.id}`)
+})
+
 test('types: public and private, extra specs, those in use stay', async () => {
   assert.equal((await ask('GET', '/types/default', undefined, 'member')).body.volume_type.name, '__DEFAULT__')
   const made = await ask('POST', '/types', {

@@ -7,6 +7,7 @@ import { viewerOf } from './seen.ts'
 import { messageView, nextLink } from './views.ts'
 
 const EXTENSIONS: Record<string, string> = {
+  'os-hosts': 'Admin-only host administration',
   'os-volume-actions': 'Volume actions',
   'os-quota-sets': 'Quotas management support',
   'os-services': 'Services support',
@@ -19,6 +20,9 @@ const EXTENSIONS: Record<string, string> = {
   'os-extended-snapshot-attributes': 'Extended snapshot attributes support',
   'scheduler-stats': 'Scheduler stats support',
 }
+
+/** Where clients look for them by name. */
+const NAMES: Record<string, string> = { 'os-hosts': 'Hosts' }
 
 export function infoRoutes(context: VolumeContext): Route[] {
   const message = (request: ApiRequest) => seeMessage(context, viewerOf(request), request.params.message_id!)
@@ -34,7 +38,7 @@ export function infoRoutes(context: VolumeContext): Route[] {
       handler: () => ({
         extensions: Object.entries(EXTENSIONS).map(([alias, description]) => ({
           alias,
-          name: alias,
+          name: NAMES[alias] ?? alias,
           description,
           links: [],
           updated: '2011-08-08T00:00:00+00:00',

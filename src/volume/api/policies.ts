@@ -67,6 +67,7 @@ export const policies: Record<string, string> = {
   'volume_extension:quotas:delete': admin,
   'volume_extension:quota_classes': admin,
   'limits_extension:used_limits': reader,
+  'volume_extension:hosts': admin,
   'volume_extension:services:index': admin,
   'volume_extension:services:update': admin,
   'volume_extension:availability_zone_list': '',

@@ -35,7 +35,7 @@ export function volumeView(request: ApiRequest, volume: Volume) {
     volume_type: volume.typeName,
     snapshot_id: volume.snapshot_id,
     source_volid: volume.source_volid,
-    metadata: volume.readonly === 1 ? { ...volume.metadata, readonly: 'True' } : volume.metadata,
+    metadata: volume.readonly === 0 ? volume.metadata : { ...volume.metadata, readonly: volume.readonly === 1 ? 'True' : 'False' },
     volume_image_metadata: volume.imageMetadata ?? undefined,
     attachments: volume.attachments.filter((one) => one.status === 'attached').map((one) => volumeAttachment(one)),
     encrypted: false,

@@ -138,6 +138,7 @@ test('lists: pages with links, filters, order, all projects, count', async () =>
   assert.equal((await list({ metadata, all_tenants: '1', project_id: DEMO })).volumes.length, 3)
   assert.equal((await list({ all_tenants: '1', project_id: OTHER }, 'admin')).volumes.length, 0)
   assert.equal((await house.request('GET', '/volumes', { query: { limit: 'x' } })).status, 400)
+  assert.deepEqual((await house.request('GET', '/volumes', { query: { limit: '0' } })).body, { volumes: [] })
   assert.equal((await house.request('GET', '/volumes', { query: { sort: 'colour' } })).status, 400)
   assert.equal((await house.request('GET', '/volumes', { query: { marker: 'none' } })).status, 404)
   assert.equal((await house.request('GET', '/volumes/summary', { as: 'member' })).status, 200)

@@ -117,6 +117,6 @@ export const setBootable = (context: VolumeContext, volume: Volume, bootable: bo
 
 /** @throws Fault 400 while it is in use: its target would have to change under the guest */
 export async function setReadOnly(context: VolumeContext, volume: Volume, readOnly: boolean): Promise<void> {
-  if (!(await moveVolume(context.database.db, volume.id, ['available'], { readonly: readOnly ? 1 : 0 })))
+  if (!(await moveVolume(context.database.db, volume.id, ['available'], { readonly: readOnly ? 1 : 2 })))
     throw invalidVolume(`Volume ${volume.id} status must be available to update readonly flag, it is ${volume.status}.`)
 }

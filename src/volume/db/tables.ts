@@ -20,6 +20,7 @@ export interface VolumeRow {
   snapshot_id: string | null
   source_volid: string | null
   bootable: number
+  /** 1: yes, 2: no longer, 0: never was. */
   readonly: number
   multiattach: number
   /** What the operation under way goes back to. */

@@ -75,3 +75,28 @@ export async function pendingSizes(db: Handle): Promise<Map<string, number>> {
     .execute()
   return new Map(rows.map((row) => [row.host!, Number(row.size)]))
 }
+
+/** Volumes and snapshots on a back end (`host@backend`), counted for each project; GiB. */
+export async function sumsByProject(db: Handle, host: string) {
+  const here = (row: { host: string | null }) => row.host?.split('#')[0] === host
+  const volumes = (await db.selectFrom('volumes').select(['project_id', 'size', 'host']).where('host', 'is not', null).execute()).filter(
+    here,
+  )
+  const snapshots = (
+    await db
+      .selectFrom('snapshots')
+      .innerJoin('volumes', 'volumes.id', 'snapshots.volume_id')
+      .select(['snapshots.project_id', 'snapshots.size', 'volumes.host'])
+      .where('volumes.host', 'is not', null)
+      .execute()
+  ).filter(here)
+  const of = (rows: { project_id: string; size: number }[], project: string) => {
+    const mine = rows.filter((row) => row.project_id === project)
+    return { count: mine.length, gib: mine.reduce((sum, row) => sum + Number(row.size), 0) }
+  }
+  const projects = [...new Set([...volumes, ...snapshots].map((row) => row.project_id))].sort()
+  return projects.map((project) => {
+    const [own, copies] = [of(volumes, project), of(snapshots, project)]
+    return { project, volumes: own.count, volumesGiB: own.gib, snapshots: copies.count, snapshotsGiB: copies.gib }
+  })
+}
