@@ -10,6 +10,7 @@ import { authRoutes, v2Routes } from './api/auth.ts'
 import { directoryRoutes } from './api/directory.ts'
 import { identityFault } from './api/faults.ts'
 import { grantRoutes } from './api/grants.ts'
+import { impliedRoleRoutes } from './api/implied-roles.ts'
 import { policies } from './api/policies.ts'
 import { rootRoutes, v2Root, v3Root } from './api/versions.ts'
 import { type BootstrapInput, bootstrap } from './app/bootstrap.ts'
@@ -72,6 +73,7 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
           ...directoryRoutes(context),
           ...grantRoutes(context),
           ...applicationCredentialRoutes(context),
+          ...impliedRoleRoutes(context),
         ],
       },
       { ...shared, prefix: '/identity/v2.0', routes: [v2Root, ...v2Routes(context)] },

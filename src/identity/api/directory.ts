@@ -45,6 +45,10 @@ const Id = Type.String({ minLength: 1, maxLength: 64 })
 const MaybeId = Type.Union([Id, Type.Null()])
 const MaybeText = Type.Union([Type.String(), Type.Null()])
 const Flag = Type.Boolean()
+/** In a query, as Python writes it, too. */
+const Truth = Type.Union([Type.Boolean(), Type.String({ pattern: '^([Tt]rue|[Ff]alse|[01])$' })])
+/** Of projects and domains. */
+const ShortName = Type.String({ minLength: 1, maxLength: 64, pattern: '\\S' })
 
 /** One kind of thing with the five usual operations. */
 interface Noun {
@@ -134,10 +138,10 @@ function routesOf(of: Noun): Route[] {
 
 export function directoryRoutes(context: IdentityContext): Route[] {
   const project = {
-    name: Name,
+    name: ShortName,
     description: MaybeText,
     enabled: Flag,
-    domain_id: Id,
+    domain_id: MaybeId,
     parent_id: MaybeId,
     is_domain: Flag,
     tags: Type.Array(Type.String()),
@@ -150,11 +154,11 @@ export function directoryRoutes(context: IdentityContext): Route[] {
       path: 'projects',
       fields: project,
       required: ['name'],
-      filters: { name: Type.String(), domain_id: Id, parent_id: Id, enabled: Flag, is_domain: Flag },
+      filters: { name: Type.String(), domain_id: Id, parent_id: Id, enabled: Truth, is_domain: Truth },
       view: projectView,
       create: (input) => createProject(context, clean(input), input.is_domain === true),
       find: (id) => findProject(context, id, false),
-      list: (filters) => listProjects(context, filters, filters.is_domain === true),
+      list: (filters) => listProjects(context, truths(filters), truths(filters).is_domain === true),
       update: (id, input) => updateProject(context, id, clean(input), false),
       remove: (id) => deleteProject(context, id, false),
     }),
@@ -163,11 +167,11 @@ export function directoryRoutes(context: IdentityContext): Route[] {
       path: 'domains',
       fields: project,
       required: ['name'],
-      filters: { name: Type.String(), enabled: Flag },
+      filters: { name: Type.String(), enabled: Truth },
       view: domainView,
       create: (input) => createProject(context, clean(input), true),
       find: (id) => findProject(context, id, true),
-      list: (filters) => listProjects(context, filters, true),
+      list: (filters) => listProjects(context, truths(filters), true),
       update: (id, input) => updateProject(context, id, clean(input), true),
       remove: (id) => deleteProject(context, id, true),
     }),
@@ -185,11 +189,11 @@ export function directoryRoutes(context: IdentityContext): Route[] {
         options: Type.Object({}),
       },
       required: ['name'],
-      filters: { name: Type.String(), domain_id: Id, enabled: Flag },
+      filters: { name: Type.String(), domain_id: Id, enabled: Truth },
       view: userView,
       create: (input) => createUser(context, input),
       find: (id) => findUser(context, id),
-      list: (filters) => listUsers(context, filters),
+      list: (filters) => listUsers(context, truths(filters)),
       update: (id, input) => updateUser(context, id, input),
       remove: (id) => deleteUser(context, id),
     }),
@@ -262,16 +266,38 @@ export function directoryRoutes(context: IdentityContext): Route[] {
       view: regionView,
       create: (input) => createRegion(context, input),
       find: (id) => findRegion(context, id),
-      list: () => listRegions(context),
+      list: (filters) => listRegions(context, filters.parent_region_id),
       update: (id, input) => updateRegion(context, id, input),
       remove: (id) => deleteRegion(context, id),
     }),
+    {
+      method: 'PUT',
+      path: '/regions/:id',
+      doc: 'Create a region with this id',
+      policy: 'identity:create_region',
+      body: Type.Object({ region: Type.Object({ description: Type.Optional(Type.String()), parent_region_id: Type.Optional(MaybeId) }) }),
+      response: oneOf('region'),
+      status: 201,
+      async handler(request) {
+        const { description, parent_region_id } = request.body.region
+        return { region: regionView(request, await createRegion(context, { id: request.params.id, description, parent_region_id })) }
+      },
+    },
     ...memberRoutes(context),
   ]
 }
 
+/** The flags of a query as flags. */
+const truths = (filters: Record<string, any>): Record<string, any> => ({
+  ...filters,
+  ...Object.fromEntries(
+    ['enabled', 'is_domain'].filter((name) => filters[name] !== undefined).map((name) => [name, /^(true|1)$/i.test(String(filters[name]))]),
+  ),
+})
+
 /** Null descriptions are empty ones. */
-const clean = <T extends { description?: string | null }>(input: T) => ({ ...input, description: input.description ?? undefined }) as any
+const clean = <T extends { description?: string | null }>(input: T) =>
+  ({ ...input, description: input.description ?? undefined, domain_id: (input as any).domain_id ?? undefined }) as any
 
 function memberRoutes(context: IdentityContext): Route[] {
   const ofUser = (request: ApiRequest) => ({ 'target.user.id': request.params.id })

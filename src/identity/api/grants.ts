@@ -13,23 +13,30 @@ export function grantRoutes(context: IdentityContext): Route[] {
     ...(['user', 'group'] as const).flatMap((actor) =>
       (['project', 'domain', 'system'] as const).flatMap((target) => grantsOn(context, actor, target)),
     ),
+    ...(['user', 'group'] as const).flatMap((actor) =>
+      (['project', 'domain'] as const).flatMap((target) => grantsOn(context, actor, target, true)),
+    ),
     assignments(context),
   ]
 }
 
-function grantsOn(context: IdentityContext, actor: 'user' | 'group', target: 'project' | 'domain' | 'system'): Route[] {
-  const base = target === 'system' ? `/system/${actor}s/:actor_id/roles` : `/${target}s/:target_id/${actor}s/:actor_id/roles`
+/** `inherited`: by the projects below the target instead of by itself. */
+function grantsOn(context: IdentityContext, actor: 'user' | 'group', target: 'project' | 'domain' | 'system', inherited = false): Route[] {
+  const plain = target === 'system' ? `/system/${actor}s/:actor_id/roles` : `/${target}s/:target_id/${actor}s/:actor_id/roles`
+  const base = inherited ? `/OS-INHERIT${plain}` : plain
+  const end = inherited ? '/inherited_to_projects' : ''
   const filled = (request: ApiRequest) => base.replace(/:(\w+)/g, (_, name) => request.params[name]!)
-  const what = `on ${target === 'system' ? 'the system' : `a ${target}`}`
+  const what = `${inherited ? 'to be inherited from' : 'on'} ${target === 'system' ? 'the system' : `a ${target}`}`
   const of = (request: ApiRequest): Grant => ({
     actor: { kind: actor, id: request.params.actor_id! },
     target: { kind: target, id: target === 'system' ? 'system' : request.params.target_id! },
     roleId: request.params.role_id!,
+    inherited,
   })
   return [
     {
       method: 'GET',
-      path: base,
+      path: base + end,
       doc: `Roles of a ${actor} ${what}`,
       policy: 'identity:list_grants',
       response: listOf('roles'),
@@ -37,7 +44,7 @@ function grantsOn(context: IdentityContext, actor: 'user' | 'group', target: 'pr
     },
     {
       method: 'PUT',
-      path: `${base}/:role_id`,
+      path: `${base}/:role_id${end}`,
       doc: `Give a ${actor} a role ${what}`,
       policy: 'identity:create_grant',
       status: 204,
@@ -45,7 +52,7 @@ function grantsOn(context: IdentityContext, actor: 'user' | 'group', target: 'pr
     },
     {
       method: 'DELETE',
-      path: `${base}/:role_id`,
+      path: `${base}/:role_id${end}`,
       doc: `Take a role from a ${actor} ${what}`,
       policy: 'identity:revoke_grant',
       status: 204,
@@ -53,7 +60,7 @@ function grantsOn(context: IdentityContext, actor: 'user' | 'group', target: 'pr
     },
     {
       method: 'GET',
-      path: `${base}/:role_id`,
+      path: `${base}/:role_id${end}`,
       doc: `Whether a ${actor} has a role ${what}`,
       policy: 'identity:check_grant',
       status: 204,
@@ -100,7 +107,7 @@ function assignments(context: IdentityContext): Route {
               },
         links: {
           assignment: request.link(
-            `/${row.target_kind === 'system' ? 'system' : `${row.target_kind}s/${row.target_id}`}/${row.actor_kind}s/${row.actor_id}/roles/${row.role_id}`,
+            `${row.inherited ? '/OS-INHERIT' : ''}/${row.target_kind === 'system' ? 'system' : `${row.target_kind}s/${row.target_id}`}/${row.actor_kind}s/${row.actor_id}/roles/${row.role_id}${row.inherited ? '/inherited_to_projects' : ''}`,
           ),
         },
       })

@@ -138,8 +138,10 @@ export async function findRegion(context: IdentityContext, id: string): Promise<
   if (!found) throw notFound(`Could not find region: ${id}.`)
   return found
 }
-export const listRegions = (context: IdentityContext): Promise<Region[]> =>
-  context.database.db.selectFrom('regions').selectAll().orderBy('id').execute()
+export async function listRegions(context: IdentityContext, parentId?: string): Promise<Region[]> {
+  const query = context.database.db.selectFrom('regions').selectAll().orderBy('id')
+  return await (parentId === undefined ? query : query.where('parent_id', '=', parentId)).execute()
+}
 export async function updateRegion(
   context: IdentityContext,
   id: string,

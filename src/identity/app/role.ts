@@ -30,8 +30,10 @@ export async function findRole(context: IdentityContext, id: string): Promise<Ro
   return found
 }
 
-export async function listRoles(context: IdentityContext, filters: { name?: string }): Promise<Role[]> {
-  const query = context.database.db.selectFrom('roles').selectAll().orderBy('name')
+/** Of the whole cloud, or of one domain. */
+export async function listRoles(context: IdentityContext, filters: { name?: string; domain_id?: string }): Promise<Role[]> {
+  const all = context.database.db.selectFrom('roles').selectAll().orderBy('name')
+  const query = filters.domain_id ? all.where('domain_id', '=', filters.domain_id) : all.where('domain_id', 'is', null)
   return await (filters.name === undefined ? query : query.where('name', '=', filters.name)).execute()
 }
 
@@ -71,6 +73,30 @@ export async function imply(context: IdentityContext, priorId: string, impliedId
       .executeTakeFirst())
   )
     await unlessThere(db.insertInto('implied_roles').values({ prior_id: priorId, implied_id: impliedId }).execute())
+  changed(context)
+}
+
+/** Whoever has the one has the other: pairs of roles. */
+export async function inferences(context: IdentityContext, priorId?: string): Promise<{ prior: Role; implied: Role }[]> {
+  const { db } = context.database
+  const query = db.selectFrom('implied_roles').selectAll()
+  const pairs = await (priorId === undefined ? query : query.where('prior_id', '=', priorId)).execute()
+  const roles = new Map((await db.selectFrom('roles').selectAll().execute()).map((role) => [role.id, role]))
+  return pairs.map((pair) => ({ prior: roles.get(pair.prior_id)!, implied: roles.get(pair.implied_id)! }))
+}
+
+/** @throws Fault 404 */
+export async function findInference(context: IdentityContext, priorId: string, impliedId: string): Promise<{ prior: Role; implied: Role }> {
+  await Promise.all([findRole(context, priorId), findRole(context, impliedId)])
+  const found = (await inferences(context, priorId)).find(({ implied }) => implied.id === impliedId)
+  if (!found) throw notFound(`${priorId} does not imply ${impliedId}.`)
+  return found
+}
+
+/** @throws Fault 404 */
+export async function implyNoMore(context: IdentityContext, priorId: string, impliedId: string): Promise<void> {
+  await findInference(context, priorId, impliedId)
+  await context.database.db.deleteFrom('implied_roles').where('prior_id', '=', priorId).where('implied_id', '=', impliedId).execute()
   changed(context)
 }
 

@@ -9,9 +9,12 @@ import type { Volume } from '../app/volume.ts'
 /** Cinder prints times without a zone, to the microsecond. */
 export const time = (iso: string | null) => iso && `${iso.slice(0, 23)}000`
 
+/** Below the project's id where the request came so. */
+const below = (request: ApiRequest, path: string) => request.link(request.params.project_id ? `/${request.params.project_id}${path}` : path)
+
 const links = (request: ApiRequest, path: string) => [
-  { rel: 'self', href: request.link(path) },
-  { rel: 'bookmark', href: request.link(path).replace('/v3/', '/') },
+  { rel: 'self', href: below(request, path) },
+  { rel: 'bookmark', href: below(request, path).replace('/v3/', '/') },
 ]
 
 export const briefVolume = (request: ApiRequest, volume: { id: string; name: string }) => ({
@@ -144,5 +147,5 @@ export function nextLink(request: ApiRequest, path: string, name: string, rows: 
   const query = new URLSearchParams(request.rawQuery)
   query.delete('offset')
   query.set('marker', rows.at(-1)!.id)
-  return { [`${name}_links`]: [{ rel: 'next', href: request.link(`${path}?${query}`) }] }
+  return { [`${name}_links`]: [{ rel: 'next', href: below(request, `${path}?${query}`) }] }
 }
