@@ -3,12 +3,13 @@ import { blockDevicesOf } from '../db/instances.ts'
 import type { BlockDeviceRow, InstanceRow } from '../db/tables.ts'
 import type { VolumeConnection } from '../rpc.ts'
 import type { ComputeContext } from './context.ts'
+import { stateOf } from './scheduler/host-states.ts'
 
 /** Exports the volume to the server's host (step 46 happens there) and answers how it is reached. May be repeated. */
 export async function connect(context: ComputeContext, row: InstanceRow, device: BlockDeviceRow): Promise<VolumeConnection> {
   const attachment = await context.volumes.updateAttachment(device.id, {
     host: row.host!,
-    ip: '127.0.0.1',
+    ip: await addressOf(context, row.host!),
     initiator: `iqn.2026-11.cloud.yun:${row.host}`,
     platform: 'x86_64',
     os_type: 'linux',
@@ -32,6 +33,10 @@ export async function connect(context: ComputeContext, row: InstanceRow, device:
     device: device.device,
     bootIndex: device.boot_index === null ? null : Number(device.boot_index),
   }
+}
+
+async function addressOf({ database: { db } }: ComputeContext, name: string): Promise<string> {
+  return stateOf(await db.selectFrom('hosts').selectAll().where('host', '=', name).executeTakeFirstOrThrow()).hostIp
 }
 
 /** All volumes of a server, for its domain's XML. */
