@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { table } from '../src/cli/table.ts'
 import { guestImage } from '../src/cloud/guest-image.ts'
+import type { Outcome } from './outcome.ts'
 import { enter, type Guests, readBook, rows, writeBook } from './record.ts'
 import { run } from './run.ts'
 import { GROUPS } from './tests.ts'
@@ -18,6 +19,7 @@ Usage: npm run conformance -- [options] [FILTER ...]
   --concurrency N     test classes at a time (2; simulated 6: most of the time tempest sleeps)
   --keep DIR          leaves tempest's configuration and log and the cloud's log there
   --no-record         leaves docs/conformance.md as it is
+  --quiet             names only what did not pass
 
 Without --simulated everything is real (root), on a machine of its own inside this one: guests boot, and tempest logs into them.
 `
@@ -37,6 +39,7 @@ async function main(argv: string[]): Promise<number> {
       concurrency: { type: 'string' },
       keep: { type: 'string' },
       'no-record': { type: 'boolean' },
+      quiet: { type: 'boolean' },
       help: { type: 'boolean', short: 'h' },
     },
   })
@@ -53,7 +56,9 @@ async function main(argv: string[]): Promise<number> {
   const keep = values.keep ? resolve(values.keep) : null
   const stopping = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopping.abort(new Error(`ended by ${signal}`)))
-  const say = (line: string) => console.log(line)
+  const say = (line: string, passed: boolean) => {
+    if (!passed || !values.quiet) console.log(line)
+  }
   const { all, found } = await run({ filters: positionals, imageFile, concurrency, keep, stop: stopping.signal, say })
   const guests: Guests = imageFile ? 'real' : 'simulated'
   const book = readBook(existsSync(BOOK) ? readFileSync(BOOK, 'utf8') : '', all)
@@ -66,8 +71,15 @@ async function main(argv: string[]): Promise<number> {
       counts.map((row) => [row.what, ...[row.passed, row.failed, row.skipped].map(String)]),
     )}`,
   )
+  if (process.env.YUN_TEST_COUNTS) writeFileSync(process.env.YUN_TEST_COUNTS, JSON.stringify(countsOf([...found.values()])))
   return [...found.values()].every(({ status }) => status === 'passed') ? 0 : 1
 }
+
+/** As the stages of npm test read them. */
+const countsOf = (outcomes: Outcome[]) =>
+  Object.fromEntries(
+    (['passed', 'failed', 'skipped'] as const).map((status) => [status, outcomes.filter((one) => one.status === status).length]),
+  )
 
 function onMachineOfItsOwn(argv: string[]): Promise<number> {
   const node = [process.execPath, ...process.execArgv]

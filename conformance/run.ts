@@ -19,7 +19,7 @@ export interface RunOptions {
   keep: string | null
   /** Ends the run, and the cloud. */
   stop?: AbortSignal
-  say: (line: string) => void
+  say: (line: string, passed: boolean) => void
 }
 
 export interface Ran {
@@ -66,7 +66,7 @@ export async function run({ filters, imageFile, concurrency, keep, stop = new Ab
         stop,
         (one) => {
           reported.push(one)
-          say(line(one, reported.length))
+          say(line(one, reported.length), outcomeOf(one).status === 'passed')
         },
       )
       return { all, found: outcomes(names, reported) }

@@ -62,6 +62,18 @@ async function tests(
   }
 }
 
+/** OpenStack's own tests, by the command that keeps their results. */
+async function tempest(...args: string[]): Promise<Counts> {
+  const report = join(work, 'conformance.json')
+  rmSync(report, { force: true })
+  const code = await child([node, ...quiet, 'conformance/main.ts', '--quiet', '--no-record', ...args], { YUN_TEST_COUNTS: report })
+  try {
+    return JSON.parse(readFileSync(report, 'utf8'))
+  } catch {
+    return { passed: 0, failed: code === 0 ? 0 : 1, skipped: 0 }
+  }
+}
+
 const ofKind = (real: boolean) =>
   globSync('src/**/*.test.ts')
     .filter((file) => file.endsWith('.real.test.ts') === real)
@@ -117,6 +129,17 @@ const stages: Stage[] = [
       return await oneByOne(globSync('test/cloud/*.test.ts').sort())
     },
   },
+  {
+    name: 'conformance',
+    async run() {
+      const [simulated, real] = [await tempest('--simulated', 'interop'), await tempest('@conformance/real.txt')]
+      return {
+        passed: simulated.passed + real.passed,
+        failed: simulated.failed + real.failed,
+        skipped: simulated.skipped + real.skipped,
+      }
+    },
+  },
 ]
 
 const chosen = process.argv.slice(2)
@@ -132,7 +155,7 @@ for (const stage of stages.filter((one) => chosen.length === 0 || chosen.include
   const started = performance.now()
   const counts = await stage.run()
   lines.push(
-    `${stage.name.padEnd(8)} ${String(counts.passed).padStart(5)} passed ${String(counts.failed).padStart(3)} failed  ${((performance.now() - started) / 1000).toFixed(1)} s`,
+    `${stage.name.padEnd(11)} ${String(counts.passed).padStart(5)} passed ${String(counts.failed).padStart(3)} failed  ${((performance.now() - started) / 1000).toFixed(1)} s`,
   )
   console.log(`   ${lines.at(-1)}`)
   for (const key of ['passed', 'failed', 'skipped'] as const) total[key] += counts[key]

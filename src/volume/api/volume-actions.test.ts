@@ -35,6 +35,9 @@ test('an image is made of a volume; when that fails nothing is left of it', asyn
   const imageRef = house.images.add({ hw_disk_bus: 'virtio' })
   const { id } = await house.volume({ imageRef })
   const ask = { 'os-volume_upload_image': { image_name: 'mine', disk_format: 'qcow2', container_format: 'bare', force: false } }
+  const accepted = await house.request('POST', `/volumes/${id}/action`, { as: 'member', body: ask })
+  assert.ok(house.images.images.has(accepted.body['os-volume_upload_image'].image_id), 'whoever hears the id finds the image')
+  await house.idle()
   const { status, body } = await action(id, ask)
   assert.equal(status, 202)
   const answer = body['os-volume_upload_image']

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { badRequest, conflict } from '../../kernel/errors/errors.ts'
+import { badRequest, conflict, Fault } from '../../kernel/errors/errors.ts'
 import { moveSnapshot, snapshotsOf } from '../db/snapshots.ts'
 import { moveVolume } from '../db/volumes.ts'
 import { type Viewer, type VolumeContext, volumeSubject } from './context.ts'
@@ -37,10 +37,49 @@ export interface Upload {
   force: boolean
 }
 
+interface RecordedImage {
+  imageId: string
+  projectId: string | null
+  upload: Upload
+  sizeGiB: number
+  properties: Record<string, string>
+}
+
+/** The image's record, without data yet; one that is there already is fine. */
+export async function recordImage(
+  context: VolumeContext,
+  { imageId, upload, projectId, sizeGiB, properties }: RecordedImage,
+): Promise<void> {
+  try {
+    await context.images.create({
+      ...properties,
+      id: imageId,
+      name: upload.imageName,
+      owner: projectId ?? undefined,
+      disk_format: upload.diskFormat,
+      container_format: upload.containerFormat,
+      visibility: upload.visibility as 'private',
+      protected: upload.protected,
+      min_disk: sizeGiB,
+    })
+  } catch (error) {
+    if (!(error instanceof Fault) || error.status !== 409) throw error
+  }
+}
+
 /** @throws Fault 400 when the volume is in use and nobody insists */
 export async function uploadVolume(context: VolumeContext, viewer: Viewer, volume: Volume, upload: Upload): Promise<{ imageId: string }> {
   const imageId = randomUUID()
   const from = upload.force ? ['available', 'in-use'] : ['available']
+  const input = {
+    volumeId: volume.id,
+    host: volume.host,
+    projectId: viewer.projectId,
+    imageId,
+    upload,
+    sizeGiB: volume.size,
+    properties: imageProperties(volume.imageMetadata ?? {}),
+  }
   await context.database.transaction(async (trx) => {
     if (
       !from.includes(volume.status) ||
@@ -49,21 +88,11 @@ export async function uploadVolume(context: VolumeContext, viewer: Viewer, volum
       throw invalidVolume(
         `Volume ${volume.id} status must be available${upload.force ? ' or in-use' : ''} to upload, it is ${volume.status}.`,
       )
-    const { imageMetadata } = volume
-    await context.engine.submit(trx, {
-      kind: 'upload-image',
-      subject: volumeSubject(volume.id),
-      input: {
-        volumeId: volume.id,
-        host: volume.host,
-        projectId: viewer.projectId,
-        imageId,
-        upload,
-        sizeGiB: volume.size,
-        properties: imageProperties(imageMetadata ?? {}),
-      },
-      requestId: viewer.requestId,
-    })
+    await context.engine.submit(trx, { kind: 'upload-image', subject: volumeSubject(volume.id), input, requestId: viewer.requestId })
+  })
+  // whoever hears the image's id finds it; what is wrong with it the saga tells
+  await recordImage(context, input).catch((error) => {
+    if (!(error instanceof Fault)) throw error
   })
   context.engine.wake(volumeSubject(volume.id))
   return { imageId }

@@ -1,7 +1,7 @@
 import { Fault } from '../../kernel/errors/errors.ts'
 import { at, saga, step } from '../../kernel/saga/saga.ts'
 import { tellUser } from '../app/message.ts'
-import type { Upload } from '../app/operations.ts'
+import { recordImage, type Upload } from '../app/operations.ts'
 import { moveVolume, volumeRow } from '../db/volumes.ts'
 import { storage } from '../rpc.ts'
 import { ask, onBackend, type VolumeRun } from './on-storage.ts'
@@ -26,22 +26,7 @@ export const uploadImage = saga<UploadRun>(
 )
 
 async function createImage({ world, input }: UploadRun): Promise<void> {
-  const { imageId, upload, projectId, sizeGiB, properties } = input
-  try {
-    await world.images.create({
-      ...properties,
-      id: imageId,
-      name: upload.imageName,
-      owner: projectId,
-      disk_format: upload.diskFormat,
-      container_format: upload.containerFormat,
-      visibility: upload.visibility as 'private',
-      protected: upload.protected,
-      min_disk: sizeGiB,
-    })
-  } catch (error) {
-    if (!(error instanceof Fault) || error.status !== 409) throw error // made before a crash
-  }
+  await recordImage(world, input)
 }
 
 async function removeImage({ world, input }: UploadRun): Promise<void> {
