@@ -20,6 +20,7 @@ import { hostRoutes } from './api/hosts.ts'
 import { instanceActionRoutes } from './api/instance-actions.ts'
 import { keypairRoutes } from './api/keypairs.ts'
 import { migrationRoutes } from './api/migrations.ts'
+import { olderHostRoutes } from './api/older/hosts.ts'
 import { olderImageRoutes } from './api/older/images.ts'
 import { olderNetworkRoutes } from './api/older/networks.ts'
 import { olderSecurityGroupRoutes } from './api/older/security-groups.ts'
@@ -149,6 +150,7 @@ export async function createComputeService(options: ComputeOptions): Promise<Com
     ...quotaRoutes(context),
     ...serverGroupRoutes(context),
     ...eventRoutes(context),
+    ...olderHostRoutes(context),
     ...olderImageRoutes(context),
     ...olderSecurityGroupRoutes(context),
     ...olderNetworkRoutes(context),

@@ -47,6 +47,7 @@ const ALIASES: [alias: string, name: string][] = [
   ['os-extended-volumes', 'ExtendedVolumes'],
   ['os-flavor-access', 'FlavorAccess'],
   ['os-flavor-extra-specs', 'FlavorExtraSpecs'],
+  ['os-hosts', 'Hosts'],
   ['os-hypervisors', 'Hypervisors'],
   ['os-instance-actions', 'InstanceActions'],
   ['os-keypairs', 'Keypairs'],

@@ -3,7 +3,7 @@ import { fromJson, timestamp, toJson } from '../../kernel/db/columns.ts'
 import { notFound } from '../../kernel/errors/errors.ts'
 import { nextNumber } from '../db/handle.ts'
 import type { HostRow } from '../db/tables.ts'
-import type { HostState } from '../rpc.ts'
+import type { FlavorSpec, HostState } from '../rpc.ts'
 import { type Aggregate, listAggregates, zoneOfHost } from './aggregate.ts'
 import type { ComputeContext } from './context.ts'
 import { isUp, stateOf } from './scheduler/host-states.ts'
@@ -110,4 +110,24 @@ export async function serversOn(context: ComputeContext, hosts: string[]): Promi
     .where('host', 'in', hosts)
     .execute()
   return Map.groupBy(rows, (row) => row.host!)
+}
+
+/** What each project's servers on a host may use of it. */
+export async function sharesOf(context: ComputeContext, host: string) {
+  const rows = await context.database.db
+    .selectFrom('instances')
+    .select(['project_id', 'flavor_json'])
+    .where('host', '=', host)
+    .where('deleted', '=', 0)
+    .execute()
+  return [...Map.groupBy(rows, (row) => row.project_id)].map(([project, own]) => {
+    const share = { project, vcpus: 0, memoryMiB: 0, diskGiB: 0 }
+    for (const { flavor_json } of own) {
+      const flavor = fromJson<FlavorSpec>(flavor_json)
+      share.vcpus += flavor.vcpus
+      share.memoryMiB += flavor.ramMiB
+      share.diskGiB += flavor.rootGiB + flavor.ephemeralGiB
+    }
+    return share
+  })
 }

@@ -151,6 +151,36 @@ test('networks, pools and floating IPs', async () => {
   await house.remove(one.id)
 })
 
+test('hosts, and the audit that nobody runs', async () => {
+  const as = { as: 'admin' as const }
+  const one = await house.server()
+  const { hosts } = (await ask('GET', '/os-hosts', undefined, as)).body
+  const { host_name: host, zone } = hosts.find((entry: any) => entry.service === 'compute')
+  assert.equal(zone, 'nova')
+  assert.deepEqual((await ask('GET', '/os-hosts?zone=none', undefined, as)).body.hosts, [])
+  const shares = (await ask('GET', `/os-hosts/${host}`, undefined, as)).body.host.map((entry: any) => entry.resource)
+  assert.deepEqual(
+    shares.map((entry: any) => entry.project),
+    ['(total)', '(used_now)', '(used_max)', house.alpha],
+  )
+  assert.deepEqual([shares[1].cpu, shares[3].cpu], [1, 1])
+  const change = async (body: object) => (await ask('PUT', `/os-hosts/${host}`, body, as)).status
+  assert.equal((await ask('PUT', `/os-hosts/${host}`, { status: 'disable' }, as)).body.status, 'disabled')
+  assert.deepEqual([await change({ status: 'enable' }), await change({}), await change({ status: 'x' })], [200, 400, 400])
+  assert.equal(await change({ maintenance_mode: 'enable' }), 501)
+  for (const action of ['startup', 'shutdown', 'reboot']) {
+    assert.equal((await ask('GET', `/os-hosts/${host}/${action}`, undefined, as)).status, 501)
+    assert.equal((await ask('GET', `/os-hosts/none/${action}`, undefined, as)).status, 404)
+    assert.equal((await ask('GET', `/os-hosts/${host}/${action}`)).status, 403)
+  }
+  for (const path of ['/os-hosts', `/os-hosts/${host}`, '/os-instance_usage_audit_log']) assert.equal((await ask('GET', path)).status, 403)
+  assert.equal((await ask('GET', '/os-hosts/none', undefined, as)).status, 404)
+  const log = (await ask('GET', '/os-instance_usage_audit_log/2026-03-05%2010:00:00', undefined, as)).body.instance_usage_audit_log
+  assert.deepEqual([log.period_beginning, log.period_ending, log.hosts_not_run], ['2026-02-01 00:00:00', '2026-03-01 00:00:00', [host]])
+  assert.equal((await ask('GET', '/os-instance_usage_audit_log/yesterday', undefined, as)).status, 400)
+  await house.remove(one.id)
+})
+
 test('/v2 is the first microversion under its old address', async () => {
   const paths: [string, string][] = [
     ['v2.0', '/compute/v2/'],
