@@ -34,10 +34,19 @@ export const BLOWS: Blow[] = [
   },
   {
     name: 'rolling restart',
-    async strike({ controls, hosts }) {
+    async strike({ controls, hosts, cluster }) {
       for (const one of [...controls, ...hosts]) {
         await one.stop()
         await one.start()
+      }
+      const { brokers, galera } = cluster!
+      for (const node of brokers.urls.keys()) {
+        brokers.kill(node + 1)
+        await brokers.start(node + 1)
+      }
+      for (const node of galera.nodes.keys()) {
+        await galera.kill(node)
+        await galera.start(node)
       }
     },
     heal: async () => {},
@@ -48,8 +57,10 @@ export const BLOWS: Blow[] = [
 /** What came of a blow. */
 export interface Outcome {
   counts: Counts
-  /** ms from the blow until a create that began after it had worked; null: not while anybody waited. */
+  /** ms from the blow until one of the creates had worked that were asked for after it; null: not while anybody waited. */
   againMs: number | null
+  /** Of the servers that were there in the end, the one that took longest. */
+  slowestMs: number
   /** Servers that are still there when nobody wants any. */
   stuck: string[]
   leaks: string[]
@@ -59,6 +70,7 @@ export interface Outcome {
 export const AGAIN_MS = 90_000
 const REST_MS = 60_000
 const WORKERS = 2
+const NEWCOMER_MS = 1_000
 
 /** Everything that must not be, in words. */
 export const wrongsOf = ({ counts, stuck, leaks }: Outcome): string[] => [
@@ -77,12 +89,16 @@ export async function suffer(blow: Blow, cloud: LabCloud, load: Load, operator: 
   await blow.strike(cloud)
   const struck = blow.lastsMs === 0 ? performance.now() : since
   const healing = pause(blow.lastsMs ?? 6_000).then(() => blow.heal(cloud))
-  while (load.workedAgain(struck) === null && performance.now() - struck < AGAIN_MS) await pause(20)
+  for (let next = struck; load.workedAgain(struck) === null && performance.now() - struck < AGAIN_MS; await pause(20))
+    if (performance.now() >= next) {
+      load.newcomer()
+      next += NEWCOMER_MS
+    }
   const againMs = load.workedAgain(since)
   await healing
   await pause(1_000)
   await load.stop()
-  return { counts: load.counts, againMs, ...(await atRest(operator)) }
+  return { counts: load.counts, againMs, slowestMs: load.slowest(), ...(await atRest(operator)) }
 }
 
 /** What is left when nobody wants anything any more and a minute had its chance to tidy up. */

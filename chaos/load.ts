@@ -49,6 +49,11 @@ export class Load {
     this.running = [...Array.from({ length: workers }, (_, i) => this.work(i)), this.look()]
   }
 
+  /** One more user, who comes once: those of {@link start} may all be waiting for what they had asked for before. */
+  newcomer(): void {
+    this.running.push(this.visit(`chaos-newcomer-${this.running.length}`, false))
+  }
+
   async stop(): Promise<void> {
     this.stopped = true
     await Promise.all(this.running)
@@ -61,8 +66,13 @@ export class Load {
 
   /** ms from `since` until a create that began after it had worked; null while none has. */
   workedAgain(since: number): number | null {
-    const first = this.worked.find(({ began }) => began > since)
-    return first ? first.ended - since : null
+    const ends = this.worked.filter(({ began }) => began > since).map(({ ended }) => ended)
+    return ends.length > 0 ? Math.min(...ends) - since : null
+  }
+
+  /** ms that a server took until it was there, at most. */
+  slowest(): number {
+    return Math.max(0, ...this.worked.map(({ began, ended }) => ended - began))
   }
 
   private failed(error: unknown): void {
@@ -101,30 +111,30 @@ export class Load {
   }
 
   private async work(number: number): Promise<void> {
-    for (let i = 0; !this.stopped; i++) {
-      const began = performance.now()
-      const made = await this.write('POST', '/compute/v2.1/servers', {
-        server: {
-          name: `chaos-${number}-${i}`,
-          imageRef: this.parts.image,
-          flavorRef: this.parts.flavor,
-          networks: [{ uuid: this.parts.network }],
-        },
-      })
-      if (!made) {
-        await pause(100)
-        continue
-      }
-      const { id } = made.server
-      const status = await this.settles(id)
-      if (status === 'ACTIVE') {
-        this.counts.made++
-        this.worked.push({ began, ended: performance.now() })
-      } else if (status === 'ERROR') this.counts.errors++
-      else if (status === null) this.counts.lost++
-      if (status === 'ACTIVE' && number === 0) await this.borrowVolume(id)
-      if (status !== null) await this.remove(id)
-    }
+    for (let i = 0; !this.stopped; i++) await this.visit(`chaos-${number}-${i}`, number === 0)
+  }
+
+  /** Makes a server, waits for what becomes of it, and deletes it. */
+  private async visit(name: string, withVolume: boolean): Promise<void> {
+    const began = performance.now()
+    const made = await this.write('POST', '/compute/v2.1/servers', {
+      server: {
+        name,
+        imageRef: this.parts.image,
+        flavorRef: this.parts.flavor,
+        networks: [{ uuid: this.parts.network }],
+      },
+    })
+    if (!made) return await pause(100)
+    const { id } = made.server
+    const status = await this.settles(id)
+    if (status === 'ACTIVE') {
+      this.counts.made++
+      this.worked.push({ began, ended: performance.now() })
+    } else if (status === 'ERROR') this.counts.errors++
+    else if (status === null) this.counts.lost++
+    if (status === 'ACTIVE' && withVolume) await this.borrowVolume(id)
+    if (status !== null) await this.remove(id)
   }
 
   /** A delete that failed is told as ERROR, and asked for again. */

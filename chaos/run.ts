@@ -38,17 +38,31 @@ try {
     const outcome = await suffer(blow, cloud, load.again(), operator)
     const wrong = wrongsOf(outcome)
     wrongs.push(...wrong)
-    const { counts, againMs, stuck, leaks } = outcome
+    const { counts, againMs, slowestMs, stuck, leaks } = outcome
     const again = againMs === null ? `more than ${AGAIN_MS / 1000} s` : `${(againMs / 1000).toFixed(1)} s`
     console.log(`${blow.name}: creates work again after ${again}`)
     for (const [text, count] of counts.why) console.log(`  ${count} x ${text}`)
     for (const text of wrong) console.log(`  ${text}`)
     const { reads, readsFailed, writes, writesFailed, made, errors, lost } = counts
-    rows.push([blow.name, ...[reads, readsFailed, writes, writesFailed, made, errors, again, stuck.length, leaks.length, lost].map(String)])
+    const slowest = `${(slowestMs / 1000).toFixed(1)} s`
+    const figures = [reads, readsFailed, writes, writesFailed, made, errors, again, slowest, stuck.length, leaks.length, lost]
+    rows.push([blow.name, ...figures.map(String)])
   }
-  console.log(
-    `\n${table(['Taken away', 'Reads', 'failed', 'Writes', 'failed', 'Made', 'in ERROR', 'Creates again', 'Stuck', 'Leaks', 'Lost'], rows)}`,
-  )
+  const heads = [
+    'Taken away',
+    'Reads',
+    'failed',
+    'Writes',
+    'failed',
+    'Made',
+    'in ERROR',
+    'Creates again',
+    'Slowest',
+    'Stuck',
+    'Leaks',
+    'Lost',
+  ]
+  console.log(`\n${table(heads, rows)}`)
 } finally {
   await cloud.stop()
   rmSync(dir, { recursive: true, force: true })
