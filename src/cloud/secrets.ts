@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -12,7 +12,8 @@ export interface Secrets {
   metadataSecret: string
 }
 
-const fresh = () => randomBytes(18).toString('base64url')
+/** Hexadecimal: as a program's argument it is no flag. */
+const fresh = () => randomBytes(18).toString('hex')
 
 export function loadSecrets(stateDir: string): Secrets {
   mkdirSync(stateDir, { recursive: true, mode: 0o711 })
@@ -23,7 +24,7 @@ export function loadSecrets(stateDir: string): Secrets {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
   const secrets: Secrets = { adminPassword: fresh(), demoPassword: fresh(), servicePassword: fresh(), metadataSecret: fresh() }
-  const own = `${file}.${process.pid}`
+  const own = `${file}.${randomUUID()}` // processes of several machines may have one number
   writeFileSync(own, `${JSON.stringify(secrets, null, 2)}\n`, { mode: 0o600, flag: 'wx' })
   try {
     linkSync(own, file) // of several processes that start at once one makes them, whole

@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import { createConnection } from 'mysql2/promise'
 import YAML from 'yaml'
 import { serviceDatabases } from '../cloud/databases.ts'
-import { loadSecrets } from '../cloud/secrets.ts'
 import type { Settings } from '../cloud/settings.ts'
 import { createLab, type Lab } from '../host/machine/lab.ts'
 import { startBalancer } from './balancer.ts'
@@ -69,12 +68,11 @@ export async function startLabCloud(options: LabCloudOptions): Promise<LabCloud>
       ...options.settings,
     }
     writeFileSync(config, YAML.stringify(shared), { mode: 0o600 })
-    loadSecrets(sharedDir) // made once, before several processes look for them
     const controls = cluster
       ? lab.controls.map((machine) => controlProcess({ dir, config, machine, port }))
       : [controlHere({ dir, config, address: lab.hereAddress, port })]
     undo.push(() => Promise.all(controls.map((one) => one.kill())))
-    for (const control of controls) await control.start()
+    await Promise.all(controls.map((control) => control.start()))
     if (cluster) {
       const servers = lab.controls.map(({ address }) => `${address}:${port}`)
       undo.push(await startBalancer({ dir, listen: `${lab.hereAddress}:${port}`, servers }))

@@ -6,7 +6,8 @@ import type { ClusterContext, HostShare } from './context.ts'
 
 const LIFE_MS = 3_600_000
 const digestOf = (secret: string) => createHash('sha256').update(secret).digest('hex')
-const fresh = () => randomBytes(24).toString('base64url')
+/** Hexadecimal: as a program's argument it is no flag. */
+const fresh = () => randomBytes(24).toString('hex')
 
 /** Lets one host join, within an hour. */
 export async function createJoinToken({ database }: ClusterContext): Promise<{ token: string; expires_at: string }> {

@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { Worker } from 'node:worker_threads'
 import { KeyRing, seal, unseal } from './fernet.ts'
 
 test('the example of the Fernet specification is understood', () => {
@@ -25,6 +26,33 @@ test('what is sealed opens with the same key only, and not when a byte was chang
     assert.equal(unseal([key], forged.toString('base64url')), null, `byte ${i}`)
   }
   for (const text of ['', 'x', 'gAAAAA', token.slice(0, 40)]) assert.equal(unseal([key], text), null)
+})
+
+test('processes that start at once on an empty directory have one ring', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'yun-keys-'))
+  const COUNT = 4
+  const ROUNDS = 20
+  const barrier = new SharedArrayBuffer(4 * ROUNDS)
+  const code = `
+    const { parentPort, workerData: { barrier, dir, count, rounds, file } } = require('node:worker_threads')
+    import(file).then(({ KeyRing }) => {
+      const arrived = new Int32Array(barrier)
+      const seen = []
+      for (let round = 0; round < rounds; round++) {
+        Atomics.add(arrived, round, 1)
+        while (Atomics.load(arrived, round) < count);
+        seen.push(new KeyRing(dir + '/' + round).all.map((key) => key.toString('hex')))
+      }
+      parentPort.postMessage(seen)
+    })`
+  const workerData = { barrier, dir, count: COUNT, rounds: ROUNDS, file: new URL('./fernet.ts', import.meta.url).href }
+  const workers = Array.from({ length: COUNT }, () => new Worker(code, { eval: true, workerData }))
+  const ringsOf = (worker: Worker) => new Promise<string[][]>((resolve, reject) => worker.once('message', resolve).once('error', reject))
+  const rings = await Promise.all(workers.map(ringsOf)).finally(() => Promise.all(workers.map((worker) => worker.terminate())))
+  for (const ring of rings) assert.deepEqual(ring, rings[0])
+  for (let round = 0; round < ROUNDS; round++) assert.deepEqual(readdirSync(join(dir, String(round))).sort(), ['0', '1'])
+  assert.equal(readdirSync(dir).length, ROUNDS)
+  rmSync(dir, { recursive: true })
 })
 
 test('a ring is made once for its owner alone; rotation keeps old tokens good for a while', () => {

@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** The Fernet format (version 0x80, AES-128-CBC, HMAC-SHA256): `key` is 32 bytes, 16 to sign and 16 to encrypt. */
@@ -34,8 +34,20 @@ export class KeyRing {
   constructor(dir: string) {
     this.dir = dir
     mkdirSync(dir, { recursive: true, mode: 0o700 })
-    if (this.files().length === 0) for (const n of [0, 1]) this.write(n)
+    if (this.files().length === 0) this.make()
     this.load()
+  }
+
+  /** Of several processes that start at once one makes them, all of them at one stroke. */
+  private make(): void {
+    const own = mkdtempSync(`${this.dir}.`)
+    for (const n of [0, 1]) this.write(n, own)
+    try {
+      renameSync(own, this.dir)
+    } catch (error) {
+      rmSync(own, { recursive: true })
+      if (!['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+    }
   }
 
   get primary(): Buffer {
@@ -63,8 +75,8 @@ export class KeyRing {
       .filter((file) => /^\d+$/.test(file))
       .map(Number)
   }
-  private write(n: number): void {
-    writeFileSync(join(this.dir, String(n)), randomBytes(32).toString('base64url'), { mode: 0o600, flag: 'wx' })
+  private write(n: number, dir = this.dir): void {
+    writeFileSync(join(dir, String(n)), randomBytes(32).toString('base64url'), { mode: 0o600, flag: 'wx' })
   }
   private load(): void {
     this.keys = this.files()
