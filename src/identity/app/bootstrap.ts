@@ -26,7 +26,10 @@ const CATALOG: [type: string, name: string, path: string][] = [
 ]
 
 /** What a cloud begins with. Finds what is there; a later start may only change addresses and passwords that were made anew. */
-export async function bootstrap(context: IdentityContext, input: BootstrapInput): Promise<void> {
+export const bootstrap = (context: IdentityContext, input: BootstrapInput): Promise<void> =>
+  context.database.alone(() => begin(context, input))
+
+async function begin(context: IdentityContext, input: BootstrapInput): Promise<void> {
   await findProject(context, 'default', true).catch(() =>
     createProject(context, { id: 'default', name: 'Default', description: 'The default domain' }, true),
   )

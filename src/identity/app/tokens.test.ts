@@ -10,7 +10,7 @@ import { onStep, type StepRecord } from '../../kernel/trace/trace.ts'
 import { migrations } from '../db/migrations.ts'
 import type { IdentityTables } from '../db/tables.ts'
 import { bootstrap } from './bootstrap.ts'
-import { listEndpoints } from './catalog.ts'
+import { listEndpoints, listServices } from './catalog.ts'
 import { type IdentityContext, NO_COMPLIANCE } from './context.ts'
 import { KeyRing } from './fernet.ts'
 import { createProject, deleteProject, listProjects, updateProject } from './project.ts'
@@ -172,6 +172,16 @@ describe('tokens and the directory', () => {
       assert.ok(moved.every((one) => one.url.startsWith('http://two/')))
       const unscoped = (await catalog(context, null)).flatMap((service) => service.endpoints)
       assert.ok(unscoped.every((one) => !one.url.includes('$(')))
+    })
+
+    test('control processes that start at once make it once', async () => {
+      const context = await identity()
+      if (context.database.dialect === 'sqlite') return // one process alone has it
+      const input = { adminPassword: 'a', demoPassword: 'b', servicePassword: 'c', publicUrl: 'http://one', region: 'RegionOne' }
+      await Promise.all([bootstrap(context, input), bootstrap(context, input), bootstrap(context, input)])
+      const endpoints = await listEndpoints(context, {})
+      assert.equal(new Set(endpoints.map((one) => `${one.service_id} ${one.interface}`)).size, endpoints.length)
+      assert.equal((await listServices(context, {})).length, endpoints.length / 3)
     })
 
     test('a token leaves the first step of the trace, without the token or a password in it', async () => {

@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Kysely, type Migration, MysqlDialect, sql, type Transaction } from 'kysely'
 import { isDuplicate, isLost, isNotReady, isRolledBack } from './failures.ts'
-import { migrateAll, pendingMigrations } from './migrate.ts'
+import { alone, migrateAll, pendingMigrations } from './migrate.ts'
 import { nodeSqlite } from './node-sqlite.ts'
 import { type NodeState, nodesOf } from './node-states.ts'
 import { NodePool, parseMysqlUrl } from './nodes.ts'
@@ -29,6 +29,8 @@ export interface Database<T> {
   pending(): Promise<string[]>
   /** Applies what is missing and tells what that was. Of several processes on several nodes one migrates, the others wait for it. @throws Fault 500 naming the migration that failed */
   migrate(): Promise<string[]>
+  /** Of several processes that want this at once each does it, one after the other. Who dies in it keeps the others waiting for ten seconds. */
+  alone<R>(work: () => Promise<R>): Promise<R>
   /** The nodes that keep it, as each sees itself. */
   nodes(): Promise<NodeState[]>
   close(): Promise<void>
@@ -38,6 +40,7 @@ export { DatabaseUnreachable, Raced } from './failures.ts'
 export type { NodeState }
 
 const ATTEMPTS = 30
+const ALONE_MS = 10_000
 /** Of transactions that a unique key refused. Whoever looked before and found nothing finds the row of who was faster, and says so in its own words. */
 const LOOKS = 3
 
@@ -73,6 +76,7 @@ export async function openDatabase<T>(url: string, migrations: Migrations): Prom
     },
     pending: () => pendingMigrations(db, migrations),
     migrate: () => migrateAll(db, dialect, migrations),
+    alone: (work) => (dialect === 'sqlite' ? work() : alone(db, work, ALONE_MS)),
     nodes: () => nodesOf(url),
     close: () => db.destroy(),
   }

@@ -34,8 +34,8 @@ async function migrate(db: Kysely<any>, migrations: Migrations): Promise<string[
 const LEASE_MS = 60_000
 const LOCK = 'yun_migration_lease'
 
-/** The server's own GET_LOCK holds on one node of a cluster only: a row is the same on all. A process that dies leaves it for a minute. */
-async function alone<R>(db: Kysely<any>, work: () => Promise<R>): Promise<R> {
+/** The server's own GET_LOCK holds on one node of a cluster only: a row is the same on all. A process that dies leaves it for `leaseMs`. */
+export async function alone<R>(db: Kysely<any>, work: () => Promise<R>, leaseMs = LEASE_MS): Promise<R> {
   const holder = randomUUID()
   await db.schema
     .createTable(LOCK)
@@ -48,13 +48,13 @@ async function alone<R>(db: Kysely<any>, work: () => Promise<R>): Promise<R> {
   const take = async () => {
     const taken = await db
       .updateTable(LOCK)
-      .set({ holder, until_ms: Date.now() + LEASE_MS })
+      .set({ holder, until_ms: Date.now() + leaseMs })
       .where((eb) => eb.or([eb('holder', '=', holder), eb('until_ms', '<', Date.now())]))
       .executeTakeFirst()
     return taken.numUpdatedRows === 1n
   }
   while (!(await take())) await pause(200)
-  const renewal = setInterval(() => void take().catch(() => {}), LEASE_MS / 4)
+  const renewal = setInterval(() => void take().catch(() => {}), leaseMs / 4)
   try {
     return await work()
   } finally {
