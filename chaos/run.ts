@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Api } from '../src/cli/api.ts'
 import { table } from '../src/cli/table.ts'
 import { loadSecrets } from '../src/cloud/secrets.ts'
+import { LAB_STATE } from '../src/host/machine/lab.ts'
 import { startLabCloud } from '../src/lab/lab-cloud.ts'
 import { AGAIN_MS, BLOWS, suffer, wrongsOf } from './blows.ts'
 import { Load } from './load.ts'
@@ -64,8 +65,17 @@ try {
   ]
   console.log(`\n${table(heads, rows)}`)
 } finally {
+  if (wrongs.length > 0) keepLogs()
   await cloud.stop()
   rmSync(dir, { recursive: true, force: true })
 }
 console.log(wrongs.length === 0 ? '\nnothing stuck, leaked or lost, and no read failed' : `\n${wrongs.length} things that must not be`)
 process.exit(wrongs.length === 0 ? 0 : 1)
+
+/** What the processes wrote, for who looks for the cause. */
+function keepLogs(): void {
+  const kept = mkdtempSync(join(tmpdir(), 'yun-chaos-logs-'))
+  for (const { name, stateDir } of cloud.controls) copyFileSync(join(stateDir, 'yun.log'), join(kept, `${name}.log`))
+  for (const { name, machine } of cloud.hosts) copyFileSync(machine.machine.path(join(LAB_STATE, 'yun.log')), join(kept, `${name}.log`))
+  console.log(`logs: ${kept}`)
+}

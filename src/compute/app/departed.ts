@@ -9,7 +9,8 @@ export interface Departed {
 }
 
 /**
- * Of the servers that a host holds, those that live elsewhere now: it was taken for dead and they were evacuated, or it was not there when their migration was confirmed.
+ * Of the servers that a host holds, those that live elsewhere now, or not at all: it was taken for dead and they were evacuated or deleted, or it was not there when their
+ * migration was confirmed.
  * What is under way is left alone, and what a server may still come back to.
  */
 export async function departedFrom(context: ComputeContext, host: string, uuids: string[]): Promise<Departed[]> {
@@ -19,7 +20,7 @@ export async function departedFrom(context: ComputeContext, host: string, uuids:
     .selectAll()
     .where('id', 'in', uuids)
     .where('host', 'is not', null)
-    .where('host', '!=', host)
+    .where((eb) => eb.or([eb('host', '!=', host), eb('deleted', '!=', 0)]))
     .where((eb) => eb.or([eb('task_state', 'is', null), eb('deleted', '!=', 0)]))
     .where('id', 'not in', (eb) =>
       eb.selectFrom('migrations').select('server_id').where('source_host', '=', host).where('status', 'not in', OVER),

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { sagaTests } from '../../kernel/saga/testing.ts'
 import { findInstance } from '../db/instances.ts'
-import { COMPUTE_CONTROL, control } from '../rpc.ts'
+import { COMPUTE_CONTROL, computeTopic, control, host as onHost } from '../rpc.ts'
 import { evacuateServer } from './evacuate-server.ts'
 import { eventually, recorded, worldOf, Yard } from './testing.ts'
 
@@ -80,4 +81,37 @@ test('a stopped one is stopped there too', async () => {
   assert.equal((await row(id)).vm_state, 'stopped')
   await isDown(source, false)
   await yard.remove(id)
+})
+
+test('a server of a host that is down is deleted without it; the host parts with the guest when it comes back', async () => {
+  const id = await yard.server()
+  const { host } = await row(id)
+  await isDown(host!, true)
+  // what is on the dead machine does not hear of it
+  const asked: string[] = []
+  const call = yard.cloud.bus.call.bind(yard.cloud.bus)
+  yard.cloud.bus.call = (topic, message, ...rest) => {
+    if (topic === computeTopic(host!)) asked.push(message.name)
+    return call(topic, message, ...rest)
+  }
+  await yard.cloud.api('DELETE', `/compute/v2.1/servers/${id}`)
+  await yard.settled()
+  yard.cloud.bus.call = call
+  assert.deepEqual(asked, [])
+  assert.equal((await row(id)).vm_state, 'deleted')
+  assert.ok((await yard.leaks()).some((one) => one.startsWith('domain')))
+  await isDown(host!, false)
+  const guests = await yard.cloud.bus.call(COMPUTE_CONTROL, control.departed, { host: host!, uuids: [id] })
+  assert.deepEqual(
+    guests.map((one) => one.uuid),
+    [id],
+  )
+  await yard.cloud.bus.call(computeTopic(host!), onHost.unclaim, { uuid: randomUUID() }) // a change is reported
+  assert.deepEqual(
+    await eventually(
+      () => yard.leaks(),
+      (leaks) => leaks.length === 0,
+    ),
+    [],
+  )
 })

@@ -6,7 +6,7 @@ import { unplug } from './plug.ts'
 import type { ResourceTracker } from './resource-tracker.ts'
 import type { World } from './world.ts'
 
-/** All of a server that lives on another host now; its volumes and ports are in use there. */
+/** All of a server that is not this host's any more: if it lives on another, its volumes and ports are in use there. */
 export async function dismiss(world: World, tracker: ResourceTracker, { uuid, vifs }: { uuid: string; vifs: Vif[] }): Promise<void> {
   await destroy(world, uuid)
   await undefine(world, uuid)
@@ -24,7 +24,7 @@ export async function partWithDeparted(world: World, tracker: ResourceTracker): 
   if (uuids.length === 0) return []
   const departed = await bus.call(COMPUTE_CONTROL, control.departed, { host, uuids })
   for (const one of departed) {
-    log.warn({ uuid: one.uuid }, 'this server lives on another host now: what was left of it here goes')
+    log.warn({ uuid: one.uuid }, 'this server is not this host’s any more: what was left of it here goes')
     await dismiss(world, tracker, one)
   }
   return departed.map((one) => one.uuid)

@@ -33,7 +33,7 @@ export interface EngineOptions<World> {
   exclusive: boolean
   /** Between the engines of several processes on one database: a subject has something new to look at. Without it they find out by looking every few hundred ms. */
   news?: News
-  /** ms that a process may be silent before another takes its sagas over (default 15 000). */
+  /** ms that a process may be silent before another takes its sagas over (default 10 000). */
   leaseMs?: number
   /** ms between tries of an undo that failed (default 1 000, doubling to a minute). */
   undoRetryMs?: number
@@ -55,7 +55,7 @@ export interface SagaRequest {
   interruptOthers?: string
 }
 
-const LEASE_MS = 15_000
+const LEASE_MS = 10_000
 /** ms between looks at what another process does with a subject. */
 const LOOK_MS = 250
 /** ms between looks whether the database is back. */
@@ -90,7 +90,7 @@ export class SagaEngine<World> {
     await this.takeOver(this.options.exclusive)
     this.deaf = this.options.news?.hear((subject) => this.heard(subject)) ?? this.deaf
     const failed = (error: unknown) => this.options.log.error({ err: error }, 'saga lease')
-    this.lease = setInterval(() => this.renew().catch(failed), (this.options.leaseMs ?? LEASE_MS) / 3).unref()
+    this.lease = setInterval(() => this.renew().catch(failed), (this.options.leaseMs ?? LEASE_MS) / 4).unref()
   }
 
   /** Finishes the steps under way and starts no more: the rest is picked up by the next process, or at once by others. */
