@@ -26,8 +26,8 @@ const known = new WeakMap<ApiRequest, Promise<InstanceRow>>()
 export const viewerOf = (request: ApiRequest) => ({ projectId: request.context.projectId, isAdmin: request.context.isAdmin })
 
 /** The server that the address names, loaded once for policy and handler. @throws Fault 404 for one of another project */
-export function server(context: ComputeContext, request: ApiRequest): Promise<InstanceRow> {
-  const loading = known.get(request) ?? findServer(context, request.params.server_id!, viewerOf(request))
+export function server(context: ComputeContext, request: ApiRequest, options: { deleted?: boolean } = {}): Promise<InstanceRow> {
+  const loading = known.get(request) ?? findServer(context, request.params.server_id!, viewerOf(request), options)
   known.set(request, loading)
   return loading
 }

@@ -151,6 +151,7 @@ export function flavorRoutes(context: ComputeContext): Route[] {
       body: Type.Record(Key, Value, closed),
       async handler(request) {
         const { key } = request.params
+        if (Object.keys(request.body).length !== 1) throw badRequest('Request body contains too many items or none')
         if (!Object.hasOwn(request.body, key!)) throw badRequest('Request body and URI mismatch')
         await flavors.changeExtraSpecs(context, request.params.flavor_id!, texts({ [key!]: request.body[key!] }))
         return { [key!]: String(request.body[key!]) }

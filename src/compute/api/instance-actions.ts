@@ -6,11 +6,16 @@ import { actionsOf } from '../app/action.ts'
 import type { ComputeContext } from '../app/context.ts'
 import { vifsOf } from '../app/instance-spec.ts'
 import type { ActionRow } from '../app/rows.ts'
-import { micro, server, targetServer, Wrapped } from './common.ts'
+import { micro, server, Wrapped } from './common.ts'
 
 /** What was done to a server, and the steps in which it was done: the trace's rows under their standard name. */
 export function instanceActionRoutes(context: ComputeContext): Route[] {
-  const target = targetServer(context)
+  /** Since 2.21 what was done to a server outlives it. */
+  const one = (request: ApiRequest) => server(context, request, { deleted: request.version.atLeast('2.21') })
+  const target = async (request: ApiRequest) => {
+    const row = await one(request)
+    return { project_id: row.project_id, user_id: row.user_id, server_id: row.id }
+  }
   return [
     {
       method: 'GET',
@@ -20,7 +25,7 @@ export function instanceActionRoutes(context: ComputeContext): Route[] {
       target,
       response: Wrapped('instanceActions', Type.Array(Type.Unknown())),
       async handler(request) {
-        const rows = await actionsOf(context, (await server(context, request)).id)
+        const rows = await actionsOf(context, (await one(request)).id)
         return { instanceActions: rows.map((row) => view(request, row)) }
       },
     },
@@ -32,14 +37,14 @@ export function instanceActionRoutes(context: ComputeContext): Route[] {
       target,
       response: Wrapped('instanceAction'),
       async handler(request) {
-        const one = await server(context, request)
-        const action = (await actionsOf(context, one.id)).find((row) => row.request_id === request.params.request_id)
-        if (!action) throw notFound(`Action for request_id ${request.params.request_id} on instance ${one.id} not found`)
-        const steps = await context.trace.of([`server:${one.id}`, ...vifsOf(one).map((vif) => `port:${vif.portId}`)])
+        const row = await one(request)
+        const action = (await actionsOf(context, row.id)).find((each) => each.request_id === request.params.request_id)
+        if (!action) throw notFound(`Action for request_id ${request.params.request_id} on instance ${row.id} not found`)
+        const steps = await context.trace.of([`server:${row.id}`, ...vifsOf(row).map((vif) => `port:${vif.portId}`)])
         const details = request.allowed('os_compute_api:os-instance-actions:events:details')
         const events = steps
           .filter((step) => step.requestId === action.request_id && step.saga)
-          .map((step) => eventView(request, step, one.host, details))
+          .map((step) => eventView(request, step, row.host, details))
         return { instanceAction: { ...view(request, action), events } }
       },
     },

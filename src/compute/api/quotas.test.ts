@@ -140,3 +140,8 @@ describe('server groups', () => {
     assert.equal((await house.ask('GET', '/os-server-groups?limit=x')).status, 400)
   })
 })
+
+test('usage of a time that ends before it begins is no question', async () => {
+  const { status } = await house.ask('GET', `/os-simple-tenant-usage/${house.alpha}?start=2026-02-02T00:00:00&end=2026-01-01T00:00:00`)
+  assert.equal(status, 400)
+})

@@ -190,7 +190,9 @@ function usageRoutes(context: ComputeContext): Route[] {
       return at
     }
     const until = time('end', Date.now())
-    return { from: time('start', until - 30 * 86_400_000), until }
+    const from = time('start', until - 30 * 86_400_000)
+    if (from >= until) throw badRequest('Invalid start time. The start time cannot occur after the end time.')
+    return { from, until }
   }
   return [
     {

@@ -158,7 +158,13 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
         })
         const now = await findServer(context, row.id, viewerOf(request))
         const devices = (await devicesByServer(context, [now])).get(row.id) ?? []
-        const view = changedView(request, { ...now, image_id: body.imageRef }, devices, null) // the saga takes it when the old disk is safe
+        // the saga takes the image when the old disk is safe; user data have their own name here
+        const { 'OS-EXT-SRV-ATTR:user_data': _shownBelow, ...view } = changedView(
+          request,
+          { ...now, image_id: body.imageRef },
+          devices,
+          null,
+        )
         return {
           server: {
             ...view,
@@ -249,6 +255,11 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
       body: Type.Object({ state: Choice(['active', 'error']) }, closed),
       run: (row, request) =>
         move(context.database.db, row.id, { vmState: request.body['os-resetState'].state, taskState: null }, { fault_json: null }),
+    },
+    injectNetworkInfo: {
+      doc: 'Kept for old clients: does nothing',
+      policy: 'os-admin-actions:inject_network_info',
+      run: async () => {},
     },
     resetNetwork: { doc: 'Kept for old clients: does nothing', policy: 'os-admin-actions:inject_network_info', run: async () => {} },
     migrate: {

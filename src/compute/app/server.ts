@@ -8,10 +8,10 @@ import type { ComputeContext } from './context.ts'
 import { limitsOf } from './quota.ts'
 import type { Viewer } from './server-list.ts'
 
-/** @throws Fault 404 for one that does not exist, is deleted, or is another project's */
-export async function findServer(context: ComputeContext, id: string, viewer: Viewer): Promise<InstanceRow> {
+/** `deleted`: also one that is gone. @throws Fault 404 for one that does not exist, is deleted, or is another project's */
+export async function findServer(context: ComputeContext, id: string, viewer: Viewer, { deleted = false } = {}): Promise<InstanceRow> {
   const row = await findInstance(context.database.db, id)
-  if (!row || row.deleted || (!viewer.isAdmin && row.project_id !== viewer.projectId))
+  if (!row || (row.deleted && !deleted) || (!viewer.isAdmin && row.project_id !== viewer.projectId))
     throw notFound(`Instance ${id} could not be found.`, 'InstanceNotFound')
   return row
 }

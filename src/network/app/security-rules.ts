@@ -3,7 +3,7 @@ import { badRequest, conflict } from '../../kernel/errors/errors.ts'
 import { deleteRow, insertRow, rowsWhere } from '../db/rows.ts'
 import type { SecurityRuleRow } from '../db/tables.ts'
 import { events } from '../rpc.ts'
-import { prefixOf } from './addresses.ts'
+import { type Prefix, prefixOf } from './addresses.ts'
 import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
 import { missing, type Noun, owned, STANDARD } from './noun.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
@@ -112,6 +112,9 @@ function checkPorts(protocol: string | null, min: number | null, max: number | n
     throw bad('For TCP/UDP protocols, port_range_min must be <= port_range_max, both from 1 to 65535.', 'SecurityGroupInvalidPortRange')
 }
 
+/** With the bits of the host that were given, as it is shown; an address alone is a prefix of one. */
+const asGiven = (text: string, prefix: Prefix) => (text.includes('/') ? text : `${text}/${prefix.length}`)
+
 /** @throws Fault 400 saying what does not fit together */
 export function ruleRow(projectId: string, asked: AskedRule): SecurityRuleRow {
   const ethertype = asked.ethertype?.toLowerCase() === 'ipv6' ? 'IPv6' : 'IPv4'
@@ -142,7 +145,7 @@ export function ruleRow(projectId: string, asked: AskedRule): SecurityRuleRow {
     protocol,
     port_range_min: min,
     port_range_max: max,
-    remote_ip_prefix: remote,
+    remote_ip_prefix: prefix ? asGiven(asked.remote_ip_prefix!, prefix) : null,
     remote_group_id: group,
     fingerprint: createHash('sha256').update(JSON.stringify(essence)).digest('hex'),
   }

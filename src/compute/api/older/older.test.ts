@@ -28,7 +28,7 @@ test('all of it ends with 2.36 and is closed to readers where it changes somethi
   }
   const changes: [path: string, body: object][] = [
     ['/os-security-groups', { security_group: { name: 'a' } }],
-    ['/os-security-group-rules', { security_group_rule: { parent_group_id: 'a', ip_protocol: 'tcp' } }],
+    ['/os-security-group-rules', { security_group_rule: { parent_group_id: '0af3271e-73ba-4c0f-aa0e-808e29fe38a6', ip_protocol: 'tcp' } }],
     ['/os-floating-ips', {}],
     ['/os-volumes', { volume: { size: 1 } }],
     ['/os-snapshots', { snapshot: { volume_id: 'a' } }],
@@ -102,6 +102,7 @@ test('security groups and their rules', async () => {
     { ...wish, from_port: 70_000 },
     { ...wish, cidr: 'x' },
     { parent_group_id: group.id },
+    { ...wish, parent_group_id: 'no-uuid' },
     wish,
   ])
     assert.equal((await ask('POST', '/os-security-group-rules', { security_group_rule: wrong })).status, 400, JSON.stringify(wrong))
@@ -116,6 +117,19 @@ test('security groups and their rules', async () => {
     ['default'],
   )
   assert.equal((await ask('DELETE', `/os-security-groups/${security_groups[0].id}`)).status, 400)
+  const everybody = async (as: 'admin' | 'member') =>
+    (await ask('GET', '/os-security-groups?all_tenants=1', undefined, { as })).body.security_groups.some(
+      (one: any) => one.tenant_id === house.alpha,
+    )
+  assert.deepEqual(
+    [
+      await everybody('admin'),
+      (await ask('GET', '/os-security-groups', undefined, { as: 'admin' })).body.security_groups.some(
+        (one: any) => one.tenant_id === house.alpha,
+      ),
+    ],
+    [true, false],
+  )
 })
 
 test('volumes and snapshots', async () => {

@@ -4,7 +4,7 @@ import { type ApiRequest, Reply, type Route } from '../../../kernel/http/route.t
 import type { ComputeContext } from '../../app/context.ts'
 import { ruleView } from '../../app/older-security-groups.ts'
 import { as } from '../../app/wanted-networks.ts'
-import { closed, Nullable, Wrapped, wholeNumber } from '../common.ts'
+import { closed, isTrue, Nullable, Wrapped, wholeNumber } from '../common.ts'
 
 const POLICY = 'os_compute_api:os-security-groups:'
 const Port = Nullable(Type.Union([Type.Integer(), Type.String({ maxLength: 16 })]))
@@ -33,7 +33,7 @@ const NewRule = Wrapped(
   'security_group_rule',
   Type.Object(
     {
-      parent_group_id: Type.String(),
+      parent_group_id: Type.String({ format: 'uuid' }),
       ip_protocol: Type.Optional(Nullable(Type.String())),
       from_port: Type.Optional(Port),
       to_port: Type.Optional(Port),
@@ -77,7 +77,9 @@ export function olderSecurityGroupRoutes(context: ComputeContext): Route[] {
       response: Wrapped('security_groups', Type.Array(OlderGroup)),
       ...shared,
       async handler(request) {
-        const { security_groups } = await ask(request, 'GET', '/security-groups', undefined, { project_id: request.context.projectId! })
+        const all = request.context.isAdmin && isTrue(request.query.all_tenants)
+        const whose: Record<string, string> = all ? {} : { project_id: request.context.projectId! }
+        const { security_groups } = await ask(request, 'GET', '/security-groups', undefined, whose)
         const from = wholeNumber('offset', request.query.offset) ?? 0
         const page = security_groups.slice(from, from + (wholeNumber('limit', request.query.limit) ?? 1000))
         return { security_groups: await Promise.all(page.map((group: any) => view(request, group))) }
