@@ -3,8 +3,9 @@ import { showBytes } from '../src/kernel/units/units.ts'
 import { api } from './api.ts'
 import { real } from './real.ts'
 import { type Report, report } from './report.ts'
+import { scale } from './scale.ts'
 
-const BENCHES: Record<string, (report: Report) => Promise<void>> = { api, real }
+const BENCHES: Record<string, (report: Report) => Promise<void>> = { api, real, scale }
 
 const asked = process.argv.slice(2)
 const unknown = asked.filter((name) => !(name in BENCHES))

@@ -137,6 +137,7 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
   return {
     server,
     compute: computing,
+    placement,
     /** Whom the bus lets in. */
     admit: cluster.admit,
     /** For the metadata servers of the hosts. */

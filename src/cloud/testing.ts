@@ -18,9 +18,10 @@ export interface TestCloud {
 }
 
 /** A whole simulated cloud in this process, without a listener, in a directory that goes away with it. */
-export async function testCloud(options: { hosts?: number; flags?: string[] } = {}): Promise<TestCloud> {
+export async function testCloud(options: { hosts?: number; flags?: string[]; development?: boolean } = {}): Promise<TestCloud> {
   const stateDir = mkdtempSync(join(tmpdir(), 'yun-house-'))
-  const flags = ['--state', stateDir, '--hypervisor', 'simulated', '--development', ...(options.flags ?? [])]
+  const flags = ['--state', stateDir, '--hypervisor', 'simulated', ...(options.flags ?? [])]
+  if (options.development ?? true) flags.push('--development') // answers are held against their schemas
   const { settings } = readSettings([...flags, '--simulated-hosts', String(options.hosts ?? 1)], 'node')
   const secrets = loadSecrets(stateDir)
   const bus = new MemoryBus()

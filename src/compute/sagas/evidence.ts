@@ -26,7 +26,10 @@ export const says = {
     const wanted = Object.entries(spec.resources).map(([name, amount]) => `${name} ${amount}`)
     return `${wanted.join(', ')}; ${spec.image ? `image ${spec.image.name} (${spec.image.diskFormat})` : VOLUME}`
   }),
-  hostStates: of((out) => `${out.hosts} host${out.hosts === 1 ? '' : 's'}, ${out.up} up, ${out.fitting} with room in placement`),
+  hostStates: of(
+    (out) =>
+      `${out.hosts} host${out.hosts === 1 ? '' : 's'}${out.looked < out.hosts ? `, ${out.looked} drawn` : ''}, ${out.up} up, ${out.fitting} with room in placement`,
+  ),
   filters: of(
     (out) => {
       const rounds = out.rounds.map((one: any) => `${one.filter.replace(/Filter$/, '')} ${one.before}>${one.after}`)

@@ -26,7 +26,11 @@ export class Yard {
   }
 
   static async open(options: { hosts?: number } = {}): Promise<Yard> {
-    const cloud = await testCloud(options)
+    return await Yard.over(await testCloud(options))
+  }
+
+  /** Makes what servers need in a cloud that is there. */
+  static async over(cloud: TestCloud): Promise<Yard> {
     const { api } = cloud
     const image = await api('POST', '/image/v2/images', { name: 'tiny', disk_format: 'raw', container_format: 'bare' })
     await api('PUT', `/image/v2/images/${image.id}/file`, new Uint8Array(4096), { 'content-type': 'application/octet-stream' })

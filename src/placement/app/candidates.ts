@@ -1,6 +1,6 @@
 import type { Stock } from '../db/inventories.ts'
 import { stocksOf, stocksWith } from '../db/inventories.ts'
-import { providersOfTreesWith, traitsOfMany, whoHasTraits, whoIsIn } from '../db/providers.ts'
+import { countProviders, drawnTrees, providersOfTreesWith, traitsOfMany, whoHasTraits, whoIsIn } from '../db/providers.ts'
 import type { Amounts } from './allocation.ts'
 import type { PlacementContext } from './context.ts'
 import { capacity, shortage } from './inventory.ts'
@@ -43,6 +43,9 @@ type Choice = { wish: Wish; picks: [resourceClass: string, provider: Provider][]
 
 const NONE: ReadonlySet<string> = new Set()
 
+/** From so many providers on, who wants a few candidates only is given some that are drawn, and the others are not looked at. */
+const DRAWN_FROM = 200
+
 /** Where what is asked can be had, in as many queries whether there are ten providers or ten thousand. @throws Fault 400 for unknown names */
 export async function candidates(context: PlacementContext, query: CandidateQuery) {
   const { db } = context.database
@@ -54,26 +57,46 @@ export async function candidates(context: PlacementContext, query: CandidateQuer
   const aggregates = [...new Set(wishes.flatMap((wish) => [...wish.memberOf.flat(), ...wish.notMemberOf]))]
   await checkClasses(db, classes)
   await checkTraits(db, traits)
-  const providers = await providersOfTreesWith(db, classes)
-  const world: World = {
-    stocks: byProvider(await stocksWith(db, classes)),
-    traits: await whoHasTraits(db, traits),
-    aggregates: await whoIsIn(db, aggregates),
-  }
-  const found: Candidate[] = []
-  const used = new Set<string>()
-  search: for (const tree of Map.groupBy(providers, (one) => one.root_uuid).values()) {
-    if (!rootFits(tree, query, world)) continue
-    for (const choices of combinations(tree, wishes, query, world)) {
-      if (query.limit !== undefined && found.length >= query.limit) break search
-      const candidate = combine(choices, world)
-      if (!candidate) continue
-      found.push(candidate)
-      used.add(tree[0]!.root_uuid)
+  const named = { traits: await whoHasTraits(db, traits), aggregates: await whoIsIn(db, aggregates) }
+  const { limit } = query
+  if (limit !== undefined && wishes.every((wish) => wish.inTree === null) && (await countProviders(db)) > DRAWN_FROM) {
+    const found: Found = { candidates: [], providers: [] }
+    for await (const providers of drawnTrees(db, limit)) {
+      const stocks = byProvider(
+        await stocksOf(
+          db,
+          providers.map((one) => one.uuid),
+        ),
+      )
+      search(providers, query, { ...named, stocks }, found)
+      if (found.candidates.length >= limit) break
     }
+    return { candidates: found.candidates, summaries: await summaries(context, found.providers) }
   }
-  const seen = providers.filter((one) => used.has(one.root_uuid) && (query.nested || one.parent_uuid === null))
-  return { candidates: found, summaries: await summaries(context, seen) }
+  const found: Found = { candidates: [], providers: [] }
+  search(await providersOfTreesWith(db, classes), query, { ...named, stocks: byProvider(await stocksWith(db, classes)) }, found)
+  return { candidates: found.candidates, summaries: await summaries(context, found.providers) }
+}
+
+interface Found {
+  candidates: Candidate[]
+  /** Of the trees that they are in. */
+  providers: Provider[]
+}
+
+/** Adds to what was found until there is as much as is wanted. */
+function search(providers: Provider[], query: CandidateQuery, world: World, found: Found): void {
+  for (const tree of Map.groupBy(providers, (one) => one.root_uuid).values()) {
+    if (!rootFits(tree, query, world)) continue
+    const before = found.candidates.length
+    for (const choices of combinations(tree, query.wishes, query, world)) {
+      if (query.limit !== undefined && found.candidates.length >= query.limit) break
+      const candidate = combine(choices, world)
+      if (candidate) found.candidates.push(candidate)
+    }
+    if (found.candidates.length > before) found.providers.push(...tree.filter((one) => query.nested || one.parent_uuid === null))
+    if (query.limit !== undefined && found.candidates.length >= query.limit) return
+  }
 }
 
 function byProvider(stocks: Stock[]): Map<string, Map<string, Stock>> {

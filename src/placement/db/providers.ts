@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { Kysely, Transaction } from 'kysely'
 import { timestamp } from '../../kernel/db/columns.ts'
 import type { PlacementTables, ProviderRow } from './tables.ts'
@@ -90,6 +91,36 @@ export const providersOfTreesWith = (db: Handle, classes: string[]): Promise<Pro
     .orderBy('created_at')
     .orderBy('uuid')
     .execute()
+
+export async function countProviders(db: Handle): Promise<number> {
+  const { count } = await db
+    .selectFrom('providers')
+    .select((eb) => eb.fn.countAll<number>().as('count'))
+    .executeTakeFirstOrThrow()
+  return Number(count)
+}
+
+/** All trees once, from a place that is drawn on in the order of their ids, more and more of them at a time. */
+export async function* drawnTrees(db: Handle, atOnce: number): AsyncGenerator<ProviderRow[]> {
+  const start = randomUUID()
+  for (const wrapped of [false, true])
+    for (let [from, size] = [wrapped ? '' : start, atOnce]; ; size *= 4) {
+      const next = await db
+        .selectFrom('providers')
+        .select('root_uuid')
+        .distinct()
+        .where('root_uuid', '>', from)
+        .$if(wrapped, (query) => query.where('root_uuid', '<=', start))
+        .orderBy('root_uuid')
+        .limit(size)
+        .execute()
+      const roots = next.map((one) => one.root_uuid)
+      if (roots.length > 0)
+        yield await db.selectFrom('providers').selectAll().where('root_uuid', 'in', roots).orderBy('root_uuid').execute()
+      if (roots.length < size) break
+      from = roots.at(-1)!
+    }
+}
 
 export async function traitsOf(db: Handle, uuid: string): Promise<string[]> {
   const rows = await db.selectFrom('provider_traits').select('trait').where('provider_uuid', '=', uuid).orderBy('trait').execute()

@@ -1,4 +1,5 @@
 import { fromJson } from '../../../kernel/db/columns.ts'
+import type { Candidates } from '../../../placement/client.ts'
 import type { HostRow } from '../../db/tables.ts'
 import type { HostState } from '../../rpc.ts'
 import { type Aggregate, listAggregates, zoneOfHost } from '../aggregate.ts'
@@ -58,11 +59,67 @@ export function stateOf(row: HostRow): HostState {
   return state
 }
 
-/** Step 12: the hosts' own reports, the aggregates, what lives where, and placement's room, in a handful of queries whatever their number. */
-export async function gatherHosts(context: ComputeContext, spec: RequestSpec): Promise<Candidate[]> {
+/** In a cloud of more hosts than these a decision looks at so many that have room, drawn by lot, and at more only when none of them will do. */
+export const DRAWN = 50
+
+export interface Gathered {
+  hosts: Candidate[]
+  /** How many there are. */
+  total: number
+}
+
+/**
+ * Step 12: the hosts' own reports, the aggregates, what lives where, and placement's room, in a handful of queries whatever their number. `all`: not only those that
+ * were drawn.
+ */
+export async function gatherHosts(context: ComputeContext, spec: RequestSpec, { all = false } = {}): Promise<Gathered> {
+  const { database, placement } = context
+  const hosts = database.db.selectFrom('hosts').selectAll().orderBy('number')
+  const { resources } = spec
+  const total = await countHosts(context)
+  if (all || total <= DRAWN) {
+    const [rows, room] = await Promise.all([hosts.execute(), placement.candidates({ resources })])
+    return { total, hosts: await lookAt(context, spec, rows, room) }
+  }
+  const named = await namedHosts(context, spec)
+  if (named) {
+    const rows = await hosts.where('host', 'in', named).execute()
+    const rooms = await Promise.all(rows.map((row) => placement.candidates({ resources, inTree: row.provider_id })))
+    const summaries = Object.assign({}, ...rooms.map((room) => room.summaries))
+    return { total, hosts: await lookAt(context, spec, rows, { requests: rooms.flatMap((room) => room.requests), summaries }) }
+  }
+  const room = await placement.candidates({ resources, limit: DRAWN })
+  const providers = Object.keys(room.summaries)
+  const rows = providers.length > 0 ? await hosts.where('provider_id', 'in', providers).execute() : []
+  return { total, hosts: await lookAt(context, spec, rows, room) }
+}
+
+async function countHosts({ database: { db } }: ComputeContext): Promise<number> {
+  const { count } = await db
+    .selectFrom('hosts')
+    .select((eb) => eb.fn.count<number>('host').as('count'))
+    .executeTakeFirstOrThrow()
+  return Number(count)
+}
+
+/** The few that alone may have it: one that was named, those of an affinity group. Null for any. */
+async function namedHosts(context: ComputeContext, { forcedHost, group, serverId }: RequestSpec): Promise<string[] | null> {
+  if (forcedHost) return [forcedHost]
+  if (group?.policy !== 'affinity') return null
+  const members = (await serversAt(context, 'group_id', [group.id])).filter((one) => one.id !== serverId)
+  return members.length > 0 ? [...new Set(members.map((one) => one.host!))] : null
+}
+
+async function lookAt(
+  context: ComputeContext,
+  spec: RequestSpec,
+  rows: HostRow[],
+  { summaries, requests }: Candidates,
+): Promise<Candidate[]> {
+  if (rows.length === 0) return []
   const { db } = context.database
-  const [rows, aggregates, loads, group, hinted, { summaries, requests }] = await Promise.all([
-    db.selectFrom('hosts').selectAll().orderBy('number').execute(),
+  const few = rows.length <= DRAWN ? rows.map((row) => row.host) : null
+  const [aggregates, loads, group, hinted] = await Promise.all([
     listAggregates(db),
     db
       .selectFrom('instances')
@@ -73,11 +130,11 @@ export async function gatherHosts(context: ComputeContext, spec: RequestSpec): P
       ])
       .where('deleted', '=', 0)
       .where('host', 'is not', null)
+      .$if(few !== null, (query) => query.where('host', 'in', few!))
       .groupBy('host')
       .execute(),
     spec.group ? serversAt(context, 'group_id', [spec.group.id]) : [],
     serversAt(context, 'id', hintedIds(spec)),
-    context.placement.candidates({ resources: spec.resources }),
   ])
   const load = new Map(loads.map((one) => [one.host, one]))
   const fitting = new Set(requests.flatMap((one) => Object.keys(one)))

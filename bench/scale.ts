@@ -1,0 +1,124 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
+import { type TestCloud, testCloud } from '../src/cloud/testing.ts'
+import { requestSpecOf } from '../src/compute/app/scheduler/request-spec.ts'
+import { SCHEDULER, scheduler } from '../src/compute/app/scheduler/scheduler.ts'
+import { findInstance } from '../src/compute/db/instances.ts'
+import { Yard } from '../src/compute/sagas/testing.ts'
+import { showBytes, showMs } from '../src/kernel/units/units.ts'
+import { median, percentile, pool } from './client.ts'
+import type { Report } from './report.ts'
+
+/** Published: the last rate at which every boot succeeded, on 200 nodes; the mean boot among 1,000; and what this house aims at. */
+const PEER = { bootsPerS: 1.5, bootMs: 13_100 }
+const AIM = { decisionMs: 2, bootsPerS: 100 }
+const DECISIONS = 200
+const AT_ONCE = 8
+const BOOTS = 200
+const REST_MS = 10_000
+
+/** Decisions among many hosts that only report, and boots on hosts that are whole twins: all in this process. */
+export async function scale(report: Report): Promise<void> {
+  for (const hosts of [1_000, 10_000]) await decisions(hosts, report)
+  await boots(1_000, report)
+}
+
+async function decisions(hosts: number, report: Report): Promise<void> {
+  const yard = await Yard.over(await testCloud({ development: false }))
+  const { context, cloud } = yard
+  try {
+    const row = (await findInstance(context.database.db, await yard.server()))!
+    await known(cloud, hosts - 1)
+    const any = { hints: {}, zone: null, forcedHost: null, forcedNode: null, ignoreHosts: [] }
+    const spec = await requestSpecOf(context, row, JSON.parse(row.flavor_json), any)
+    const decide = async (n: number) => {
+      const one = { ...spec, serverId: `${row.id}-${n}` }
+      await cloud.bus.call(SCHEDULER, scheduler.hostStates, { spec: one })
+      const { left } = await cloud.bus.call(SCHEDULER, scheduler.filter, { spec: one })
+      return await cloud.bus.call(SCHEDULER, scheduler.weigh, { spec: one, hosts: left })
+    }
+    const times: number[] = []
+    for (let n = 0; n < DECISIONS; n++) {
+      const begun = performance.now()
+      await decide(n)
+      times.push(performance.now() - begun)
+    }
+    const beside = `aim ${AIM.decisionMs} ms: ${(median(times) / AIM.decisionMs).toFixed(1)} of it; 95 % in ${showMs(percentile(times, 0.95))}`
+    report(`a decision among ${hosts} hosts`, showMs(median(times)), beside)
+    const begun = performance.now()
+    await pool(DECISIONS, AT_ONCE, async (n) => void (await decide(DECISIONS + n)))
+    report(`decisions among ${hosts} hosts`, `${((DECISIONS * 1000) / (performance.now() - begun)).toFixed(0)}/s`, `${AT_ONCE} at once`)
+    report(`memory with ${hosts} hosts known`, showBytes(process.memoryUsage().rss), 'of the whole process')
+  } finally {
+    await cloud.stop()
+  }
+}
+
+/** As many hosts as told, as if each had reported: copies of the one that is there. */
+async function known({ control }: TestCloud, count: number): Promise<void> {
+  const [compute, placement] = [control.compute.context.database, control.placement.context.database]
+  const host = await compute.db.selectFrom('hosts').selectAll().executeTakeFirstOrThrow()
+  const provider = await placement.db.selectFrom('providers').selectAll().executeTakeFirstOrThrow()
+  const inventories = await placement.db.selectFrom('inventories').selectAll().execute()
+  const names = Array.from({ length: count }, (_, n) => ({ number: n + 2, name: `many${n}`, uuid: randomUUID() }))
+  for (let n = 0; n < count; n += 200) {
+    const some = names.slice(n, n + 200)
+    await compute.transaction((trx) =>
+      trx
+        .insertInto('hosts')
+        .values(some.map(({ number, name, uuid }) => ({ ...host, number, host: name, service_id: randomUUID(), provider_id: uuid })))
+        .execute(),
+    )
+    await placement.transaction(async (trx) => {
+      await trx
+        .insertInto('providers')
+        .values(some.map(({ name, uuid }) => ({ ...provider, name, uuid, root_uuid: uuid })))
+        .execute()
+      await trx
+        .insertInto('inventories')
+        .values(some.flatMap(({ uuid }) => inventories.map((one) => ({ ...one, provider_uuid: uuid }))))
+        .execute()
+    })
+  }
+}
+
+async function boots(hosts: number, report: Report): Promise<void> {
+  const begun = performance.now()
+  const cloud = await testCloud({ hosts, development: false })
+  try {
+    report(`${hosts} whole simulated hosts up`, showMs(performance.now() - begun), '')
+    const yard = await Yard.over(cloud)
+    const rest = process.cpuUsage()
+    await pause(REST_MS)
+    const { user, system } = process.cpuUsage(rest)
+    report(
+      `at rest with ${hosts} hosts`,
+      `${((user + system) / 10 / REST_MS).toFixed(1)} % of a core`,
+      'heartbeats, reports, reconcilers of all',
+    )
+    const started = performance.now()
+    const times: number[] = []
+    const wait = async (id: string, since: number) => {
+      for (;;) {
+        const row = (await findInstance(yard.context.database.db, id))!
+        if (row.vm_state === 'error') throw new Error(row.fault_json ?? 'ERROR')
+        if (row.vm_state === 'active') return void times.push(performance.now() - since)
+        await pause(10)
+      }
+    }
+    await pool(BOOTS, AT_ONCE, async () => {
+      const since = performance.now()
+      await wait(await yard.request(), since)
+    })
+    const perS = (BOOTS * 1000) / (performance.now() - started)
+    report(
+      `boots on ${hosts} hosts, none failed`,
+      `${perS.toFixed(1)}/s`,
+      `peer ${PEER.bootsPerS}/s: ${(perS / PEER.bootsPerS).toFixed(1)} times; aim ${AIM.bootsPerS}/s`,
+    )
+    report('a boot, with eight under way', showMs(median(times)), `peer ${showMs(PEER.bootMs)} in the mean`)
+    report(`memory with ${hosts} hosts`, showBytes(process.memoryUsage().rss), 'control and all agents in one process')
+  } finally {
+    await cloud.stop()
+  }
+}
