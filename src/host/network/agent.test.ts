@@ -303,6 +303,21 @@ test('the DHCP server has the port before the port is reported; the lease is tol
     )
   }))
 
+test('ports of networks that are served elsewhere wake no address service', () =>
+  onHost(async (lab) => {
+    const { reconciler } = lab.host.dhcp
+    const runsAfter = async (networkId: string) => {
+      const { runs } = await reconciler.settle()
+      lab.bus.publish(events.portChanged, { portId: device(1).portId, networkId })
+      await new Promise((heard) => setImmediate(() => setImmediate(heard)))
+      return (await reconciler.settle()).runs - runs
+    }
+    lab.control.networks = [dhcpNetwork([device(1)])]
+    await lab.host.settle()
+    assert.equal(await runsAfter(SECOND_NETWORK), 1) // settling itself
+    assert.equal(await runsAfter(NETWORK), 2)
+  }))
+
 test('an isolated network answers metadata itself and leaves that to the router once there is one', () =>
   onHost(async (lab) => {
     lab.control.networks = [dhcpNetwork([device(1)], { isolated: true })]

@@ -23,6 +23,8 @@ export class DhcpAgent {
   private readonly built = new Map<string, string>()
   private readonly look: FullLook
   private wanted = ''
+  /** The networks that control gave to this host; null while it is asked, and may yet answer any. */
+  private given: ReadonlySet<string> | null = null
   private served: { networkId: string; ports: number; notes: string[] }[] = []
 
   constructor(context: Context) {
@@ -46,9 +48,13 @@ export class DhcpAgent {
         wake()
       }),
       machine.dnsmasq.follow((event) => this.hear(event)),
-      bus.subscribe(events.portChanged, wake),
+      bus.subscribe(events.portChanged, ({ networkId }) => {
+        if (this.given?.has(networkId) ?? true) wake()
+      }),
       bus.subscribe(events.networkChanged, wake),
-      bus.subscribe(events.routerChanged, wake),
+      bus.subscribe(events.routerChanged, () => {
+        if (this.given?.size !== 0) wake()
+      }),
     )
     this.reconciler.start()
   }
@@ -70,7 +76,10 @@ export class DhcpAgent {
 
   private async run(full: boolean): Promise<string[]> {
     const { bus, settings } = this.context
-    const networks = (await bus.call(NETWORK_CONTROL, control.dhcpNetworks, { host: settings.host })).filter(isServed)
+    this.given = null
+    const all = await bus.call(NETWORK_CONTROL, control.dhcpNetworks, { host: settings.host })
+    this.given = new Set(all.map((network) => network.segment.networkId))
+    const networks = all.filter(isServed)
     const served: typeof this.served = []
     const changes: string[] = []
     const failures: Error[] = []
