@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import type { Kysely } from 'kysely'
 import { id, integer, name } from './columns.ts'
 import { openDatabase } from './database.ts'
 import { eachDatabase } from './testing.ts'
+import { WalDisk } from './wal-disk.ts'
 
 interface Tables {
   counters: { id: string; value: number; label: string | null }
@@ -67,6 +72,53 @@ eachDatabase<Tables>(migrations, (open) => {
     const same = await db.updateTable('counters').set({ value: 1 }).where('id', '=', 'a').executeTakeFirst()
     assert.equal(same.numUpdatedRows, 1n)
   })
+})
+
+test('in a file, transactions that meet are each there or not, also for who opens it next, whether they waited for the disk or not', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'yun-db-'))
+  const url = `sqlite:${join(directory, 'test.sqlite')}`
+  const first = await openDatabase<Tables>(url, migrations)
+  await first.migrate()
+  const insert = (db: Kysely<Tables>, n: number) =>
+    db
+      .insertInto('counters')
+      .values({ id: `${n}`, value: n, label: null })
+      .execute()
+  const outcomes = await Promise.allSettled(
+    Array.from({ length: 60 }, (_, n) =>
+      n % 3 === 0
+        ? first.soon((db) => insert(db, n))
+        : first.transaction(async (trx) => {
+            await insert(trx, n)
+            if (n % 10 === 5) throw new Error('no')
+          }),
+    ),
+  )
+  const expected = Array.from({ length: 60 }, (_, n) => n).filter((n) => n % 3 === 0 || n % 10 !== 5)
+  assert.deepEqual(
+    outcomes.flatMap((one, n) => (one.status === 'fulfilled' ? [n] : [])),
+    expected,
+  )
+  await first.close()
+  await assert.rejects(first.soon((db) => insert(db, 100)))
+  const second = await openDatabase<Tables>(url, migrations)
+  const rows = await second.db.selectFrom('counters').select('value').orderBy('value').execute()
+  assert.deepEqual(
+    rows.map((row) => row.value),
+    expected,
+  )
+  await second.close()
+  rmSync(directory, { recursive: true })
+})
+
+test('whoever waits for the disk is told when it fails, and may try again', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'yun-db-'))
+  const disk = new WalDisk(join(directory, 'log'))
+  await assert.rejects(disk.onDisk(), { code: 'ENOENT' })
+  writeFileSync(join(directory, 'log'), 'x')
+  await Promise.all([disk.onDisk(), disk.onDisk()])
+  await disk.close()
+  rmSync(directory, { recursive: true })
 })
 
 test('a database that does not answer is named in the error', async () => {

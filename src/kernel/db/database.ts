@@ -1,10 +1,10 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { Kysely, type Migration, MysqlDialect, sql, type Transaction } from 'kysely'
+import { Kysely, type Migration, MysqlDialect, type Transaction } from 'kysely'
 import { isDuplicate, isLost, isNotReady, isRolledBack } from './failures.ts'
 import { alone, migrateAll, pendingMigrations } from './migrate.ts'
-import { nodeSqlite } from './node-sqlite.ts'
+import { nodeSqlite, SqliteFile } from './node-sqlite.ts'
 import { type NodeState, nodesOf } from './node-states.ts'
 import { NodePool, parseMysqlUrl } from './nodes.ts'
 
@@ -47,7 +47,7 @@ const LOOKS = 3
 /** `url` is `sqlite:/path/file.sqlite`, `sqlite::memory:` or `mysql://user:password@node1:3306,node2:3306/name`: see {@link parseMysqlUrl}. */
 export async function openDatabase<T>(url: string, migrations: Migrations): Promise<Database<T>> {
   const dialect = url.startsWith('sqlite:') ? 'sqlite' : 'mysql'
-  const db = new Kysely<T>({ dialect: dialect === 'sqlite' ? sqlite(url.slice('sqlite:'.length)) : await mysql(url) })
+  const { db, unhurried } = dialect === 'sqlite' ? sqlite<T>(url.slice('sqlite:'.length)) : await mysql<T>(url)
   const database: Database<T> = {
     dialect,
     db,
@@ -63,17 +63,7 @@ export async function openDatabase<T>(url: string, migrations: Migrations): Prom
         }
       }
     },
-    async soon(work) {
-      if (dialect === 'mysql') return await work(db)
-      return await db.connection().execute(async (connection) => {
-        await sql`pragma synchronous = normal`.execute(connection)
-        try {
-          return await work(connection)
-        } finally {
-          await sql`pragma synchronous = full`.execute(connection)
-        }
-      })
-    },
+    soon: (work) => work(unhurried),
     pending: () => pendingMigrations(db, migrations),
     migrate: () => migrateAll(db, dialect, migrations),
     alone: (work) => (dialect === 'sqlite' ? work() : alone(db, work, ALONE_MS)),
@@ -86,13 +76,24 @@ export async function openDatabase<T>(url: string, migrations: Migrations): Prom
 /** For `yun status`: where a database is kept and how that is. */
 export const databaseNodes = (database: Database<any>): Promise<NodeState[]> => database.nodes()
 
-function sqlite(file: string) {
-  if (file !== ':memory:') mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-  return nodeSqlite(file)
+/** `unhurried` does not wait for the disk. */
+interface Opened<T> {
+  db: Kysely<T>
+  unhurried: Kysely<T>
+}
+
+function sqlite<T>(path: string): Opened<T> {
+  if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  const file = new SqliteFile(path)
+  return {
+    db: new Kysely<T>({ dialect: nodeSqlite(file, { durable: true }) }),
+    unhurried: new Kysely<T>({ dialect: nodeSqlite(file, { durable: false }) }),
+  }
 }
 
 /** The driver is loaded where it is used: an embedded cloud does without its 25 MiB. */
-async function mysql(url: string) {
+async function mysql<T>(url: string): Promise<Opened<T>> {
   const { createPool } = await import('mysql2')
-  return new MysqlDialect({ pool: new NodePool(parseMysqlUrl(url), createPool) })
+  const db = new Kysely<T>({ dialect: new MysqlDialect({ pool: new NodePool(parseMysqlUrl(url), createPool) }) })
+  return { db, unhurried: db }
 }

@@ -1,6 +1,6 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import {
-  CompiledQuery,
+  type CompiledQuery,
   type DatabaseConnection,
   type Dialect,
   type Driver,
@@ -9,11 +9,51 @@ import {
   SqliteIntrospector,
   SqliteQueryCompiler,
 } from 'kysely'
+import { WalDisk } from './wal-disk.ts'
 
-/** Kysely on the SQLite that Node brings: WAL, every commit on the disk before it is acknowledged. */
-export function nodeSqlite(file: string): Dialect {
+/** One database file and its one connection, used in turn: SQLite has one writer anyway. */
+export class SqliteFile {
+  private readonly file: string
+  private opened: Connection | undefined
+  private closed = false
+  private tail: Promise<void> = Promise.resolve()
+  /** Of a database in memory there is none. */
+  readonly disk: WalDisk | undefined
+
+  constructor(file: string) {
+    this.file = file
+    this.disk = file === ':memory:' ? undefined : new WalDisk(`${file}-wal`)
+  }
+
+  get connection(): Connection {
+    if (this.closed) throw new Error(`${this.file} has been closed`)
+    this.opened ??= new Connection(new DatabaseSync(this.file))
+    return this.opened
+  }
+
+  /** Waits for those before; returns how to let the next one go on. */
+  async turn(): Promise<() => void> {
+    const before = this.tail
+    let release!: () => void
+    this.tail = new Promise((resolve) => (release = resolve))
+    await before
+    return release
+  }
+
+  async close(): Promise<void> {
+    this.closed = true
+    await this.disk?.close()
+    this.opened?.close()
+  }
+}
+
+/**
+ * Kysely on the SQLite that Node brings, with a write-ahead log. What is written is in the file at once. `durable`: and on the disk before it is acknowledged; others
+ * go on meanwhile.
+ */
+export function nodeSqlite(file: SqliteFile, { durable }: { durable: boolean }): Dialect {
   return {
-    createDriver: () => new NodeSqliteDriver(file),
+    createDriver: () => new NodeSqliteDriver(file, durable),
     createQueryCompiler: () => new SqliteQueryCompiler(),
     createAdapter: () => new SqliteAdapter(),
     createIntrospector: (db) => new SqliteIntrospector(db),
@@ -21,59 +61,120 @@ export function nodeSqlite(file: string): Dialect {
 }
 
 class NodeSqliteDriver implements Driver {
-  private readonly file: string
-  private connection!: Connection
-  private tail: Promise<void> = Promise.resolve()
-  private release: () => void = () => {}
+  private readonly file: SqliteFile
+  private readonly durable: boolean
 
-  constructor(file: string) {
+  constructor(file: SqliteFile, durable: boolean) {
     this.file = file
+    this.durable = durable
   }
 
-  async init(): Promise<void> {
-    this.connection = new Connection(new DatabaseSync(this.file))
+  async init(): Promise<void> {}
+  async acquireConnection(): Promise<Session> {
+    return new Session(this.file, this.durable)
   }
-
-  /** One connection, used in turn: SQLite has one writer anyway. */
-  async acquireConnection(): Promise<DatabaseConnection> {
-    const before = this.tail
-    let release!: () => void
-    this.tail = new Promise((resolve) => (release = resolve))
-    await before
-    this.release = release
-    return this.connection
+  async releaseConnection(): Promise<void> {}
+  async beginTransaction(session: Session): Promise<void> {
+    await session.begin()
   }
-
-  async releaseConnection(): Promise<void> {
-    this.release()
+  async commitTransaction(session: Session): Promise<void> {
+    await session.commit()
   }
-
-  async beginTransaction(connection: DatabaseConnection): Promise<void> {
-    await connection.executeQuery(CompiledQuery.raw('begin immediate'))
-  }
-  async commitTransaction(connection: DatabaseConnection): Promise<void> {
-    await connection.executeQuery(CompiledQuery.raw('commit'))
-  }
-  async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
-    await connection.executeQuery(CompiledQuery.raw('rollback'))
+  async rollbackTransaction(session: Session): Promise<void> {
+    session.rollback()
   }
   async destroy(): Promise<void> {
-    this.connection?.close()
+    await this.file.close()
   }
 }
 
-class Connection implements DatabaseConnection {
+/** One user of the connection: has it for a statement or a transaction, never while it waits for the disk. */
+class Session implements DatabaseConnection {
+  private readonly file: SqliteFile
+  private readonly durable: boolean
+  /** Of the transaction under way. */
+  private release: (() => void) | undefined
+  private wrote = false
+
+  constructor(file: SqliteFile, durable: boolean) {
+    this.file = file
+    this.durable = durable
+  }
+
+  async begin(): Promise<void> {
+    this.release = await this.file.turn()
+    try {
+      this.file.connection.run('begin immediate')
+    } catch (error) {
+      this.end()
+      throw error
+    }
+  }
+
+  async commit(): Promise<void> {
+    this.file.connection.run('commit')
+    this.end()
+    await this.written()
+  }
+
+  /** One that is committed and only did not reach the disk cannot be taken back. */
+  rollback(): void {
+    if (!this.release) return
+    try {
+      this.file.connection.run('rollback')
+    } finally {
+      this.end()
+    }
+  }
+
+  async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    if (this.release) return this.run<R>(query)
+    const release = await this.file.turn()
+    let result: QueryResult<R>
+    try {
+      result = this.run<R>(query)
+    } finally {
+      release()
+    }
+    await this.written()
+    return result
+  }
+
+  async *streamQuery<R>(query: CompiledQuery): AsyncIterableIterator<QueryResult<R>> {
+    yield await this.executeQuery<R>(query)
+  }
+
+  private run<R>({ sql, parameters }: CompiledQuery): QueryResult<R> {
+    const result = this.file.connection.run<R>(sql, parameters)
+    if (!/^\s*(select|with|pragma)\b/i.test(sql)) this.wrote = true
+    return result
+  }
+
+  private end(): void {
+    this.release?.()
+    this.release = undefined
+  }
+
+  private async written(): Promise<void> {
+    if (!this.wrote) return
+    this.wrote = false
+    if (this.durable) await this.file.disk?.onDisk()
+  }
+}
+
+class Connection {
   private readonly database: DatabaseSync
   private readonly statements = new Map<string, StatementSync>()
 
   constructor(database: DatabaseSync) {
     this.database = database
-    database.exec('pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma busy_timeout = 5000')
+    // a commit is in the log when it returns; for the disk wait those who must: see WalDisk
+    database.exec('pragma journal_mode = wal; pragma synchronous = normal; pragma foreign_keys = on; pragma busy_timeout = 5000')
   }
 
-  async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
-    const statement = this.prepare(query.sql)
-    const values = query.parameters.map((value) => (typeof value === 'boolean' ? Number(value) : value)) as never[]
+  run<R>(sql: string, parameters: readonly unknown[] = []): QueryResult<R> {
+    const statement = this.prepare(sql)
+    const values = parameters.map((value) => (typeof value === 'boolean' ? Number(value) : value)) as never[]
     if (statement.columns().length > 0) return { rows: statement.all(...values) as R[] }
     const { changes, lastInsertRowid } = statement.run(...values)
     return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) }
@@ -87,10 +188,6 @@ class Connection implements DatabaseConnection {
       this.statements.set(sql, statement)
     }
     return statement
-  }
-
-  async *streamQuery<R>(query: CompiledQuery): AsyncIterableIterator<QueryResult<R>> {
-    yield await this.executeQuery<R>(query)
   }
 
   close(): void {
