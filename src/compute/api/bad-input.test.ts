@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { after, before, describe, test } from 'node:test'
 import fc from 'fast-check'
 import type { Route } from '../../kernel/http/route.ts'
+import { eventually } from '../sagas/testing.ts'
 import { type Asking, House } from '../testing.ts'
 
 let house: House
@@ -214,3 +215,18 @@ function like(schema: any, scalar: fc.Arbitrary<unknown>): fc.Arbitrary<unknown>
   if (schema.type === 'boolean') return fc.boolean()
   return fc.oneof(scalar, fc.jsonValue({ maxDepth: 2 }))
 }
+
+test('a volume that does not boot boots nothing, and a rescued server gets none', async () => {
+  const { volume } = (await house.ask('POST', '/os-volumes', { body: { volume: { size: 1 } } })).body
+  await eventually(async () => (await house.ask('GET', `/os-volumes/${volume.id}`)).body.volume.status === 'available', Boolean)
+  const device = { boot_index: 0, uuid: volume.id, source_type: 'volume', destination_type: 'volume' }
+  const boot = house.wish({ imageRef: '', block_device_mapping_v2: [device] })
+  const refused = await house.ask('POST', '/servers', { body: boot })
+  assert.deepEqual([refused.status, /is not bootable/.test(refused.message)], [400, true])
+  const one = await house.server()
+  await house.ask('POST', `/servers/${one.id}/action`, { body: { rescue: null } })
+  assert.equal((await house.rested(one.id)).status, 'RESCUE')
+  const attach = { volumeAttachment: { volumeId: volume.id } }
+  assert.equal((await house.ask('POST', `/servers/${one.id}/os-volume_attachments`, { body: attach })).status, 409)
+  await house.remove(one.id)
+})

@@ -9,7 +9,7 @@ import type { ComputeContext } from './context.ts'
 import { requestOf } from './instance-spec.ts'
 import { nextDevice } from './volume-connection.ts'
 
-const ATTACHABLE: VmState[] = ['active', 'paused', 'stopped', 'resized', 'soft-delete', 'rescued']
+const ATTACHABLE: VmState[] = ['active', 'paused', 'stopped', 'resized', 'soft-delete']
 
 function mayChange(request: RequestContext, row: InstanceRow, action: string): void {
   if (row.locked && !request.isAdmin) throw conflict(`Instance ${row.id} is locked`, 'InstanceIsLocked')

@@ -50,6 +50,8 @@ async function sizeOf(context: ComputeContext, request: RequestContext, one: Wan
       const volume = await context.volumes.volume(one.uuid!, as)
       if (volume.status !== 'available' && !volume.multiattach)
         throw badRequest(`Block Device Mapping is Invalid: volume ${one.uuid} is ${volume.status}, not available.`, 'InvalidBDMVolume')
+      if (one.bootIndex === 0 && volume.bootable !== 'true')
+        throw badRequest(`Block Device Mapping is Invalid: Block Device ${one.uuid} is not bootable.`, 'InvalidBDMVolumeNotBootable')
       return volume.size
     }
     if (one.sourceType === 'snapshot') return one.sizeGiB ?? (await context.volumes.snapshot(one.uuid!, as)).size

@@ -168,7 +168,17 @@ export async function removeParts(context: ImageContext, row: NamespaceRow, kind
   if (name !== undefined && gone === 0) throw noPart(row.namespace, kind, name)
 }
 
-export const allResourceTypes = (context: ImageContext) => table.resourceTypes(context.database.db)
+/** What definitions may be about, as Glance's own collection names it. */
+const KNOWN_TYPES = ['OS::Cinder::Volume', 'OS::Glance::Image', 'OS::Nova::Aggregate', 'OS::Nova::Flavor', 'OS::Nova::Server']
+const ALWAYS = '2014-08-01T00:00:00Z'
+
+/** Those that are known, and all that some namespace is associated with. */
+export async function allResourceTypes(context: ImageContext) {
+  const used = await table.resourceTypes(context.database.db)
+  const known = KNOWN_TYPES.filter((name) => !used.some((one) => one.name === name))
+  const all = [...used, ...known.map((name) => ({ name, created_at: ALWAYS, updated_at: ALWAYS }))]
+  return all.sort((a, b) => (a.name < b.name ? -1 : 1))
+}
 
 function assertUnprotected(row: NamespaceRow): void {
   if (row.protected) throw forbidden(`Metadata definition namespace ${row.namespace} is protected and cannot be deleted.`)

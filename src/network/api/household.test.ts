@@ -66,7 +66,8 @@ describe('agents', () => {
     assert.equal(change.body.agent.description, 'in the cellar')
     assert.equal((await house.request('DELETE', `/agents/${l3.id}`)).status, 204)
     assert.equal((await house.request('GET', `/agents/${l3.id}`)).status, 404)
-    assert.equal((await house.request('GET', '/agents', { as: 'member' })).status, 403)
+    assert.deepEqual((await house.request('GET', '/agents', { as: 'member' })).body.agents, [], 'nobody else sees any')
+    assert.equal((await house.request('GET', `/agents/${agents[0].id}`, { as: 'member' })).status, 403)
   })
 })
 

@@ -30,6 +30,11 @@ describe('security groups', () => {
 
   test('rules: what fits is kept, the same twice is not, what does not fit is said', async () => {
     const group = await house.make('/security-groups', 'security_group', { name: 'web', description: 'for the web' }, 'member')
+    const second = await house.request('PUT', `/security-groups/${group.id}`, {
+      as: 'member',
+      body: { security_group: { name: 'default' } },
+    })
+    assert.equal(second.body.NeutronError.type, 'SecurityGroupDefaultAlreadyExists')
     assert.deepEqual(
       group.security_group_rules.map((rule: any) => `${rule.direction} ${rule.ethertype}`),
       ['egress IPv4', 'egress IPv6'],

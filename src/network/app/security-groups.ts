@@ -85,6 +85,8 @@ export async function createGroups(context: NetworkContext, viewer: Viewer, aske
 }
 
 export async function updateGroup(context: NetworkContext, group: SecurityGroup, asked: AskedGroup): Promise<SecurityGroup> {
+  if (!group.default_of && asked.name === 'default')
+    throw conflict('Default security group already exists.', 'SecurityGroupDefaultAlreadyExists')
   if (group.default_of && asked.name !== undefined && asked.name !== 'default')
     throw conflict('Updating default security group not allowed.', 'SecurityGroupCannotUpdateDefault')
   return await mutate(context, [`group:${group.id}`], async ({ trx }) => {

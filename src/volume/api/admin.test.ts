@@ -100,5 +100,6 @@ test('services, zones, pools, extensions', async () => {
   assert.deepEqual([services[0].host, services[0].status, services[0].disabled_reason], ['host@lvm', 'disabled', 'a new disk'])
   assert.equal((await ask('PUT', '/os-services/enable', { host: 'host@lvm', binary: 'cinder-volume' })).status, 200)
   assert.equal((await ask('PUT', '/os-services/enable', { host: 'nobody@lvm' })).status, 404)
+  assert.equal((await ask('PUT', '/os-services/disable', { host: 'host@lvm', binary: 'cinder-none' })).status, 404)
   assert.ok((await ask('GET', '/extensions', undefined, 'member')).body.extensions.length > 5)
 })

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os'
-import { badRequest } from '../../kernel/errors/errors.ts'
+import { badRequest, notFound } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
 import { type Backend, backends, serviceHost, setEnabled, zones } from '../app/backend.ts'
 import type { VolumeContext } from '../app/context.ts'
@@ -18,7 +18,8 @@ export function serviceRoutes(context: VolumeContext): Route[] {
     response: shape.Free,
     async handler(request) {
       const { host, binary, disabled_reason } = request.body
-      if (binary && binary !== 'cinder-volume') throw badRequest(`The service ${binary} cannot be disabled, only cinder-volume.`)
+      if (binary && binary !== 'cinder-volume')
+        throw notFound(`Service ${binary} could not be found on host ${host}: cinder-volume alone can be disabled.`, 'ServiceNotFound')
       if (path.endsWith('reason') && !disabled_reason) throw badRequest('Missing required element disabled_reason in request body.')
       await setEnabled(context, host, enable, path.endsWith('reason') ? disabled_reason : null)
       const status = enable ? 'enabled' : 'disabled'
