@@ -12,7 +12,7 @@ import { simulatedOvs } from '../../drivers/ovs/simulated.ts'
 import { MemoryBus } from '../../kernel/bus/memory.ts'
 import { silent } from '../../kernel/log/log.ts'
 import { onStep, type StepRecord } from '../../kernel/trace/trace.ts'
-import { agent, events, networkTopic } from '../../network/rpc.ts'
+import { agent, type DeviceDetails, events, networkTopic } from '../../network/rpc.ts'
 import { NetworkHost } from './agent.ts'
 import { dhcpNamespace, qgOf, qrOf, qvoOf, routerNamespace, tapOf } from './names.ts'
 import {
@@ -300,6 +300,41 @@ test('the DHCP server has the port before the port is reported; the lease is tol
       'the third is ready',
       () => lab.control.heard('dhcp-ready').some((each) => each.portIds.length === 1 && each.portIds[0] === third.portId),
       2_000,
+    )
+  }))
+
+test('who joins a group is let in at once, and of many who follow each other none is forgotten', () =>
+  onHost(async (lab) => {
+    const group = '99999999-aaaa-4bbb-8ccc-000000000001'
+    const rule: DeviceDetails['rules'][number] = {
+      direction: 'ingress',
+      etherType: 'IPv4',
+      protocol: null,
+      portMin: null,
+      portMax: null,
+      remotePrefix: null,
+      remoteGroupId: group,
+    }
+    const guest = device(1, { rules: [rule] })
+    lab.control.devices = [guest]
+    lab.control.groups[group] = []
+    await lab.host.settle()
+    await plug(lab.machine, guest)
+    await lab.host.settle()
+    const letIn = async () => JSON.stringify(await lab.machine.iptables.save(undefined, 4))
+    const members = Array.from({ length: 20 }, (_, n) => `10.1.0.${100 + n}/32`)
+    for (const member of members) {
+      lab.control.groups[group].push(member)
+      lab.bus.publish(events.groupMembersChanged, { groupIds: [group] })
+      await new Promise((heard) => setImmediate(heard))
+    }
+    await until(
+      'all are let in',
+      async () => {
+        const rules = await letIn()
+        return members.every((member) => rules.includes(`-s ${member} `))
+      },
+      5_000,
     )
   }))
 

@@ -59,6 +59,29 @@ class Told<T> {
   }
 }
 
+/** ms between looks at groups whose members change all the time: with a thousand hosts every boot is news to every host. */
+const MEMBERS_MS = 1_000
+
+/** Calls `wake` at once, and again no sooner than after `everyMs`, however often it is told. */
+function paced(wake: () => void, everyMs: number): { tell(): void; stop(): void } {
+  let last = Number.NEGATIVE_INFINITY
+  let due: NodeJS.Timeout | undefined
+  const now = () => {
+    due = undefined
+    last = performance.now()
+    wake()
+  }
+  return {
+    tell() {
+      if (due) return
+      const rest = last + everyMs - performance.now()
+      if (rest <= 0) now()
+      else due = setTimeout(now, rest).unref()
+    },
+    stop: () => clearTimeout(due),
+  }
+}
+
 /** Ports are asked for in parts of this size. */
 const AT_ONCE = 200
 
@@ -89,7 +112,9 @@ export class KnownDevices {
   /** Listens to what changes, and calls `wake` when it is anything that was asked for. Returns how to stop. */
   follow(wake: () => void): () => void {
     const { bus, devices, groups, neighbours } = this
+    const members = paced(wake, MEMBERS_MS)
     const stops = [
+      members.stop,
       bus.subscribe(events.portChanged, ({ portId, networkId }) => {
         const [own, near] = [devices.doubt(portId), neighbours.doubt(networkId)]
         if (own || near) wake()
@@ -106,7 +131,7 @@ export class KnownDevices {
         if (portIds.map((id) => devices.doubt(id)).includes(true)) wake()
       }),
       bus.subscribe(events.groupMembersChanged, ({ groupIds }) => {
-        if (groupIds.map((id) => groups.doubt(id)).includes(true)) wake()
+        if (groupIds.map((id) => groups.doubt(id)).includes(true)) members.tell()
       }),
     ]
     return () => {

@@ -120,13 +120,26 @@ const ranges = new WeakMap<string[], Record<Family, string[]>>()
 
 /** As iptables writes them, each once; '' is everything. The same list as before has been read before. */
 function rangesOf(addresses: string[]): Record<Family, string[]> {
-  const read = (family: Family) => [
-    ...new Set(
-      addresses.filter((range) => cidr(range).family === family).map((range) => (cidr(range).prefix === 0 ? '' : networkOf(range))),
-    ),
-  ]
-  const made = ranges.get(addresses) ?? { 4: read(4), 6: read(6) }
+  const known = ranges.get(addresses)
+  if (known) return known
+  const read = addresses.map(rangeOf)
+  const of = (family: Family) => [...new Set(read.filter((one) => one.family === family).map((one) => one.range))]
+  const made = { 4: of(4), 6: of(6) }
   ranges.set(addresses, made)
+  return made
+}
+
+const RANGES = 100_000
+const readBefore = new Map<string, { family: Family; range: string }>()
+
+/** When one member comes, the list is another, and all others are in it again. */
+function rangeOf(text: string): { family: Family; range: string } {
+  const known = readBefore.get(text)
+  if (known) return known
+  const { family, prefix } = cidr(text)
+  const made = { family, range: prefix === 0 ? '' : networkOf(text) }
+  if (readBefore.size >= RANGES) readBefore.clear()
+  readBefore.set(text, made)
   return made
 }
 
