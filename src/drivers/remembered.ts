@@ -1,7 +1,10 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 
-/** What a simulated driver holds: in memory, and in a JSON file where one is given, so that a simulated machine outlives the process as a real one does. */
+/**
+ * What a simulated driver holds: in memory, and in a file where one is given, so that a simulated machine outlives the process as a real one does. Each line of the file
+ * is all of it as JSON, and the last whole line counts: a line more costs much less than a file more, and a thousand simulated hosts change all the time.
+ */
 export interface Remembered<T> {
   state: T
   /** To be called after every change. */
@@ -9,19 +12,25 @@ export interface Remembered<T> {
 }
 
 export function remembered<T>(file: string | undefined, initial: T): Remembered<T> {
-  const state: T = file && existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : initial
+  const state: T = file && existsSync(file) ? JSON.parse(lastLine(readFileSync(file, 'utf8'))) : initial
   let due: NodeJS.Timeout | undefined
   let bytes = 0
   let rest = SOON_MS
+  /** For further lines. The first write of a process begins anew: what it found may end in half a line. */
+  let room = 0
   const write = () => {
     clearTimeout(due)
     due = undefined
-    mkdirSync(dirname(file!), { recursive: true })
     const started = performance.now()
-    const text = JSON.stringify(state)
+    const text = `${JSON.stringify(state)}\n`
     bytes = text.length
-    writeFileSync(`${file}.new`, text)
-    renameSync(`${file}.new`, file!)
+    if (bytes > room || !appended(file!, text)) {
+      mkdirSync(dirname(file!), { recursive: true })
+      writeFileSync(`${file}.new`, text)
+      renameSync(`${file}.new`, file!)
+      room = LARGE
+    }
+    room -= bytes
     rest = Math.max(SOON_MS, (performance.now() - started) * REST)
   }
   unwritten.add(() => due && write())
@@ -32,6 +41,22 @@ export function remembered<T>(file: string | undefined, initial: T): Remembered<
       if (bytes < LARGE) return write()
       due ??= setTimeout(write, rest)
     },
+  }
+}
+
+function lastLine(text: string): string {
+  const end = text.lastIndexOf('\n')
+  return end < 0 ? text : text.slice(text.lastIndexOf('\n', end - 1) + 1, end)
+}
+
+/** Not where somebody has removed its directory meanwhile. */
+function appended(file: string, text: string): boolean {
+  try {
+    appendFileSync(file, text)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    return false
   }
 }
 
