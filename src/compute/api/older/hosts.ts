@@ -154,7 +154,7 @@ function auditRoutes(context: ComputeContext): Route[] {
       policy: 'os_compute_api:os-instance-usage-audit-log:show',
       response: Wrapped('instance_usage_audit_log', Log),
       async handler(request) {
-        const before = decodeURIComponent(request.params.before!)
+        const before = request.params.before!
         const time = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?$/.test(before) ? Date.parse(`${before.replace(' ', 'T')}Z`) : Number.NaN
         if (Number.isNaN(time)) throw badRequest(`Invalid timestamp for date ${before}`)
         return { instance_usage_audit_log: await log(new Date(time)) }
