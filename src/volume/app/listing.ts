@@ -74,7 +74,7 @@ export async function listRows<T extends Listed>(
     page.after = after
   }
   const rows = await pageOf(context.database.db, table, { ...page, limit: page.limit + 1 })
-  return { rows: rows.slice(0, page.limit), more: page.limit > 0 && rows.length > page.limit }
+  return { rows: rows.slice(0, page.limit), more: page.limit > 0 && rows.length >= page.limit }
 }
 
 /** All that fit, regardless of pages. */
