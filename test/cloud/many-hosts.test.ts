@@ -37,14 +37,15 @@ const becomes = (id: string, status: string) =>
     if (now.status === 'ERROR' && status !== 'ERROR') throw new Error(JSON.stringify(now.fault))
     return now.status === status && now
   })
-const create = async (name: string, more: object = {}) => {
+const create = (name: string, more: object = {}) => createWith(name, {}, more)
+const createWith = async (name: string, beside: object, more: object = {}) => {
   const [{ images }, { flavors }, { networks }] = await Promise.all([
     api.get('/image/v2/images?name=tiny'),
     api.get('/compute/v2.1/flavors'),
     api.get('/network/v2.0/networks?name=private'),
   ])
   const wanted = { name, imageRef: images[0].id, flavorRef: flavors[0].id, networks: [{ uuid: networks[0].id }], ...more }
-  const made = await api.post('/compute/v2.1/servers', { server: wanted })
+  const made = await api.post('/compute/v2.1/servers', { server: wanted, ...beside })
   return made.server.id as string
 }
 const remove = async (id: string) => {
@@ -107,6 +108,41 @@ test('the agent of a host is killed: its guests’ traffic goes on, and it takes
   const id = await create('after-agent', { availability_zone: `nova:${host.name}` })
   await becomes(id, 'ACTIVE')
   await remove(id)
+  await noLeaks()
+})
+
+for (const program of ['ovs-vswitchd', 'ovsdb-server', 'libvirtd', 'dnsmasq'])
+  test(`${program} of one machine is killed: it comes back by itself, and its guest is reached`, async (t) => {
+    const { machine } = hostOf(hello).machine
+    const running = async () => (await machine.run('pgrep', ['-o', '-x', program], { ok: [0, 1] })).stdout.trim()
+    const first = await running()
+    assert.notEqual(first, '')
+    await machine.run('kill', ['-KILL', first])
+    const started = performance.now()
+    await until(`${program} runs again`, 30_000, async () => ![first, ''].includes(await running()))
+    await until('the guest is reached', 30_000, async () => (await pings(1)) === 1)
+    t.diagnostic(`again after ${((performance.now() - started) / 1000).toFixed(1)} s`)
+    assert.equal((await server(hello.id)).status, 'ACTIVE')
+  })
+
+test('of two that are made at once and may not meet, each has a machine of its own; a third has none', async () => {
+  const { server_group: group } = await api.post('/compute/v2.1/os-server-groups', {
+    server_group: { name: 'apart', policy: 'anti-affinity' },
+  })
+  const hints = { 'os:scheduler_hints': { group: group.id } }
+  const ids = await Promise.all(['apart-1', 'apart-2', 'apart-3'].map((name) => createWith(name, hints)))
+  const ended = await Promise.all(
+    ids.map((id) =>
+      until('it has ended', 180_000, async () => {
+        const now = await server(id)
+        return ['ACTIVE', 'ERROR'].includes(now.status) && now
+      }),
+    ),
+  )
+  const placed = ended.filter((one) => one.status === 'ACTIVE')
+  assert.deepEqual(placed.map((one) => one['OS-EXT-SRV-ATTR:host']).toSorted(), cloud.hosts.map((host) => host.name).toSorted())
+  assert.match(ended.find((one) => one.status === 'ERROR').fault.message, /No valid host/)
+  for (const id of ids) await remove(id)
   await noLeaks()
 })
 
