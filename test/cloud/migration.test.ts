@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { globSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { WebSocket } from 'ws'
 import { Api, until } from '../../src/cli/api.ts'
 import { demo } from '../../src/cli/demo.ts'
 import { guestImage } from '../../src/cloud/guest-image.ts'
@@ -159,6 +161,19 @@ test('live, with its disk: pings and a TCP stream to the floating IP go on', asy
   assert.equal(await guestsOn(source), '')
   assert.equal((await api.get(`/volume/v3/volumes/${volumeId}`)).volume.attachments[0].host_name, await hostOf())
   await noLeaks()
+})
+
+test('its screen is shown from wherever it is', async () => {
+  const asked = { remote_console: { protocol: 'vnc', type: 'novnc' } }
+  const { remote_console: shown } = await api.post(`/compute/v2.1/servers/${id}/remote-consoles`, asked)
+  const token = /token(?:=|%3D)([\w-]+)/.exec(shown.url)![1]!
+  const socket = new WebSocket(`${cloud.url.replace(/^http/, 'ws')}/console/websockify?token=${token}`, 'binary')
+  try {
+    const [greeting] = (await once(socket, 'message')) as [Buffer]
+    assert.match(greeting.toString('latin1'), /^RFB 003\./)
+  } finally {
+    socket.close()
+  }
 })
 
 test('live again, called off on the way: it stays, and goes on', async () => {
