@@ -99,17 +99,19 @@ export class MemoryBus implements Bus {
   }
 
   publish<In>(event: Message<In, void>, payload: In): void {
-    for (const handler of this.subscribers.get(event.name) ?? []) {
-      const sent = copy(payload)
-      setImmediate(() => {
+    const handlers = [...(this.subscribers.get(event.name) ?? [])]
+    if (handlers.length === 0) return
+    // a thousand hosts may listen: written once, read by each for itself
+    const text = JSON.stringify(payload)
+    setImmediate(() => {
+      for (const handler of handlers)
         try {
-          const result = handler(sent) as unknown
+          const result = handler(text === undefined ? undefined : JSON.parse(text)) as unknown
           if (result instanceof Promise) result.catch((error) => this.onError(error, event.name))
         } catch (error) {
           this.onError(error, event.name)
         }
-      })
-    }
+    })
   }
 
   subscribe<In>(event: Message<In, void>, handler: (payload: In) => void): () => void {

@@ -164,7 +164,7 @@ class Session implements DatabaseConnection {
 
 class Connection {
   private readonly database: DatabaseSync
-  private readonly statements = new Map<string, StatementSync>()
+  private readonly statements = new Map<string, { statement: StatementSync; answers: boolean }>()
 
   constructor(database: DatabaseSync) {
     this.database = database
@@ -173,21 +173,21 @@ class Connection {
   }
 
   run<R>(sql: string, parameters: readonly unknown[] = []): QueryResult<R> {
-    const statement = this.prepare(sql)
+    const { statement, answers } = this.prepare(sql)
     const values = parameters.map((value) => (typeof value === 'boolean' ? Number(value) : value)) as never[]
-    if (statement.columns().length > 0) return { rows: statement.all(...values) as R[] }
+    if (answers) return { rows: statement.all(...values) as R[] }
     const { changes, lastInsertRowid } = statement.run(...values)
     return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) }
   }
 
-  private prepare(sql: string): StatementSync {
-    let statement = this.statements.get(sql)
-    if (!statement) {
-      statement = this.database.prepare(sql)
-      if (this.statements.size > 500) this.statements.clear()
-      this.statements.set(sql, statement)
-    }
-    return statement
+  private prepare(sql: string): { statement: StatementSync; answers: boolean } {
+    const known = this.statements.get(sql)
+    if (known) return known
+    const statement = this.database.prepare(sql)
+    const made = { statement, answers: statement.columns().length > 0 }
+    if (this.statements.size > 500) this.statements.clear()
+    this.statements.set(sql, made)
+    return made
   }
 
   close(): void {
