@@ -57,7 +57,7 @@ export class NetworkHost {
     const { settings, bus } = this.context
     for (const bridge of Object.values(settings.bridgeMappings))
       if (bridge.length > 11) throw badRequest(`The bridge name ${bridge} is too long: 11 characters at most.`, 'BadName')
-    await this.metadata.listen()
+    if (settings.serves.dhcp || settings.serves.l3) await this.metadata.listen()
     this.stops.push(bus.serve(networkTopic(settings.host), agent.audit, () => audit(this.context)))
     const alive = () => bus.publish(events.hostAlive, { host: settings.host })
     alive()
@@ -118,8 +118,10 @@ export class NetworkHost {
       },
       'neutron-metadata-agent': { metadata_proxy_socket: settings.metadataSocket, requests: metadata.requests.length },
     }
-    const { dhcp: servesDhcp, l3: routes } = settings.serves
-    const here = PARTS.filter(([binary]) => (binary !== 'neutron-dhcp-agent' || servesDhcp) && (binary !== 'neutron-l3-agent' || routes))
+    const { serves } = settings
+    const absent = [...(serves.dhcp ? [] : ['neutron-dhcp-agent']), ...(serves.l3 ? [] : ['neutron-l3-agent'])]
+    if (absent.length === 2) absent.push('neutron-metadata-agent') // guests reach it through what the other two make
+    const here = PARTS.filter(([binary]) => !absent.includes(binary))
     const told = here.map(([binary, agentType]) =>
       bus
         .call(NETWORK_CONTROL, control.agentReport, {
