@@ -11,7 +11,7 @@ import { type LabCloud, startLabCloud } from '../../src/lab/lab-cloud.ts'
 
 /** The short form of `npm run chaos`, which tells times too: these say only what must hold however slow the machine is. */
 
-const SHORT = ['control process', 'RabbitMQ node', 'network between control processes', 'rolling restart']
+const SHORT = ['control process', 'RabbitMQ node', 'network between control processes']
 let folder: string
 let cloud: LabCloud
 let load: Load
