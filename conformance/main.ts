@@ -76,10 +76,10 @@ async function main(argv: string[]): Promise<number> {
 }
 
 /** As the stages of npm test read them. */
-const countsOf = (outcomes: Outcome[]) =>
-  Object.fromEntries(
-    (['passed', 'failed', 'skipped'] as const).map((status) => [status, outcomes.filter((one) => one.status === status).length]),
-  )
+function countsOf(outcomes: Outcome[]): Record<string, number> {
+  const statuses = ['passed', 'failed', 'skipped'] as const
+  return Object.fromEntries(statuses.map((status) => [status, outcomes.filter((one) => one.status === status).length]))
+}
 
 function onMachineOfItsOwn(argv: string[]): Promise<number> {
   const node = [process.execPath, ...process.execArgv]
