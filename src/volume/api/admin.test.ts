@@ -101,5 +101,6 @@ test('services, zones, pools, extensions', async () => {
   assert.equal((await ask('PUT', '/os-services/enable', { host: 'host@lvm', binary: 'cinder-volume' })).status, 200)
   assert.equal((await ask('PUT', '/os-services/enable', { host: 'nobody@lvm' })).status, 404)
   assert.equal((await ask('PUT', '/os-services/disable', { host: 'host@lvm', binary: 'cinder-none' })).status, 404)
+  assert.equal((await ask('PUT', '/os-services/disable-log-reason', { host: 'host@lvm', binary: 'cinder-none' })).status, 400)
   assert.ok((await ask('GET', '/extensions', undefined, 'member')).body.extensions.length > 5)
 })

@@ -18,9 +18,9 @@ export function serviceRoutes(context: VolumeContext): Route[] {
     response: shape.Free,
     async handler(request) {
       const { host, binary, disabled_reason } = request.body
+      if (path.endsWith('reason') && !disabled_reason) throw badRequest('Missing required element disabled_reason in request body.')
       if (binary && binary !== 'cinder-volume')
         throw notFound(`Service ${binary} could not be found on host ${host}: cinder-volume alone can be disabled.`, 'ServiceNotFound')
-      if (path.endsWith('reason') && !disabled_reason) throw badRequest('Missing required element disabled_reason in request body.')
       await setEnabled(context, host, enable, path.endsWith('reason') ? disabled_reason : null)
       const status = enable ? 'enabled' : 'disabled'
       return {
