@@ -69,7 +69,8 @@ export async function move(db: Handle, id: string, change: StateChange, more: Pa
 
 /** From which vm_states a server at rest follows its guest, and into which. */
 const FOLLOWED: Partial<Record<PowerState, { from: VmState[]; to: VmState }>> = {
-  running: { from: ['stopped'], to: 'active' },
+  // a guest comes up paused before it begins: word of that may arrive when it runs already, and is followed by this one
+  running: { from: ['stopped', 'paused'], to: 'active' },
   paused: { from: ['active'], to: 'paused' },
   shutdown: { from: ['active', 'paused', 'suspended'], to: 'stopped' },
   crashed: { from: ['active', 'paused', 'suspended'], to: 'stopped' },

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { ComputeContext } from '../app/context.ts'
 import { stateOf } from '../app/scheduler/host-states.ts'
-import { updateInstance } from '../db/instances.ts'
+import { findInstance, updateInstance } from '../db/instances.ts'
+import { COMPUTE_CONTROL, control } from '../rpc.ts'
 import { eventually, Yard } from '../sagas/testing.ts'
 import { powerStateReconciler } from './power-states.ts'
 
@@ -53,4 +54,23 @@ test('a row that an operation touched while the host was asked is left alone', a
   await reconcile({ ...yard.context, bus })
   assert.equal(await statusOf(id), 'REBOOT')
   await updateInstance(yard.context.database.db, id, { task_state: null })
+})
+
+test('late word that a guest came up paused is overtaken by word that it runs', async () => {
+  const id = await yard.server()
+  const { host } = (await findInstance(yard.context.database.db, id))!
+  const say = (powerState: 'paused' | 'running') =>
+    yard.cloud.bus.call(COMPUTE_CONTROL, control.powerChanged, {
+      host: host!,
+      uuid: id,
+      powerState,
+      event: 'test',
+      at: new Date().toISOString(),
+    })
+  const state = async () => (await findInstance(yard.context.database.db, id))!.vm_state
+  await say('paused')
+  assert.equal(await state(), 'paused')
+  await say('running')
+  assert.equal(await state(), 'active')
+  await yard.remove(id)
 })
