@@ -146,6 +146,9 @@ export interface Claim {
 
 type OfServer = { uuid: string }
 
+/** Statuses of a migration, as Nova names them, in which it is over and holds nothing. */
+export const OVER = ['confirmed', 'reverted', 'completed', 'done', 'error', 'failed', 'cancelled']
+
 /** As drivers/libvirt/migration.ts has it. */
 export interface MigrationPlan {
   copyDisks: string[]

@@ -1,11 +1,8 @@
-import { host as computeHost, computeTopic } from '../compute/rpc.ts'
+import { host as computeHost, computeTopic, OVER } from '../compute/rpc.ts'
 import type { Bus, Message } from '../kernel/bus/bus.ts'
 import { must, type RestTransport } from '../kernel/http/client.ts'
 import { agent as networkAgent, networkTopic } from '../network/rpc.ts'
 import { storage, volumeTopic } from '../volume/rpc.ts'
-
-/** Statuses of a migration that holds nothing. */
-const OVER = ['confirmed', 'reverted', 'completed', 'done', 'error', 'failed', 'cancelled']
 
 /** A thing on a host: a domain, a bridge, a namespace, a chain, a process, a file, a target. */
 export interface Thing {

@@ -269,6 +269,7 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
       async run(row, request) {
         const wanted: { host?: string | null } | null = request.body.migrate
         if (wanted && 'host' in wanted && !request.version.atLeast('2.56')) throw unexpected('migrate', 'host')
+        if (wanted?.host) request.enforce('os_compute_api:os-migrate-server:migrate:host', await target(request))
         await migrate(context, request.context, row, wanted?.host ?? null)
       },
     },

@@ -3,10 +3,9 @@ import { timestamp } from '../../kernel/db/columns.ts'
 import type { RequestContext } from '../../kernel/http/context.ts'
 import { type Handle, nextNumber } from '../db/handle.ts'
 import type { ComputeTables, InstanceRow, MigrationRow } from '../db/tables.ts'
+import { OVER } from '../rpc.ts'
 import { flavorOf } from './instance-spec.ts'
 
-/** As Nova names them: a migration in one of these is over and holds nothing. */
-export const OVER = ['confirmed', 'reverted', 'completed', 'done', 'error', 'failed', 'cancelled']
 /** A live migration in one of these is under way. */
 export const LIVE_UNDER_WAY = ['accepted', 'queued', 'preparing', 'running', 'post-migrating']
 
@@ -60,6 +59,17 @@ export async function changeMigration(db: Handle, id: string, columns: Partial<M
     .set({ ...columns, updated_at: timestamp() })
     .where('id', '=', id)
     .execute()
+}
+
+/** The next status of one that nobody has called off; answers whether that is so. */
+export async function goOn(db: Handle, id: string, status: string): Promise<boolean> {
+  const moved = await db
+    .updateTable('migrations')
+    .set({ status, updated_at: timestamp() })
+    .where('id', '=', id)
+    .where('status', '!=', 'cancelled')
+    .executeTakeFirst()
+  return moved.numUpdatedRows > 0n
 }
 
 export async function findMigration(db: Handle, id: string): Promise<MigrationRow | undefined> {

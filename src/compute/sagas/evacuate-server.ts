@@ -1,28 +1,16 @@
 import { at, saga, step } from '../../kernel/saga/saga.ts'
 import { flavorOf, imageBacked, vifsOf } from '../app/instance-spec.ts'
-import { changeMigration } from '../app/migration.ts'
 import { resourcesOf } from '../app/scheduler/request-spec.ts'
 import { computeTopic, host } from '../rpc.ts'
 import * as build from './build.ts'
 import { says } from './evidence.ts'
-import { bindTo } from './moving.ts'
+import { bindToDestination, bindToSource, elsewhere, ifItRan, type Moving, providerOf, setMigration, type Was } from './moving.ts'
 import { networkInfo, waitUntilPlugged } from './networking.ts'
-import { change, type ServerRun, serverOf } from './on-host.ts'
+import { change, serverOf } from './on-host.ts'
 import { giveBack, settle } from './operation.ts'
 import * as schedule from './schedule.ts'
 
-type Evacuation = ServerRun<
-  { migrationId: string; target: string | null; adminPass?: string },
-  schedule.ScheduleOutputs & {
-    was: { host: string; node: string; zone: string | null; providerId: string; running: boolean }
-    [step: string]: any
-  }
->
-
-const ifItRan =
-  <Out>(action: (run: ServerRun) => Promise<Out>) =>
-  async (run: Evacuation): Promise<Out | null> =>
-    run.outputs.was.running ? await action(run) : null
+type Evacuation = Moving & { input: { adminPass?: string } }
 
 /**
  * A server whose host is dead is built again on another: same ports, addresses and volumes; its disk from the image. What is left of it on the dead host goes when that comes
@@ -39,7 +27,7 @@ export const evacuateServer = saga<Evacuation>(
     step(14, 'weigh-hosts', at.scheduler, schedule.weighHosts, null, says.weights),
     step(15, 'select-host', at.conductor, schedule.selectHost, backOnItsHost, says.selected),
     step(17, 'claim', at.host, build.claim, build.unclaim, says.claim),
-    step(18, 'bind-ports', at.control, bindPorts, bindPortsBack, build.task('rebuilding')),
+    step(18, 'bind-ports', at.control, bindToDestination, bindToSource, build.task('rebuilding')),
     step(21, 'network-info', at.control, networkInfo, null, says.networkInfo),
     step(25, 'prepare-directory', at.host, build.prepareDirectory, build.removeDirectory, says.path),
     step(26, 'fetch-base', at.host, build.fetchBase, null, says.base), // the cache is shared by all servers and ages
@@ -57,19 +45,10 @@ export const evacuateServer = saga<Evacuation>(
   { failed },
 )
 
-async function whereItWas(run: Evacuation): Promise<Evacuation['outputs']['was']> {
+async function whereItWas(run: Evacuation): Promise<Was> {
   const row = await serverOf(run)
-  const there = await run.world.database.db
-    .selectFrom('hosts')
-    .select('provider_id')
-    .where('host', '=', row.host!)
-    .executeTakeFirstOrThrow()
-  return { host: row.host!, node: row.node!, zone: row.zone, providerId: there.provider_id, running: row.vm_state !== 'stopped' }
-}
-
-async function elsewhere(run: Evacuation): Promise<schedule.FilterProperties> {
-  const properties = await schedule.makeFilterProperties(run)
-  return { ...properties, forcedHost: run.input.target, forcedNode: null, ignoreHosts: [run.outputs.was.host] }
+  const providerId = await providerOf(run, row.host!)
+  return { host: row.host!, node: row.node!, zone: row.zone, providerId, running: row.vm_state !== 'stopped' }
 }
 
 /** Undo of the choice: in the books of placement and in its row it is where it was. */
@@ -84,24 +63,14 @@ async function backOnItsHost(run: Evacuation): Promise<void> {
   await change(run, { host, node, zone })
 }
 
-async function bindPorts(run: Evacuation): Promise<{ host: string }> {
-  const { host } = await serverOf(run)
-  await bindTo(run, host!)
-  return { host: host! }
-}
-
-async function bindPortsBack(run: Evacuation): Promise<void> {
-  await bindTo(run, run.outputs.was.host)
-}
-
 async function failed(run: Evacuation, error: Error): Promise<void> {
-  await changeMigration(run.world.database.db, run.input.migrationId, { status: 'failed' })
+  await setMigration(run, { status: 'failed' })
   await giveBack(run, error)
 }
 
 async function become(run: Evacuation): Promise<void> {
   const { host, node } = run.outputs['select-host']
-  await changeMigration(run.world.database.db, run.input.migrationId, { status: 'done', dest_host: host, dest_node: node })
+  await setMigration(run, { status: 'done', dest_host: host, dest_node: node })
   if (run.outputs.was.running) await build.becomeActive(run)
   else await settle({ vmState: 'stopped', powerState: 'shutdown' })(run)
 }

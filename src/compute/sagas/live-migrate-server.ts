@@ -1,7 +1,7 @@
 import { conflict, Fault } from '../../kernel/errors/errors.ts'
 import { at, saga, step } from '../../kernel/saga/saga.ts'
 import { flavorOf, imageBacked, requestOf, specOf, vifsOf } from '../app/instance-spec.ts'
-import { changeMigration, findMigration } from '../app/migration.ts'
+import { findMigration, goOn } from '../app/migration.ts'
 import { connectionsOf } from '../app/volume-connection.ts'
 import { zoneNameOf } from '../app/zone.ts'
 import { host, type MigrationPlan, type Plug } from '../rpc.ts'
@@ -61,10 +61,8 @@ export const liveMigrateServer = saga<LiveMove>(
 function unlessCancelled(word: string) {
   return {
     async enter(run: Move) {
-      const { db } = run.world.database
-      if ((await findMigration(db, run.input.migrationId))?.status === 'cancelled')
+      if (!(await goOn(run.world.database.db, run.input.migrationId, word)))
         throw conflict('The live migration was called off before it began.', 'MigrationCancelled')
-      await changeMigration(db, run.input.migrationId, { status: word })
     },
   }
 }
@@ -187,10 +185,18 @@ async function abandon(run: Move): Promise<void> {
   await undoAtDestination(run, host.abandonMigration, { ...uuid(run), plan, domainName })
 }
 
-function perform(run: Move) {
+/** A server that is deleted meanwhile is not carried to the end. */
+async function perform(run: Move) {
   const { uri, cookie } = run.outputs['migrate-prepare']
   const payload = { ...uuid(run), plan: begunOf(run).plan, uri, cookie, migrationId: run.input.migrationId }
-  return ask(run, run.outputs.was.host, host.performMigration, payload, PATIENCE_MS)
+  const source = run.outputs.was.host
+  const stop = () => void tell(run, source, host.abortMigration, uuid(run)).catch(() => {}) // it was just over
+  run.signal.addEventListener('abort', stop, { once: true })
+  try {
+    return await ask(run, source, host.performMigration, payload, PATIENCE_MS)
+  } finally {
+    run.signal.removeEventListener('abort', stop)
+  }
 }
 
 function finish(run: Move) {

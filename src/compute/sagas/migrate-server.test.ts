@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { Saga } from '../../kernel/saga/saga.ts'
 import { sagaTests } from '../../kernel/saga/testing.ts'
+import { changeMigration } from '../app/migration.ts'
 import { findInstance } from '../db/instances.ts'
+import { COMPUTE_CONTROL, control, host } from '../rpc.ts'
 import { liveMigrateServer } from './live-migrate-server.ts'
 import { confirmMigration, migrateServer, revertMigration } from './migrate-server.ts'
 import { type Case, recorded, worldOf, Yard } from './testing.ts'
@@ -143,6 +145,21 @@ test('a guest goes live; nothing of it stays where it was', async () => {
   await yard.remove(id)
 })
 
+test('a host does not part with a guest that is on its way to it, whatever is said of the server’s state', async () => {
+  const id = await yard.server()
+  const other = (await row(id)).host === 'node1' ? 'node2' : 'node1'
+  const departed = () => yard.cloud.bus.call(COMPUTE_CONTROL, control.departed, { host: other, uuids: [id] })
+  assert.deepEqual(
+    (await departed()).map((one) => one.uuid),
+    [id],
+  )
+  const migrationId = await recorded(yard, id, 'live-migration')
+  await changeMigration(yard.context.database.db, migrationId, { dest_host: other })
+  assert.deepEqual(await departed(), [])
+  await changeMigration(yard.context.database.db, migrationId, { status: 'error' })
+  await yard.remove(id)
+})
+
 test('a stopped server does not go live, and one that is alone cannot go', async () => {
   const id = await yard.server()
   await act(id, { 'os-stop': null })
@@ -155,4 +172,26 @@ test('a stopped server does not go live, and one that is alone cannot go', async
   await yard.settled()
   assert.equal((await row(id)).vm_state, 'stopped')
   await yard.remove(id)
+})
+
+test('a guest on its way is called back when its server is to be deleted', async () => {
+  const perform = liveMigrateServer.steps.find((step) => step.name === 'migrate-perform')!
+  const interrupted = new AbortController()
+  const asked: string[] = []
+  let calledBack = (_error: Error) => {}
+  const call = (_topic: string, { name }: { name: string }) => {
+    asked.push(name)
+    if (name === host.abortMigration.name) return Promise.resolve(calledBack(new Error('operation aborted')))
+    return new Promise((_resolve, reject) => (calledBack = reject))
+  }
+  const run = {
+    input: { serverId: 's', migrationId: 'm' },
+    outputs: { was: { host: 'node1' }, 'migrate-prepare': { uri: 'tcp://x', cookie: '' }, 'migrate-begin': { plan: {} } },
+    world: { bus: { call } },
+    signal: interrupted.signal,
+  }
+  const performed = Promise.resolve(perform.action(run as any))
+  interrupted.abort()
+  await assert.rejects(performed, /operation aborted/)
+  assert.deepEqual(asked, [host.performMigration.name, host.abortMigration.name])
 })

@@ -1,12 +1,12 @@
-import { fromJson, toJson } from '../../kernel/db/columns.ts'
-import { Fault } from '../../kernel/errors/errors.ts'
+import { fromJson } from '../../kernel/db/columns.ts'
+import { conflict, Fault } from '../../kernel/errors/errors.ts'
 import { at, saga, step } from '../../kernel/saga/saga.ts'
 import { imageBacked, vifsOf } from '../app/instance-spec.ts'
 import { changeMigration, findMigration } from '../app/migration.ts'
 import { move } from '../app/server-state.ts'
 import { zoneNameOf } from '../app/zone.ts'
-import type { InstanceRow, MigrationRow } from '../db/tables.ts'
-import { type FlavorSpec, host } from '../rpc.ts'
+import type { MigrationRow } from '../db/tables.ts'
+import { host } from '../rpc.ts'
 import * as build from './build.ts'
 import { says } from './evidence.ts'
 import {
@@ -16,6 +16,7 @@ import {
   bookBack,
   carry,
   chooseDestination,
+  ifItRan,
   type Move,
   newFlavorOf,
   providerOf,
@@ -24,7 +25,7 @@ import {
 } from './moving.ts'
 import { networkInfo, waitUntilPlugged } from './networking.ts'
 import { change, onItsHost, type ServerRun, serverOf, tell, uuid } from './on-host.ts'
-import { giveBack, intoError, settle, wasRunning } from './operation.ts'
+import { flavorColumns, giveBack, intoError, rest, settle, wasRunning } from './operation.ts'
 
 /** A server that stands still while it goes: its disks are carried over, and what is left behind is kept until the user has seen that all is well. */
 export const migrateServer = saga<Move>(
@@ -57,7 +58,7 @@ export const migrateServer = saga<Move>(
     step(37, 'start-domain', at.host, ifItRan(build.start), build.destroy),
     step(null, 'resized', at.control, arrived, asItWas),
   ],
-  { failed: (run, error) => failedAs('error')(run, error) },
+  { failed },
 )
 
 type End = ServerRun<{ migrationId: string }>
@@ -68,7 +69,7 @@ export const confirmMigration = saga<End>(
   [
     step(null, 'dismiss-source', at.host, async (run) => await leave(run, (await migrationOf(run)).source_host), null), // the user said that it is not needed
     step(null, 'release-source', at.conductor, (run) => run.world.placement.release(run.input.migrationId), null),
-    step(null, 'confirmed', at.control, (run) => rest(run, 'confirmed'), null),
+    step(null, 'confirmed', at.control, (run) => over(run, 'confirmed'), null),
   ],
   { failed: intoError },
 )
@@ -88,7 +89,7 @@ export const revertMigration = saga<End>(
     step(null, 'vif-plugged', at.control, ifItRanBefore(waitUntilPlugged), null),
     step(37, 'start-domain', at.host, ifItRanBefore(build.start), null),
     step(null, 'dismiss-destination', at.host, async (run) => await leave(run, (await migrationOf(run)).dest_host!), null),
-    step(null, 'reverted', at.control, (run) => rest(run, 'reverted'), null),
+    step(null, 'reverted', at.control, (run) => over(run, 'reverted'), null),
   ],
   { failed: intoError },
 )
@@ -100,29 +101,19 @@ async function migrationOf(run: End): Promise<MigrationRow> {
   return found
 }
 
-function ifItRan<Out>(action: (run: ServerRun) => Promise<Out>) {
-  return async (run: Move): Promise<Out | null> => (run.outputs.was.running ? await action(run) : null)
-}
-
 function ifItRanBefore<Out>(action: (run: ServerRun) => Promise<Out>) {
   return async (run: ServerRun): Promise<Out | null> => (run.outputs['was-running'].running ? await action(run) : null)
 }
 
 /** The end of a way that was not gone: the server is what and where it was, and the migration says so. */
-export const failedAs = (word: string) => async (run: Move, error: Error) => {
-  await setMigration(run, { status: word })
+async function failed(run: Move, error: Error): Promise<void> {
+  await setMigration(run, { status: 'error' })
   await giveBack(run, error)
 }
 
 async function startWhereItWas(run: Move): Promise<void> {
   if (run.outputs.was.running) await tell(run, run.outputs.was.host, host.start, { uuid: run.input.serverId })
 }
-
-const columnsOf = (flavor: FlavorSpec): Partial<InstanceRow> => ({
-  flavor_json: toJson(flavor),
-  vcpus: flavor.vcpus,
-  ram: flavor.ramMiB,
-})
 
 async function takePlace(run: Move): Promise<void> {
   const row = await serverOf(run)
@@ -131,7 +122,7 @@ async function takePlace(run: Move): Promise<void> {
     host: name,
     node,
     zone: await zoneNameOf(run.world, name),
-    ...columnsOf(await newFlavorOf(run)),
+    ...flavorColumns(await newFlavorOf(run)),
     old_flavor_json: row.old_flavor_json ?? row.flavor_json,
   })
 }
@@ -139,7 +130,7 @@ async function takePlace(run: Move): Promise<void> {
 async function takePlaceBack(run: Move): Promise<void> {
   const { host: name, node, zone } = run.outputs.was
   const { old_flavor_json: before } = await serverOf(run)
-  await change(run, { host: name, node, zone, ...(before ? columnsOf(fromJson(before)) : {}), old_flavor_json: null })
+  await change(run, { host: name, node, zone, ...(before ? flavorColumns(fromJson(before)) : {}), old_flavor_json: null })
 }
 
 /** Null for a server that boots from a volume, or whose image is not there any more: then its disk comes whole. */
@@ -176,23 +167,17 @@ async function leave(run: ServerRun, name: string): Promise<void> {
 async function bookSourceAgain(run: End): Promise<void> {
   const row = await serverOf(run)
   const { source_host: source } = await migrationOf(run)
-  await bookBack(run, row, run.input.migrationId, await providerOf(run, source), fromJson(row.old_flavor_json))
+  const booked = await bookBack(run, row, run.input.migrationId, await providerOf(run, source), fromJson(row.old_flavor_json))
+  if (!booked) throw conflict(`Host ${source} has shrunk: it has no room any more for the server that would come back.`, 'ResourcesGone')
 }
 
 async function placeFromBefore(run: End): Promise<void> {
   const { source_host: source, source_node: node } = await migrationOf(run)
   const { old_flavor_json: before } = await serverOf(run)
-  await change(run, { host: source, node, zone: await zoneNameOf(run.world, source), ...(before ? columnsOf(fromJson(before)) : {}) })
+  await change(run, { host: source, node, zone: await zoneNameOf(run.world, source), ...(before ? flavorColumns(fromJson(before)) : {}) })
 }
 
-/** Active or stopped, as its guest is. */
-async function rest(run: End, word: string): Promise<void> {
-  const { running } = await wasRunning(run)
+async function over(run: End, word: string): Promise<void> {
   await changeMigration(run.world.database.db, run.input.migrationId, { status: word })
-  await move(
-    run.world.database.db,
-    run.input.serverId,
-    { vmState: running ? 'active' : 'stopped', powerState: running ? 'running' : 'shutdown', taskState: null },
-    { old_flavor_json: null },
-  )
+  await rest(run, { old_flavor_json: null })
 }

@@ -20,6 +20,9 @@ export interface Was {
   running: boolean
 }
 
+/** As far as evacuation shares it, which cannot ask the host that is left. */
+export type Moving = ServerRun<{ migrationId: string; target: string | null }, schedule.ScheduleOutputs & { was: Was; [step: string]: any }>
+
 export type Move = ServerRun<
   {
     migrationId: string
@@ -58,10 +61,10 @@ export const status = (word: string) => ({
   enter: (run: ServerRun) => changeMigration(run.world.database.db, run.input.migrationId, { status: word }),
 })
 
-export const setMigration = (run: Move, columns: Partial<MigrationRow>): Promise<void> =>
+export const setMigration = (run: Moving, columns: Partial<MigrationRow>): Promise<void> =>
   changeMigration(run.world.database.db, run.input.migrationId, columns)
 
-export const destinationOf = (run: Move): string => run.outputs['select-host'].host
+export const destinationOf = (run: Moving): string => run.outputs['select-host'].host
 export const newFlavorOf = async (run: Move): Promise<FlavorSpec> => run.input.flavor ?? flavorOf(await serverOf(run))
 
 export const atDestination = <In, Out>(run: Move, message: Message<In, Out>, payload: In, timeoutMs?: number): Promise<Out> =>
@@ -87,7 +90,8 @@ async function whereItIs(run: Move): Promise<Was> {
   }
 }
 
-async function elsewhere(run: Move): Promise<schedule.FilterProperties> {
+/** On any host but the one where it is. */
+export async function elsewhere(run: Moving): Promise<schedule.FilterProperties> {
   const properties = await schedule.makeFilterProperties(run)
   return { ...properties, forcedHost: run.input.target, forcedNode: null, ignoreHosts: [run.outputs.was.host] }
 }
@@ -107,18 +111,24 @@ async function keepSourceBooked(run: Move): Promise<void> {
 }
 
 async function sourceIsItsOwnAgain(run: Move): Promise<void> {
-  await bookBack(run, await serverOf(run), run.input.migrationId, run.outputs.was.providerId)
+  const row = await serverOf(run)
+  const { was } = run.outputs
+  if (!(await bookBack(run, row, run.input.migrationId, was.providerId)))
+    run.world.log.warn(
+      { server: row.id, host: was.host },
+      "a server is not in placement's books of its host, which had shrunk below what it holds",
+    )
 }
 
-/** The server holds its old place again, and the migration nothing. */
+/** The server holds its old place again, and the migration nothing. False when the host has shrunk below that. */
 export async function bookBack(
   run: ServerRun,
   row: InstanceRow,
   migrationId: string,
   providerId: string,
   flavor = flavorOf(row),
-): Promise<void> {
-  await run.world.placement.claimTogether({
+): Promise<boolean> {
+  return await run.world.placement.claimTogether({
     [migrationId]: { ...nothing(row), consumerType: 'MIGRATION' },
     [row.id]: { allocations: { [providerId]: resourcesOf(flavor, !imageBacked(row)) }, ...ownerOf(row) },
   })
@@ -134,8 +144,13 @@ async function deselectDestination(run: Move): Promise<void> {
   await setMigration(run, { dest_host: null, dest_node: null })
 }
 
-export const bindToDestination = (run: Move): Promise<void> => bindTo(run, destinationOf(run))
-export const bindToSource = (run: Move): Promise<void> => bindTo(run, run.outputs.was.host)
+export const bindToDestination = (run: Moving): Promise<void> => bindTo(run, destinationOf(run))
+export const bindToSource = (run: Moving): Promise<void> => bindTo(run, run.outputs.was.host)
+
+/** For a guest that stood still when it left there is nothing to be done. */
+export function ifItRan<Out>(action: (run: ServerRun) => Promise<Out>) {
+  return async (run: Moving): Promise<Out | null> => (run.outputs.was.running ? await action(run) : null)
+}
 
 /** All ports of the server belong to this host from now on. */
 export async function bindTo(run: ServerRun, name: string): Promise<void> {

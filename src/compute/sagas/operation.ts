@@ -5,7 +5,7 @@ import { specOf, vifsOf } from '../app/instance-spec.ts'
 import { move, type StateChange } from '../app/server-state.ts'
 import { connectionsOf } from '../app/volume-connection.ts'
 import type { InstanceRow } from '../db/tables.ts'
-import { host } from '../rpc.ts'
+import { type FlavorSpec, host } from '../rpc.ts'
 import { type ServerRun, serverOf, tell } from './on-host.ts'
 
 /** The end of an operation that worked. */
@@ -56,4 +56,22 @@ export async function startAgain(run: ServerRun): Promise<void> {
 export async function asItWas(run: ServerRun): Promise<void> {
   const vmState = run.outputs['was-running']?.running ? 'active' : 'stopped'
   await move(run.world.database.db, run.input.serverId, { vmState })
+}
+
+/** What a row has of its flavor. */
+export const flavorColumns = (flavor: FlavorSpec): Partial<InstanceRow> => ({
+  flavor_json: toJson(flavor),
+  vcpus: flavor.vcpus,
+  ram: flavor.ramMiB,
+})
+
+/** Active or stopped, as its guest is. */
+export async function rest(run: ServerRun, columns: Partial<InstanceRow>): Promise<void> {
+  const { running } = await wasRunning(run)
+  await move(
+    run.world.database.db,
+    run.input.serverId,
+    { vmState: running ? 'active' : 'stopped', powerState: running ? 'running' : 'shutdown', taskState: null },
+    columns,
+  )
 }

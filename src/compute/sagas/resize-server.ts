@@ -1,15 +1,13 @@
-import { fromJson, toJson } from '../../kernel/db/columns.ts'
+import { fromJson } from '../../kernel/db/columns.ts'
 import { conflict } from '../../kernel/errors/errors.ts'
 import { at, saga, step } from '../../kernel/saga/saga.ts'
 import { flavorOf, imageBacked } from '../app/instance-spec.ts'
 import { resourcesOf } from '../app/scheduler/request-spec.ts'
-import { move } from '../app/server-state.ts'
-import type { InstanceRow } from '../db/tables.ts'
 import { type FlavorSpec, host } from '../rpc.ts'
 import * as build from './build.ts'
 import { says } from './evidence.ts'
 import { change, LONG, onItsHost, type ServerRun, serverOf, tell, undoOnItsHost, uuid } from './on-host.ts'
-import { asItWas, giveBack, intoError, redefine, settle, startAgain, wasRunning } from './operation.ts'
+import { asItWas, flavorColumns, giveBack, intoError, redefine, rest, settle, startAgain, wasRunning } from './operation.ts'
 
 type Resize = ServerRun<{ flavor: FlavorSpec }>
 
@@ -106,37 +104,20 @@ async function claimOn(run: ServerRun, flavor: FlavorSpec | null) {
   return await tell(run, row.host!, host.claim, { uuid: row.id, flavor: flavor ?? flavorOf(row), imageBacked: imageBacked(row) })
 }
 
-const columnsOf = (flavor: FlavorSpec): Partial<InstanceRow> => ({
-  flavor_json: toJson(flavor),
-  vcpus: flavor.vcpus,
-  ram: flavor.ramMiB,
-})
-
 async function takeFlavor(run: Resize): Promise<void> {
   const row = await serverOf(run)
   const before = row.old_flavor_json ?? row.flavor_json
-  await change(run, { ...columnsOf(run.input.flavor), old_flavor_json: before })
+  await change(run, { ...flavorColumns(run.input.flavor), old_flavor_json: before })
 }
 
 async function giveFlavorBack(run: ServerRun): Promise<void> {
   const row = await serverOf(run)
   if (!row.old_flavor_json) return
-  await change(run, columnsOf(fromJson(row.old_flavor_json)))
+  await change(run, flavorColumns(fromJson(row.old_flavor_json)))
   await redefine(run)
 }
 
 async function startIfItRan(run: ServerRun): Promise<void> {
   const row = await serverOf(run)
   if (run.outputs['was-running'].running) await tell(run, row.host!, host.start, { uuid: row.id })
-}
-
-/** Active or stopped, as its guest is. */
-async function rest(run: ServerRun, columns: Partial<InstanceRow>): Promise<void> {
-  const { running } = await wasRunning(run)
-  await move(
-    run.world.database.db,
-    run.input.serverId,
-    { vmState: running ? 'active' : 'stopped', powerState: running ? 'running' : 'shutdown', taskState: null },
-    columns,
-  )
 }
