@@ -1,102 +1,61 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { Api, until } from '../../src/cli/api.ts'
-import { demo } from '../../src/cli/demo.ts'
-import { guestImage } from '../../src/cloud/guest-image.ts'
-import { loadSecrets } from '../../src/cloud/secrets.ts'
-import { type LabCloud, startLabCloud } from '../../src/lab/lab-cloud.ts'
-import { run } from '../cloud-under-test.ts'
+import { until } from '../../src/cli/api.ts'
+import { LabUnderTest } from './lab.ts'
 
 /** A cloud of two machines: what a user of one machine has, between machines, and what is left of it when parts of it die. */
 
-const PORT = 5050
-let folder: string
-let cloud: LabCloud
-let api: Api
+let lab: LabUnderTest
 let hello: any
 let second: any
-let address: string
 
-const outside = (...command: string[]) => run(join(folder, 'lab', 'outside'), command, {}, 60_000)
-const pings = async (count: number, target = address) => {
-  const { stdout } = await outside('ping', '-i', '0.2', '-c', String(count), '-W', '1', target)
+const pings = async (count: number) => {
+  const { stdout } = await lab.runOutside('ping', '-i', '0.2', '-c', String(count), '-W', '1', lab.address)
   return Number(/(\d+) received/.exec(stdout)?.[1] ?? 0)
 }
-const ssh = (command: string) => {
-  const options = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'LogLevel=ERROR', 'ConnectTimeout=3', 'BatchMode=yes']
-  const key = join(cloud.stateDir, 'demo_ed25519')
-  return outside('ssh', '-i', key, ...options.flatMap((one) => ['-o', one]), `cirros@${address}`, command)
-}
-const server = async (id: string) => (await api.get(`/compute/v2.1/servers/${id}`)).server
-const becomes = (id: string, status: string) =>
-  until(`server ${id} is ${status}`, 180_000, async () => {
-    const now = await server(id)
-    if (now.status === 'ERROR' && status !== 'ERROR') throw new Error(JSON.stringify(now.fault))
-    return now.status === status && now
-  })
 const create = (name: string, more: object = {}) => createWith(name, {}, more)
 const createWith = async (name: string, beside: object, more: object = {}) => {
   const [{ images }, { flavors }, { networks }] = await Promise.all([
-    api.get('/image/v2/images?name=tiny'),
-    api.get('/compute/v2.1/flavors'),
-    api.get('/network/v2.0/networks?name=private'),
+    lab.api.get('/image/v2/images?name=tiny'),
+    lab.api.get('/compute/v2.1/flavors'),
+    lab.api.get('/network/v2.0/networks?name=private'),
   ])
   const wanted = { name, imageRef: images[0].id, flavorRef: flavors[0].id, networks: [{ uuid: networks[0].id }], ...more }
-  const made = await api.post('/compute/v2.1/servers', { server: wanted, ...beside })
+  const made = await lab.api.post('/compute/v2.1/servers', { server: wanted, ...beside })
   return made.server.id as string
 }
 const remove = async (id: string) => {
-  await api.remove(`/compute/v2.1/servers/${id}`)
+  await lab.api.remove(`/compute/v2.1/servers/${id}`)
   await until('it is gone', 60_000, () =>
-    server(id).then(
+    lab.server(id).then(
       () => false,
       (error) => error.status === 404,
     ),
   )
 }
-const noLeaks = () => until('nothing is left over', 60_000, async () => (await api.get('/doctor/v1/leaks')).leaks.length === 0, 500)
 const onMachine = (name: string, program: string, ...args: string[]) =>
-  cloud.hosts.find((host) => host.name === name)!.machine.machine.run(program, args)
+  lab.cloud.hosts.find((host) => host.name === name)!.machine.machine.run(program, args)
 /** An operator says that a host is dead, or that it is not. */
 async function serviceOf(host: string, forced_down: boolean): Promise<void> {
-  const { services } = await api.get(`/compute/v2.1/os-services?binary=nova-compute&host=${host}`)
-  await api.put(`/compute/v2.1/os-services/${services[0].id}`, { forced_down })
+  const { services } = await lab.api.get(`/compute/v2.1/os-services?binary=nova-compute&host=${host}`)
+  await lab.api.put(`/compute/v2.1/os-services/${services[0].id}`, { forced_down })
 }
-const hostOf = (one: any) => cloud.hosts.find((host) => host.name === one['OS-EXT-SRV-ATTR:host'])!
+const hostOf = (one: any) => lab.cloud.hosts.find((host) => host.name === one['OS-EXT-SRV-ATTR:host'])!
 
 before(async () => {
-  assert.ok(process.env.YUN_ISOLATED, 'run this through src/host/machine/isolated.ts')
-  folder = mkdtempSync(join(tmpdir(), 'many-hosts-'))
-  const image = await guestImage(() => {})
-  cloud = await startLabCloud({ dir: join(folder, 'lab'), hosts: 2, port: PORT, settings: { development: true } })
-  api = new Api({ url: cloud.url, username: 'admin', password: loadSecrets(cloud.sharedDir).adminPassword, project: 'demo' })
-  const made = await demo({
-    api,
-    stateDir: cloud.stateDir,
-    imageFile: image,
-    external: { cidr: '172.24.4.0/24', gateway: '172.24.4.1', start: '172.24.4.10', end: '172.24.4.250' },
-    enter: [join(folder, 'lab', 'outside')],
-    screen: { tty: false, columns: 100, rows: 50, write: () => {} },
-  })
-  hello = made.server
-  address = made.floatingIp
+  lab = await LabUnderTest.start()
+  hello = await lab.server()
 })
-after(async () => {
-  await cloud?.stop()
-  rmSync(folder, { recursive: true, force: true })
-})
+after(() => lab?.stop())
 
 test('guests on two machines meet in their network, and the volume came from wherever it is', async () => {
-  const other = cloud.hosts.find((host) => host !== hostOf(hello))!
+  const other = lab.cloud.hosts.find((host) => host !== hostOf(hello))!
   const id = await create('second', { availability_zone: `nova:${other.name}` })
-  second = await becomes(id, 'ACTIVE')
+  second = await lab.becomes('ACTIVE', id)
   assert.notEqual(second['OS-EXT-SRV-ATTR:host'], hello['OS-EXT-SRV-ATTR:host'])
   const [{ addr }] = second.addresses.private
-  await until('hello reaches second', 120_000, async () => (await ssh(`ping -c 1 -W 2 ${addr}`)).code === 0)
-  assert.match((await ssh('sudo dd if=/dev/vdb of=/dev/null bs=512 count=1 2>&1')).stdout, /1\+0 records in/)
+  await until('hello reaches second', 120_000, async () => (await lab.ssh(`ping -c 1 -W 2 ${addr}`)).code === 0)
+  assert.match((await lab.ssh('sudo dd if=/dev/vdb of=/dev/null bs=512 count=1 2>&1')).stdout, /1\+0 records in/)
 })
 
 test('the agent of a host is killed: its guests’ traffic goes on, and it takes work again when it is back', async () => {
@@ -106,9 +65,9 @@ test('the agent of a host is killed: its guests’ traffic goes on, and it takes
   await host.start()
   assert.equal(await going, 25)
   const id = await create('after-agent', { availability_zone: `nova:${host.name}` })
-  await becomes(id, 'ACTIVE')
+  await lab.becomes('ACTIVE', id)
   await remove(id)
-  await noLeaks()
+  await lab.noLeaks()
 })
 
 for (const program of ['ovs-vswitchd', 'ovsdb-server', 'libvirtd', 'dnsmasq'])
@@ -122,11 +81,11 @@ for (const program of ['ovs-vswitchd', 'ovsdb-server', 'libvirtd', 'dnsmasq'])
     await until(`${program} runs again`, 30_000, async () => ![first, ''].includes(await running()))
     await until('the guest is reached', 30_000, async () => (await pings(1)) === 1)
     t.diagnostic(`again after ${((performance.now() - started) / 1000).toFixed(1)} s`)
-    assert.equal((await server(hello.id)).status, 'ACTIVE')
+    assert.equal((await lab.server(hello.id)).status, 'ACTIVE')
   })
 
 test('of two that are made at once and may not meet, each has a machine of its own; a third has none', async () => {
-  const { server_group: group } = await api.post('/compute/v2.1/os-server-groups', {
+  const { server_group: group } = await lab.api.post('/compute/v2.1/os-server-groups', {
     server_group: { name: 'apart', policy: 'anti-affinity' },
   })
   const hints = { 'os:scheduler_hints': { group: group.id } }
@@ -134,43 +93,43 @@ test('of two that are made at once and may not meet, each has a machine of its o
   const ended = await Promise.all(
     ids.map((id) =>
       until('it has ended', 180_000, async () => {
-        const now = await server(id)
+        const now = await lab.server(id)
         return ['ACTIVE', 'ERROR'].includes(now.status) && now
       }),
     ),
   )
   const placed = ended.filter((one) => one.status === 'ACTIVE')
-  assert.deepEqual(placed.map((one) => one['OS-EXT-SRV-ATTR:host']).toSorted(), cloud.hosts.map((host) => host.name).toSorted())
+  assert.deepEqual(placed.map((one) => one['OS-EXT-SRV-ATTR:host']).toSorted(), lab.cloud.hosts.map((host) => host.name).toSorted())
   assert.match(ended.find((one) => one.status === 'ERROR').fault.message, /No valid host/)
   for (const id of ids) await remove(id)
-  await noLeaks()
+  await lab.noLeaks()
 })
 
 test('control is killed while servers are made: they are made when it is back, and hosts find it by themselves', async () => {
   const ids = await Promise.all(['one', 'two'].map((name) => create(name)))
-  await cloud.controls[0]!.kill()
+  await lab.cloud.controls[0]!.kill()
   assert.equal(await pings(5), 5)
-  await cloud.controls[0]!.start()
-  for (const id of ids) await becomes(id, 'ACTIVE')
+  await lab.cloud.controls[0]!.start()
+  for (const id of ids) await lab.becomes('ACTIVE', id)
   for (const id of ids) await remove(id)
-  await noLeaks()
+  await lab.noLeaks()
 })
 
 test('the machine with the router dies: the floating IP answers again within ten seconds, its guest is evacuated, and what is left there goes', async (t) => {
-  const { agents } = await api.get('/network/v2.0/agents?agent_type=L3%20agent')
-  const { routers } = await api.get('/network/v2.0/routers?name=router')
+  const { agents } = await lab.api.get('/network/v2.0/agents?agent_type=L3%20agent')
+  const { routers } = await lab.api.get('/network/v2.0/routers?name=router')
   const holder = async () => {
     for (const agent of agents) {
-      const held = (await api.get(`/network/v2.0/agents/${agent.id}/l3-routers`)).routers
+      const held = (await lab.api.get(`/network/v2.0/agents/${agent.id}/l3-routers`)).routers
       if (held.some((one: any) => one.id === routers[0].id)) return agent.host as string
     }
     throw new Error('no host has the router')
   }
-  const dying = cloud.hosts.find((host) => host !== hostOf(hello))!
+  const dying = lab.cloud.hosts.find((host) => host !== hostOf(hello))!
   const agentOf = (name: string) => agents.find((agent: any) => agent.host === name).id
   if ((await holder()) !== dying.name) {
-    await api.remove(`/network/v2.0/agents/${agentOf(hostOf(hello).name)}/l3-routers/${routers[0].id}`)
-    await api.post(`/network/v2.0/agents/${agentOf(dying.name)}/l3-routers`, { router_id: routers[0].id })
+    await lab.api.remove(`/network/v2.0/agents/${agentOf(hostOf(hello).name)}/l3-routers/${routers[0].id}`)
+    await lab.api.post(`/network/v2.0/agents/${agentOf(dying.name)}/l3-routers`, { router_id: routers[0].id })
     await until('it answers through the other machine', 30_000, async () => (await pings(1)) === 1)
   }
   await dying.machine.powerOff()
@@ -183,19 +142,23 @@ test('the machine with the router dies: the floating IP answers again within ten
 
   // its own guest is built again on the machine that is left, from where the router is now
   await serviceOf(dying.name, true)
-  await api.post(`/compute/v2.1/servers/${second.id}/action`, { evacuate: {} })
-  const evacuated = await becomes(second.id, 'ACTIVE')
+  await lab.api.post(`/compute/v2.1/servers/${second.id}/action`, { evacuate: {} })
+  const evacuated = await lab.becomes('ACTIVE', second.id)
   assert.equal(evacuated['OS-EXT-SRV-ATTR:host'], hostOf(hello).name)
   assert.deepEqual(evacuated.addresses, second.addresses)
-  await until('hello reaches it again', 120_000, async () => (await ssh(`ping -c 1 -W 2 ${second.addresses.private[0].addr}`)).code === 0)
+  await until(
+    'hello reaches it again',
+    120_000,
+    async () => (await lab.ssh(`ping -c 1 -W 2 ${second.addresses.private[0].addr}`)).code === 0,
+  )
 
   await dying.machine.powerOn()
   assert.match((await onMachine(dying.name, 'virsh', 'list', '--all')).stdout, /instance-/)
   await dying.start()
   assert.doesNotMatch((await onMachine(dying.name, 'virsh', 'list', '--all')).stdout, /instance-/)
   await serviceOf(dying.name, false)
-  await noLeaks()
+  await lab.noLeaks()
   const id = await create('back', { availability_zone: `nova:${dying.name}` })
-  await becomes(id, 'ACTIVE')
+  await lab.becomes('ACTIVE', id)
   await remove(id)
 })
