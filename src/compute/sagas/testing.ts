@@ -106,7 +106,7 @@ export interface Case {
 
 /** What `look` shows when it is as wanted, or after two seconds. */
 export async function eventually<T>(look: () => Promise<T>, asWanted: (now: T) => boolean): Promise<T> {
-  for (const end = Date.now() + 2000; ; ) {
+  for (const end = Date.now() + 20_000; ; ) {
     const now = await look()
     if (asWanted(now) || Date.now() > end) return now
     await setTimeout(10)
