@@ -11,7 +11,10 @@ const COMMANDS: Record<string, { help: string; load: () => Promise<{ run(argv: s
   stop: { help: 'stop the cloud of a state directory; its guests go on running', load: () => import('./stop.ts') },
   status: { help: 'what runs, where, and how it is', load: () => import('./status.ts') },
   trace: { help: 'the fifty steps of one server, with evidence', load: () => import('./trace.ts') },
-  'api-coverage': { help: 'every route of every service, as docs/api-coverage.md has it', load: () => import('./api-coverage.ts') },
+  'api-coverage': {
+    help: 'every route of every service, as docs/api-coverage.md and docs/openapi have it',
+    load: () => import('./api-coverage.ts'),
+  },
   db: { help: 'the databases: db status, db upgrade, db move --to mysql://...', load: () => import('./db.ts') },
   doctor: { help: 'doctor leaks: everything on this machine that should not be there', load: () => import('./doctor.ts') },
 }

@@ -15,6 +15,7 @@ import type { Bus } from '../kernel/bus/bus.ts'
 import { BUS_PATH, BusDoor } from '../kernel/bus/socket.ts'
 import { badRequest } from '../kernel/errors/errors.ts'
 import { inMemory } from '../kernel/http/client.ts'
+import { documented } from '../kernel/http/openapi.ts'
 import { RateLimiter } from '../kernel/http/rate-limit.ts'
 import { ApiServer } from '../kernel/http/server.ts'
 import { takeUpgrades } from '../kernel/http/upgrades.ts'
@@ -32,6 +33,7 @@ import { serveMetadata } from './metadata.ts'
 import type { Secrets } from './secrets.ts'
 import type { Settings } from './settings.ts'
 import { forwardSteps } from './steps.ts'
+import { version } from './version.ts'
 
 /** A balancer that asks twice a second has seen by then that this process leaves. */
 const LINGER_MS = 1_500
@@ -119,8 +121,8 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
     },
   })
   const services = [placement, image, network, volume, computing, cluster]
-  for (const service of [identity, ...services]) for (const api of service.api) server.mount(api)
-  server.mount(doctorApi({ bus, transport, token: () => nova.token() }))
+  const doctor = doctorApi({ bus, transport, token: () => nova.token() })
+  for (const api of documented([...[identity, ...services].flatMap((service) => service.api), doctor], version)) server.mount(api)
   /** Each service at the prefix that has most of its routes: the version that clients use. */
   const apis = () => {
     const fullest = new Map<string, (typeof server.apis)[number]>()

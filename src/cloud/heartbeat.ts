@@ -1,10 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { BEAT_MS, processAlive } from '../cluster/rpc.ts'
 import type { Bus } from '../kernel/bus/bus.ts'
-
-const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8'))
+import { version } from './version.ts'
 
 /** Tells all control processes that this one lives. */
 export function beat(bus: Bus, role: string, host: string): () => void {

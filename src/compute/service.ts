@@ -171,6 +171,7 @@ export async function createComputeService(options: ComputeOptions): Promise<Com
       {
         ...shared,
         prefix: '/compute/v2',
+        alias: '/compute/v2.1',
         projectInPath: true,
         microversions: V2,
         routes: [...versionRoutes(true), ...routes.filter(inFirstVersion)],

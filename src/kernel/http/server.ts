@@ -18,6 +18,8 @@ export interface Api {
   name: string
   /** `/compute/v2.1`: what the catalog names. */
   prefix: string
+  /** The prefix that says the same in newer words: this one is for older clients, and no document lists it. */
+  alias?: string
   /** Routes also answer below `<prefix>/<project id>`, as older clients write them. */
   projectInPath?: boolean
   /** An address that ends in a slash, as one does whose id is empty, is unknown here instead of that of the collection. */
