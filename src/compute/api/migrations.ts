@@ -145,6 +145,12 @@ export function migrationRoutes(context: ComputeContext): Route[] {
   async function filterOf(request: ApiRequest): Promise<MigrationFilter> {
     const query = request.query as Record<string, string | undefined>
     const { version } = request
+    if (version.atLeast('2.59')) {
+      const known = FILTERS.flatMap(([name, since]) => (version.atLeast(since) ? [name] : []))
+      const unknown = Object.keys(query).filter((name) => !known.includes(name))
+      if (unknown.length > 0)
+        throw badRequest(`Additional properties are not allowed (${unknown.map((name) => `'${name}'`).join(', ')} was unexpected)`)
+    }
     const marker = version.atLeast('2.59') && query.marker ? await findMigration(db, query.marker) : undefined
     if (version.atLeast('2.59') && query.marker && !marker) throw badRequest(`Marker ${query.marker} could not be found.`, 'MarkerNotFound')
     return {
@@ -162,6 +168,13 @@ export function migrationRoutes(context: ComputeContext): Route[] {
 }
 
 const MOST = 1000
+/** What a query may say, and from which microversion on; before 2.59 whatever else it says is ignored. */
+const FILTERS = [
+  ...['hidden', 'host', 'instance_uuid', 'source_compute', 'status', 'migration_type'].map((name) => [name, '2.1'] as const),
+  ...['limit', 'marker', 'changes-since'].map((name) => [name, '2.59'] as const),
+  ['changes-before', '2.66'],
+  ...['user_id', 'project_id'].map((name) => [name, '2.80'] as const),
+] as const
 
 const commonView = (request: ApiRequest, row: MigrationRow) => ({
   id: Number(row.number),

@@ -31,10 +31,11 @@ export async function resize(context: ComputeContext, request: RequestContext, r
     saga: stays ? 'resize-server' : 'migrate-server',
     vmStates: ['active', 'stopped'],
     taskState: 'resize_prep',
-    input: stays ? { flavor } : { flavor, migrationId, target: null },
+    input: stays ? { flavor, migrationId } : { flavor, migrationId, target: null },
     columns: { vcpus: Math.max(now.vcpus, flavor.vcpus), ram: Math.max(now.ramMiB, flavor.ramMiB) },
     also: async (trx) => {
-      if (!stays) await recordMigration(trx, request, row, { id: migrationId, type: 'resize', newFlavorId: flavor.id })
+      await recordMigration(trx, request, row, { id: migrationId, type: 'resize', newFlavorId: flavor.id })
+      if (stays) await changeMigration(trx, migrationId, { dest_host: row.host, dest_node: row.node })
       await reserve(trx, row.project_id, { instances: 0, cores: 0, ram: 0 }).then(({ limits, used }) => {
         if ((limits.cores >= 0 && used.cores > limits.cores) || (limits.ram >= 0 && used.ram > limits.ram))
           throw new Fault(
@@ -86,9 +87,10 @@ async function endResize(
 ): Promise<void> {
   mustBeResized(row, action)
   const migration = await unconfirmed(context.database.db, row.id)
+  const moved = migration !== undefined && migration.source_host !== migration.dest_host
   await operate(context, request, row, {
     action,
-    saga: migration ? `${word}-migration` : `${word}-resize`,
+    saga: moved ? `${word}-migration` : `${word}-resize`,
     vmStates: ['resized'],
     taskState,
     input: migration ? { migrationId: migration.id } : {},

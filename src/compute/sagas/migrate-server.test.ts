@@ -117,6 +117,36 @@ test('a flavor for which there is no room where the server is takes it to anothe
   await yard.remove(id)
 })
 
+test('a resize that stays on its host is in the list as well, from there to there', async () => {
+  const id = await yard.server()
+  const source = (await row(id)).host!
+  const seen = async () => {
+    const { migrations } = await get(`/os-migrations?instance_uuid=${id}&migration_type=resize`)
+    return migrations.map((one: any) => [one.status, one.source_compute, one.dest_compute])
+  }
+  for (const [end, status] of [
+    ['revertResize', 'reverted'],
+    ['confirmResize', 'confirmed'],
+  ] as const) {
+    await act(id, { resize: { flavorRef: yard.largeFlavorId } })
+    await yard.settled()
+    assert.deepEqual((await seen())[0], ['finished', source, source])
+    await act(id, { [end]: null })
+    await yard.settled()
+    assert.deepEqual((await seen())[0], [status, source, source])
+  }
+  assert.equal(JSON.parse((await row(id)).flavor_json).name, 'large')
+  await yard.remove(id)
+})
+
+test('what a list of migrations is not asked for is refused from 2.59 on, and ignored before', async () => {
+  await assert.rejects(get('/os-migrations?colour=red'), /400.*'colour' was unexpected/)
+  await assert.rejects(get('/os-migrations?user_id=me', '2.79'), /400.*'user_id' was unexpected/)
+  await assert.rejects(get('/os-migrations?limit=-1'), /400/)
+  assert.ok((await get('/os-migrations?colour=red', '2.58')).migrations)
+  assert.deepEqual((await get('/os-migrations?user_id=nobody')).migrations, [])
+})
+
 test('a guest goes live; nothing of it stays where it was', async () => {
   const id = await yard.server()
   const source = (await row(id)).host!

@@ -16,6 +16,7 @@ import {
   bookBack,
   carry,
   chooseDestination,
+  entering,
   ifItRan,
   type Move,
   newFlavorOf,
@@ -38,12 +39,7 @@ export const migrateServer = saga<Move>(
       at.host,
       onItsHost(host.stop, (run) => ({ ...uuid(run), timeoutMs: 60_000 })),
       startWhereItWas,
-      {
-        async enter(run) {
-          await build.task('resize_migrating').enter(run)
-          await status('migrating').enter(run)
-        },
-      },
+      entering('resize_migrating', 'migrating'),
     ),
     step(null, 'moved', at.control, takePlace, takePlaceBack, build.task('resize_migrated')),
     step(18, 'bind-ports', at.control, bindToDestination, bindToSource),

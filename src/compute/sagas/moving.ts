@@ -6,6 +6,7 @@ import { changeMigration } from '../app/migration.ts'
 import { resourcesOf } from '../app/scheduler/request-spec.ts'
 import type { InstanceRow, MigrationRow } from '../db/tables.ts'
 import { type DisksWanted, type FlavorSpec, host } from '../rpc.ts'
+import * as build from './build.ts'
 import { says } from './evidence.ts'
 import { ask, LONG, type ServerRun, serverOf, tell } from './on-host.ts'
 import * as schedule from './schedule.ts'
@@ -61,7 +62,15 @@ export const status = (word: string) => ({
   enter: (run: ServerRun) => changeMigration(run.world.database.db, run.input.migrationId, { status: word }),
 })
 
-export const setMigration = (run: Moving, columns: Partial<MigrationRow>): Promise<void> =>
+/** The same, and what the server's owner sees of it. */
+export const entering = (taskState: string, word: string) => ({
+  async enter(run: ServerRun) {
+    await build.task(taskState).enter(run)
+    await status(word).enter(run)
+  },
+})
+
+export const setMigration = (run: ServerRun<{ migrationId: string }, any>, columns: Partial<MigrationRow>): Promise<void> =>
   changeMigration(run.world.database.db, run.input.migrationId, columns)
 
 export const destinationOf = (run: Moving): string => run.outputs['select-host'].host

@@ -3,6 +3,7 @@ import { after, before } from 'node:test'
 import { timestamp } from '../../kernel/db/columns.ts'
 import type { Saga } from '../../kernel/saga/saga.ts'
 import { sagaTests } from '../../kernel/saga/testing.ts'
+import { unconfirmed } from '../app/migration.ts'
 import { findInstance } from '../db/instances.ts'
 import { attachInterface, detachInterface } from './attach-interface.ts'
 import { attachVolume, detachVolume } from './attach-volume.ts'
@@ -10,7 +11,7 @@ import { rebuildServer } from './rebuild-server.ts'
 import { rescueServer, unrescueServer } from './rescue-server.ts'
 import { confirmResize, resizeServer, revertResize } from './resize-server.ts'
 import { snapshotServer } from './snapshot-server.ts'
-import { type Case, worldOf, Yard } from './testing.ts'
+import { type Case, recorded, worldOf, Yard } from './testing.ts'
 
 let yard: Yard
 before(async () => {
@@ -26,7 +27,10 @@ const act = (body: object) => async (at: Yard, id: string) => {
 const image = async (at: Yard, id: string) => ({
   image: JSON.parse((await findInstance(at.context.database.db, id))!.request_json).image,
 })
-const resized = (at: Yard, id: string) => act({ resize: { flavorRef: at.largeFlavorId } })(at, id)
+async function resized(at: Yard, id: string) {
+  await act({ resize: { flavorRef: at.largeFlavorId } })(at, id)
+  return { migrationId: (await unconfirmed(at.context.database.db, id))!.id }
+}
 
 async function device(at: Yard, id: string) {
   const [attachmentId, volumeId] = [randomUUID(), await at.volume()]
@@ -73,10 +77,10 @@ const cases: [saga: Saga<any>, one: Omit<Case, 'kind'>][] = [
     {
       status: 'VERIFY_RESIZE',
       failed: ['ACTIVE', 'SHUTOFF'],
-      async input(at) {
+      async input(at, id) {
         const { flavor } = await at.cloud.api('GET', `/compute/v2.1/flavors/${at.largeFlavorId}`)
         const spec = { id: flavor.id, name: flavor.name, vcpus: 1, ramMiB: 128, rootGiB: 1, ephemeralGiB: 0, swapMiB: 0, extraSpecs: {} }
-        return { flavor: spec }
+        return { flavor: spec, migrationId: await recorded(at, id, 'resize') }
       },
     },
   ],

@@ -6,10 +6,12 @@ import { resourcesOf } from '../app/scheduler/request-spec.ts'
 import { type FlavorSpec, host } from '../rpc.ts'
 import * as build from './build.ts'
 import { says } from './evidence.ts'
+import { entering, setMigration } from './moving.ts'
 import { change, LONG, onItsHost, type ServerRun, serverOf, tell, undoOnItsHost, uuid } from './on-host.ts'
 import { asItWas, flavorColumns, giveBack, intoError, redefine, rest, settle, startAgain, wasRunning } from './operation.ts'
 
-type Resize = ServerRun<{ flavor: FlavorSpec }>
+type Resize = ServerRun<{ flavor: FlavorSpec; migrationId: string }>
+type End = ServerRun<{ migrationId: string }>
 
 const KEPT = { name: 'resize' }
 const kept = (run: ServerRun) => ({ ...uuid(run), ...KEPT })
@@ -40,30 +42,30 @@ export const resizeServer = saga<Resize>(
       at.host,
       onItsHost(host.stop, (run) => ({ ...uuid(run), timeoutMs: 60_000 })),
       startAgain,
-      build.task('resize_migrating'),
+      entering('resize_migrating', 'migrating'),
     ),
     step(null, 'keep-disk', at.host, onItsHost(host.keepDisk, kept, LONG), undoOnItsHost(host.restoreDisk, kept)),
-    step(null, 'flavor', at.control, takeFlavor, giveFlavorBack, build.task('resize_finish')),
+    step(null, 'flavor', at.control, takeFlavor, giveFlavorBack, entering('resize_finish', 'post-migrating')),
     step(28, 'resize-disk', at.host, build.resizeDisk, null, says.size), // goes with the disk that is restored
     step(31, 'domain-xml', at.host, build.domainXml, null, says.xml),
     step(32, 'define-domain', at.host, build.define, null, says.defined), // the flavor's undo defines it as it was
     step(37, 'start-domain', at.host, startIfItRan, build.destroy),
-    step(null, 'resized', at.control, settle({ vmState: 'resized' }), asItWas),
+    step(null, 'resized', at.control, resized, asItWas),
   ],
-  { failed: giveBack },
+  { failed },
 )
 
-export const confirmResize = saga<ServerRun>(
+export const confirmResize = saga<End>(
   'confirm-resize',
   [
     step(null, 'drop-disk', at.host, onItsHost(host.dropDisk, kept), null), // the user said that it is not needed
-    step(null, 'confirmed', at.control, (run) => rest(run, { old_flavor_json: null }), null),
+    step(null, 'confirmed', at.control, (run) => over(run, 'confirmed'), null),
   ],
   { failed: intoError },
 )
 
 /** Back to the disk and the flavor from before. No undos: the way back has no way back. */
-export const revertResize = saga<ServerRun>(
+export const revertResize = saga<End>(
   'revert-resize',
   [
     step(null, 'was-running', at.host, wasRunning, null),
@@ -73,10 +75,25 @@ export const revertResize = saga<ServerRun>(
     step(null, 'claim-placement', at.conductor, (run) => book(run, null), null),
     step(17, 'claim', at.host, (run) => claimOn(run, null), null, says.claim),
     step(37, 'start-domain', at.host, startIfItRan, null),
-    step(null, 'reverted', at.control, (run) => rest(run, { old_flavor_json: null }), null),
+    step(null, 'reverted', at.control, (run) => over(run, 'reverted'), null),
   ],
   { failed: intoError },
 )
+
+async function resized(run: Resize): Promise<void> {
+  await setMigration(run, { status: 'finished' })
+  await settle({ vmState: 'resized' })(run)
+}
+
+async function over(run: End, status: string): Promise<void> {
+  await setMigration(run, { status })
+  await rest(run, { old_flavor_json: null })
+}
+
+async function failed(run: Resize, error: Error): Promise<void> {
+  await setMigration(run, { status: 'error' })
+  await giveBack(run, error)
+}
 
 /** In placement's books, on the provider where it is; null: its flavor as the row has it. */
 async function book(run: ServerRun, flavor: FlavorSpec | null): Promise<void> {
