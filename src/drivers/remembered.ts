@@ -28,7 +28,7 @@ export function remembered<T>(file: string | undefined, initial: T): Remembered<
       mkdirSync(dirname(file!), { recursive: true })
       writeFileSync(`${file}.new`, text)
       renameSync(`${file}.new`, file!)
-      room = LARGE
+      room = Math.max(LARGE, bytes * LINES)
     }
     room -= bytes
     rest = Math.max(SOON_MS, (performance.now() - started) * REST)
@@ -60,6 +60,8 @@ function appended(file: string, text: string): boolean {
   }
 }
 
+/** Whole states in a file before it is begun anew: that waits for the disk on some file systems. */
+const LINES = 16
 /** A simulated machine that has grown beyond this is written once in a while: a kill may then cost it its last moments, as a power cut costs a disk's cache. */
 const LARGE = 64 * 1024
 const SOON_MS = 100

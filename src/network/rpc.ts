@@ -178,6 +178,6 @@ export const events = {
   routerChanged: message<{ routerId: string }, void>('network.router-changed'),
   /** The rules of these ports are others now. */
   securityGroupChanged: message<{ portIds: string[] }, void>('network.security-group-changed'),
-  /** These groups have other ports, or their ports other addresses. */
-  groupMembersChanged: message<{ groupIds: string[] }, void>('network.group-members-changed'),
+  /** These groups have other ports, or their ports other addresses. `joined`: all that happened is that each has gained these addresses (CIDR), so there is nothing to ask. */
+  groupMembersChanged: message<{ groupIds: string[]; joined?: string[] }, void>('network.group-members-changed'),
 }

@@ -22,6 +22,14 @@ class Told<T> {
     return true
   }
 
+  /** What was told, and what has come of it since: nothing is asked unless an answer under way, or one that is in doubt, may know less. Answers as {@link doubt} does. */
+  amend(id: string, change: (value: T) => T): boolean {
+    const value = this.values.get(id)
+    if (value === undefined || this.asking.has(id) || this.doubtful.has(id)) return this.doubt(id)
+    this.values.set(id, change(value))
+    return true
+  }
+
   doubtAll(which: (value: T) => boolean = () => true): void {
     for (const [id, value] of this.values) if (which(value)) this.doubtful.add(id)
     for (const id of this.asking) this.doubtful.add(id)
@@ -60,7 +68,7 @@ class Told<T> {
 }
 
 /** ms between looks at groups whose members change all the time: with a thousand hosts every boot is news to every host. */
-const MEMBERS_MS = 1_000
+const MEMBERS_MS = 2_000
 
 /** Calls `wake` at once, and again no sooner than after `everyMs`, however often it is told. */
 function paced(wake: () => void, everyMs: number): { tell(): void; stop(): void } {
@@ -81,6 +89,10 @@ function paced(wake: () => void, everyMs: number): { tell(): void; stop(): void 
     stop: () => clearTimeout(due),
   }
 }
+
+/** In order, as control gives them. */
+const withMembers = (members: string[], joined: string[]): string[] =>
+  joined.every((address) => members.includes(address)) ? members : [...new Set([...members, ...joined])].sort()
 
 /** Ports are asked for in parts of this size. */
 const AT_ONCE = 200
@@ -130,8 +142,9 @@ export class KnownDevices {
       bus.subscribe(events.securityGroupChanged, ({ portIds }) => {
         if (portIds.map((id) => devices.doubt(id)).includes(true)) wake()
       }),
-      bus.subscribe(events.groupMembersChanged, ({ groupIds }) => {
-        if (groupIds.map((id) => groups.doubt(id)).includes(true)) members.tell()
+      bus.subscribe(events.groupMembersChanged, ({ groupIds, joined }) => {
+        const news = (id: string) => (joined ? groups.amend(id, (members) => withMembers(members, joined)) : groups.doubt(id))
+        if (groupIds.map(news).includes(true)) members.tell()
       }),
     ]
     return () => {

@@ -178,6 +178,26 @@ test('who joins a group is let in at once, and of many who follow each other non
     )
   }))
 
+test('who is told to have joined a group is let in without a question, and a look at everything has the last word', () =>
+  onHost(async (lab) => {
+    const group = '99999999-aaaa-4bbb-8ccc-000000000002'
+    const ingress = { direction: 'ingress', etherType: 'IPv4', protocol: null, portMin: null, portMax: null, remotePrefix: null } as const
+    const guest = device(1, { rules: [{ ...ingress, remoteGroupId: group }] })
+    lab.control.devices = [guest]
+    lab.control.groups[group] = ['10.1.0.1/32']
+    await lab.host.settle()
+    await plug(lab.machine, guest)
+    await lab.host.settle()
+    const members = async () => [
+      ...JSON.stringify(await lab.machine.iptables.save(undefined, 4)).matchAll(/-s (10\.1\.0\.\d+)\/32 -j ACCEPT/g),
+    ]
+    const seen = async (count: number) => (await members()).length === count
+    lab.bus.publish(events.groupMembersChanged, { groupIds: [group], joined: ['10.1.0.2/32', '10.1.0.1/32'] })
+    await until('the second is let in', () => seen(2), 5_000)
+    await lab.host.settle()
+    await until('control knows of one', () => seen(1), 5_000)
+  }))
+
 test('bandwidth of a port is held on the switch’s side and on the guest’s, and let go', () =>
   onHost(async (lab) => {
     const [guest] = await furnish(lab)

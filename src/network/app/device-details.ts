@@ -3,7 +3,8 @@ import { rowsWhere } from '../db/rows.ts'
 import type { NetworkRow, SecurityRuleRow } from '../db/tables.ts'
 import type { DeviceDetails, SecurityRule, Segment } from '../rpc.ts'
 import type { NetworkContext } from './context.ts'
-import { type AddressPair, dressPorts, type Port } from './port.ts'
+import { pairsOf } from './group-addresses.ts'
+import { dressPorts, type Port } from './port.ts'
 
 export const segmentOf = (network: NetworkRow): Segment => ({
   networkId: network.id,
@@ -47,8 +48,6 @@ export async function deviceDetails({ database: { db } }: NetworkContext, portId
   })
 }
 
-const pairsOf = (port: { allowed_address_pairs: string }): AddressPair[] => JSON.parse(port.allowed_address_pairs)
-
 async function dhcpAddresses(db: Handle, networkIds: string[]): Promise<{ network_id: string; address: string }[]> {
   if (networkIds.length === 0) return []
   return await db
@@ -77,24 +76,3 @@ const ruleOf = (row: SecurityRuleRow): SecurityRule => ({
   remotePrefix: row.remote_ip_prefix,
   remoteGroupId: row.remote_group_id,
 })
-
-/** Every address (CIDR) that the ports of these groups have or may send from. */
-export async function groupAddresses({ database: { db } }: NetworkContext, groupIds: string[]): Promise<Record<string, string[]>> {
-  const found = new Map(groupIds.map((id) => [id, new Set<string>()]))
-  const add = (group: string, address: string) =>
-    found.get(group)!.add(address.includes('/') ? address : `${address}/${address.includes(':') ? 128 : 32}`)
-  if (groupIds.length === 0) return {}
-  const members = () => db.selectFrom('port_security_groups as g').where('g.security_group_id', 'in', groupIds)
-  const addresses = await members()
-    .innerJoin('allocations as a', 'a.port_id', 'g.port_id')
-    .select(['g.security_group_id', 'a.address'])
-    .execute()
-  const pairs = await members()
-    .innerJoin('ports as p', 'p.id', 'g.port_id')
-    .select(['g.security_group_id', 'p.allowed_address_pairs'])
-    .where('p.allowed_address_pairs', '!=', '[]')
-    .execute()
-  for (const { security_group_id, address } of addresses) add(security_group_id, address)
-  for (const row of pairs) for (const { ip_address } of pairsOf(row)) add(row.security_group_id, ip_address)
-  return Object.fromEntries([...found].map(([group, all]) => [group, [...all].sort()]))
-}

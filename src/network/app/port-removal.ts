@@ -31,9 +31,9 @@ export async function notice(work: Work, port: PortRow, name: string, status: st
   work.after.push(() => work.context.wakeNotices())
 }
 
-/** Agents look again at who is in these groups, if rules of theirs name them. */
-export function tellMembersChanged({ after, context }: Work, groupIds: string[]): void {
-  if (groupIds.length > 0) after.push(() => context.bus.publish(events.groupMembersChanged, { groupIds }))
+/** Agents look again at who is in these groups, if rules of theirs name them. `joined`: they need not, these addresses came and none went. */
+export function tellMembersChanged({ after, context }: Work, groupIds: string[], joined?: string[]): void {
+  if (groupIds.length > 0) after.push(() => context.bus.publish(events.groupMembersChanged, { groupIds, joined }))
 }
 
 export const groupsOf = async ({ trx }: Work, portId: string): Promise<string[]> =>

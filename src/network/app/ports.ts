@@ -5,6 +5,7 @@ import type { NetworkRow, PortRow } from '../db/tables.ts'
 import { events } from '../rpc.ts'
 import { vifTypeOn } from './bindings.ts'
 import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
+import { memberAddresses } from './group-addresses.ts'
 import { allocationRows, chooseAddresses } from './ipam.ts'
 import { networkNoun } from './networks.ts'
 import { missing, seeRow } from './noun.ts'
@@ -90,7 +91,11 @@ export async function createPort(work: Work, viewer: Viewer, projectId: string, 
   })
   await insertRow(trx, 'allocations', allocationRows(row.id, network.id, fixedIps))
   await setGroups(work, row.id, groups)
-  tell(work, row, groups)
+  const joined = memberAddresses(
+    row,
+    fixedIps.map((ip) => ip.address),
+  )
+  tell(work, row, groups, joined)
   const port: Port = { ...row, fixedIps, securityGroups: groups.sort(), dnsDomain: network.dns_domain }
   const ms = performance.now() - begun
   if (!ownBusiness && row.device_id) work.after.push(() => recordPort(context, viewer, port, network, ms))
@@ -122,11 +127,11 @@ async function setGroups({ trx }: Work, portId: string, groups: string[]): Promi
   )
 }
 
-/** Agents look again: at the port, and at the groups that list its addresses. */
-function tell(work: Work, port: PortRow, groups: string[]): void {
+/** Agents look again: at the port, and at the groups that list its addresses; those of a new port are `joined`. */
+function tell(work: Work, port: PortRow, groups: string[], joined?: string[]): void {
   const { after, context } = work
   after.push(() => context.bus.publish(events.portChanged, { portId: port.id, networkId: port.network_id }))
-  tellMembersChanged(work, groups)
+  tellMembersChanged(work, groups, joined)
 }
 
 /** @throws Fault 400, 404, 409 */

@@ -104,8 +104,11 @@ function lost(chain: string, before: Tables, wanted: Wanted): string[] {
   const there = before.filter?.[chain]?.rules ?? []
   const due = wanted.filter?.chains[chain] ?? []
   if (there.length === due.length && there.every((rule, i) => rule === due[i])) return []
+  const written = new Set(due)
+  const others = there.filter((rule) => !written.has(rule))
+  if (others.length === 0) return []
   const still = new Set(due.map(comparable))
-  return there.filter((rule) => !still.has(comparable(rule)))
+  return others.filter((rule) => !still.has(comparable(rule)))
 }
 
 function lostRules({ portId }: FilteredPort, before: Tables, wanted: Wanted): boolean {
