@@ -3,10 +3,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import type { Kysely } from 'kysely'
+import { type Kysely, sql } from 'kysely'
 import { id, integer, name } from './columns.ts'
 import { openDatabase } from './database.ts'
-import { eachDatabase } from './testing.ts'
+import { eachDatabase, onMariaDb } from './testing.ts'
 import { WalDisk } from './wal-disk.ts'
 
 interface Tables {
@@ -71,6 +71,33 @@ eachDatabase<Tables>(migrations, (open) => {
     assert.equal((await db.selectFrom('counters').selectAll().where('label', '=', 'x').execute()).length, 1)
     const same = await db.updateTable('counters').set({ value: 1 }).where('id', '=', 'a').executeTakeFirst()
     assert.equal(same.numUpdatedRows, 1n)
+  })
+})
+
+onMariaDb((fresh) => {
+  test('a server that ends a connection, as one does that stops, is asked again: a read has its answer, a transaction runs once', async () => {
+    const database = await openDatabase<Tables>(await fresh(), migrations)
+    const operator = await openDatabase<{ 'information_schema.processlist': { id: number; info: string | null } }>(await fresh(), {})
+    await database.migrate()
+    const end = async (running: string) => {
+      const others = operator.db.selectFrom('information_schema.processlist').select('id').where(sql<boolean>`id <> connection_id()`)
+      let found: { id: number } | undefined
+      while (!found) found = await others.where('info', 'like', `%${running}%`).executeTakeFirst()
+      await sql.raw(`kill ${Number(found.id)}`).execute(operator.db)
+    }
+    let reads = 0
+    const reading = sql<{ n: number }>`select sleep(0.5) as n /* a read */`.execute(database.db).then(() => reads++)
+    await end('a read')
+    await reading
+    assert.equal(reads, 1)
+    const writing = database.transaction(async (trx) => {
+      await trx.insertInto('counters').values({ id: 'a', value: 1, label: null }).execute()
+      await sql`select sleep(0.5) /* a transaction */`.execute(trx)
+    })
+    await end('a transaction')
+    await writing
+    assert.equal((await database.db.selectFrom('counters').selectAll().execute()).length, 1)
+    await Promise.all([database.close(), operator.close()])
   })
 })
 

@@ -2,7 +2,13 @@ import { Fault } from '../errors/errors.ts'
 
 /** What a database's error means for the statement or transaction that met it. */
 
-const codeOf = (error: unknown): string => String((error as { code?: unknown } | null)?.code ?? '')
+/** MariaDB's own errors, for which the driver has a number and no name. */
+const MARIADB: Record<number, string> = { 1927: 'ER_CONNECTION_KILLED' }
+
+function codeOf(error: unknown): string {
+  const { code, errno } = (error ?? {}) as { code?: unknown; errno?: number }
+  return String(code ?? MARIADB[errno ?? 0] ?? '')
+}
 
 const ROLLED_BACK = new Set(['ER_LOCK_DEADLOCK', 'ER_LOCK_WAIT_TIMEOUT', 'ER_ERROR_DURING_COMMIT', 'ER_CHECKREAD', 'RACED'])
 const LOST = new Set([
@@ -24,11 +30,16 @@ const LOST = new Set([
   'ER_NET_READ_ERROR',
   'ER_NET_READ_INTERRUPTED',
   'ER_NET_ERROR_ON_WRITE',
+  'ER_NET_WRITE_INTERRUPTED',
+  'ER_FORCING_CLOSE',
   'ER_NORMAL_SHUTDOWN',
   'ER_QUERY_INTERRUPTED',
   'ER_SERVER_SHUTDOWN',
+  'ER_SHUTDOWN_COMPLETE',
+  'ER_HANDSHAKE_ERROR',
+  'HANDSHAKE_UNKNOWN_ERROR',
 ])
-const NOT_READY = new Set(['ER_UNKNOWN_COM_ERROR', 'ER_CON_COUNT_ERROR'])
+const NOT_READY = new Set(['ER_UNKNOWN_COM_ERROR', 'ER_CON_COUNT_ERROR', 'ER_CANT_CREATE_THREAD', 'ER_HOST_IS_BLOCKED'])
 
 /** Nothing was written; the same again may succeed. */
 export const isRolledBack = (error: unknown): boolean => ROLLED_BACK.has(codeOf(error))
