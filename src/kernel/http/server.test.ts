@@ -111,6 +111,16 @@ test('a request goes through schema, policy, handler and response schema', async
   await strict.close()
 })
 
+test('an address says which methods it has, to whoever asks; one that is nobody’s says where to look', async () => {
+  const { request, close } = await testServer({ apis: [api()] })
+  const asked = await request('OPTIONS', '/things/v2.1/things', { as: null })
+  assert.deepEqual([asked.status, asked.headers.allow], [200, 'GET, POST, HEAD, OPTIONS'])
+  assert.equal((await request('OPTIONS', '/things/v2.1/nothing')).status, 404)
+  const lost = await request('GET', '/elsewhere?a=b')
+  assert.deepEqual([lost.status, lost.body.error.message], [404, 'There is no service at /elsewhere: GET / says where each one is.'])
+  await close()
+})
+
 test('malformed JSON, oversize bodies, unknown addresses and methods get their 4xx', async () => {
   const { request, close } = await testServer({ apis: [{ ...api(), limiter: undefined }] })
   assert.equal(

@@ -52,7 +52,7 @@ export interface ServerOptions {
   tls?: { key: Buffer; cert: Buffer }
 }
 
-const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
+const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
 const DEFAULT_BODY_LIMIT = 112 * 1024
 const PATIENCE: Patience = { lingerMs: 0, mostMs: 10_000 }
 
@@ -80,6 +80,10 @@ export class ApiServer {
       if (status >= 500) options.log.error({ err: error }, 'request failed outside of any service')
       reply.code(status).send({ error: { code: status, title: 'Bad Request', message: error.message } })
     })
+    this.fastify.setNotFoundHandler((request, reply) => {
+      const message = `There is no service at ${new URL(request.url, 'http://yun').pathname}: GET / says where each one is.`
+      reply.code(404).send({ error: { code: 404, title: 'Not Found', message } })
+    })
   }
 
   mount(api: Api): void {
@@ -102,14 +106,14 @@ export class ApiServer {
           }
           for (const [path, routes] of Map.groupBy(api.routes, (route) => route.path)) {
             if (prefix.endsWith(':project_id') && path === '/') continue
-            const allowed = [...new Set(routes.map((route) => route.method))]
+            const allowed: string[] = [...new Set(routes.map((route) => route.method))]
             const others = METHODS.filter((method) => !allowed.includes(method))
             scope.route({
               method: others,
               url: path === '/' ? '' : path,
               exposeHeadRoute: false,
               handler: (request, reply) =>
-                endsInSlash(api, path, request) ? this.unknownAddress(api, reply) : this.wrongMethod(api, request, reply, allowed),
+                endsInSlash(api, path, request) ? this.unknownAddress(api, reply) : this.otherMethod(api, request, reply, allowed),
             })
           }
           scope.setNotFoundHandler((_request, reply) => this.unknownAddress(api, reply))
@@ -123,7 +127,16 @@ export class ApiServer {
     send(reply, fault.status, api.fault(fault, begin(reply)), {})
   }
 
-  private wrongMethod(api: Api, request: FastifyRequest, reply: FastifyReply, allowed: string[]): void {
+  /** Any method but those that the address has; OPTIONS asks which those are. */
+  private otherMethod(api: Api, request: FastifyRequest, reply: FastifyReply, allowed: string[]): void {
+    if (request.method === 'OPTIONS') {
+      begin(reply)
+      reply
+        .code(200)
+        .header('Allow', [...allowed, ...(allowed.includes('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', '))
+        .send()
+      return
+    }
     const fault = new Fault(405, 'MethodNotAllowed', `The method ${request.method} is not allowed for this resource.`)
     send(reply, fault.status, api.fault(fault, begin(reply)), { Allow: allowed.join(', ') })
   }
