@@ -1,6 +1,6 @@
 import type { Stock } from '../db/inventories.ts'
 import { stocksOf, stocksWith } from '../db/inventories.ts'
-import { countProviders, drawnTrees, providersOfTreesWith, traitsOfMany, whoHasTraits, whoIsIn } from '../db/providers.ts'
+import { drawnTrees, moreProvidersThan, providersOfTreesWith, traitsOfMany, whoHasTraits, whoIsIn } from '../db/providers.ts'
 import type { Amounts } from './allocation.ts'
 import type { PlacementContext } from './context.ts'
 import { capacity, shortage } from './inventory.ts'
@@ -43,10 +43,9 @@ type Choice = { wish: Wish; picks: [resourceClass: string, provider: Provider][]
 
 const NONE: ReadonlySet<string> = new Set()
 
-/** From so many providers on, who wants a few candidates only is given some that are drawn, and the others are not looked at. */
-const DRAWN_FROM = 200
-
-/** Where what is asked can be had, in as many queries whether there are ten providers or ten thousand. @throws Fault 400 for unknown names */
+/**
+ * Where what is asked can be had, in as many queries whether there are ten providers or ten thousand: who wants fewer candidates than there are providers is given
+ * some that are drawn, and the others are not looked at. @throws Fault 400 for unknown names */
 export async function candidates(context: PlacementContext, query: CandidateQuery) {
   const { db } = context.database
   const { wishes } = query
@@ -59,24 +58,26 @@ export async function candidates(context: PlacementContext, query: CandidateQuer
   await checkTraits(db, traits)
   const named = { traits: await whoHasTraits(db, traits), aggregates: await whoIsIn(db, aggregates) }
   const { limit } = query
-  if (limit !== undefined && wishes.every((wish) => wish.inTree === null) && (await countProviders(db)) > DRAWN_FROM) {
+  if (limit !== undefined && wishes.every((wish) => wish.inTree === null) && (await moreProvidersThan(db, limit))) {
     const found: Found = { candidates: [], providers: [] }
+    const looked = new Map<string, Map<string, Stock>>()
     for await (const providers of drawnTrees(db, limit)) {
-      const stocks = byProvider(
-        await stocksOf(
-          db,
-          providers.map((one) => one.uuid),
-        ),
-      )
+      const stocks = byProvider(await stocksOf(db, uuidsOf(providers)))
+      for (const [uuid, some] of stocks) looked.set(uuid, some)
       search(providers, query, { ...named, stocks }, found)
       if (found.candidates.length >= limit) break
     }
-    return { candidates: found.candidates, summaries: await summaries(context, found.providers) }
+    return { candidates: found.candidates, summaries: await summaries(context, found.providers, looked) }
   }
   const found: Found = { candidates: [], providers: [] }
   search(await providersOfTreesWith(db, classes), query, { ...named, stocks: byProvider(await stocksWith(db, classes)) }, found)
-  return { candidates: found.candidates, summaries: await summaries(context, found.providers) }
+  if (found.providers.length === 0) return { candidates: [], summaries: [] }
+  // these have more than what was asked for
+  const all = byProvider(await stocksOf(db, uuidsOf(found.providers)))
+  return { candidates: found.candidates, summaries: await summaries(context, found.providers, all) }
 }
+
+const uuidsOf = (providers: Provider[]) => providers.map((one) => one.uuid)
 
 interface Found {
   candidates: Candidate[]
@@ -189,11 +190,10 @@ function combine(choices: Choice[], world: World): Candidate | null {
   return { allocations, mappings }
 }
 
-async function summaries({ database: { db } }: PlacementContext, providers: Provider[]): Promise<Summary[]> {
+/** `stocks`: all that these providers have. */
+async function summaries({ database: { db } }: PlacementContext, providers: Provider[], stocks: World['stocks']): Promise<Summary[]> {
   if (providers.length === 0) return []
-  const ids = providers.map((one) => one.uuid)
-  const stocks = byProvider(await stocksOf(db, ids))
-  const traits = await traitsOfMany(db, ids)
+  const traits = await traitsOfMany(db, uuidsOf(providers))
   return providers.map((provider) => ({
     provider,
     resources: Object.fromEntries(

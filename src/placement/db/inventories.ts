@@ -17,8 +17,6 @@ export async function replaceInventories(trx: Handle, uuid: string, rows: Invent
 
 type Stocks = SelectQueryBuilder<PlacementTables, 'inventories', object>
 
-const counted = (rows: (InventoryRow & { used: unknown })[]): Stock[] => rows.map((row) => ({ ...row, used: Number(row.used ?? 0) }))
-
 /** `narrow` picks the inventories; what is taken of each is added up beside it, without the consumers that are left out. */
 async function stocks(db: Handle, narrow: (query: Stocks) => Stocks, leaveOut: string[] = []): Promise<Stock[]> {
   const rows = await narrow(db.selectFrom('inventories') as Stocks)
@@ -33,7 +31,9 @@ async function stocks(db: Handle, narrow: (query: Stocks) => Stocks, leaveOut: s
         .as('used'),
     )
     .execute()
-  return counted(rows as (InventoryRow & { used: unknown })[])
+  const taken = rows as (InventoryRow & { used: unknown })[]
+  for (const row of taken) row.used = Number(row.used ?? 0)
+  return taken as Stock[]
 }
 
 /** What these providers have, and what others than `leaveOut` hold of it. */

@@ -92,20 +92,16 @@ export const providersOfTreesWith = (db: Handle, classes: string[]): Promise<Pro
     .orderBy('uuid')
     .execute()
 
-export async function countProviders(db: Handle): Promise<number> {
-  const { count } = await db
-    .selectFrom('providers')
-    .select((eb) => eb.fn.countAll<number>().as('count'))
-    .executeTakeFirstOrThrow()
-  return Number(count)
-}
+/** Counting them all would cost what there are. */
+export const moreProvidersThan = async (db: Handle, number: number): Promise<boolean> =>
+  (await db.selectFrom('providers').select('uuid').orderBy('uuid').limit(1).offset(number).execute()).length > 0
 
 /** All trees once, from a place that is drawn on in the order of their ids, more and more of them at a time. */
 export async function* drawnTrees(db: Handle, atOnce: number): AsyncGenerator<ProviderRow[]> {
   const start = randomUUID()
   for (const wrapped of [false, true])
     for (let [from, size] = [wrapped ? '' : start, atOnce]; ; size *= 4) {
-      const next = await db
+      const roots = db
         .selectFrom('providers')
         .select('root_uuid')
         .distinct()
@@ -113,12 +109,16 @@ export async function* drawnTrees(db: Handle, atOnce: number): AsyncGenerator<Pr
         .$if(wrapped, (query) => query.where('root_uuid', '<=', start))
         .orderBy('root_uuid')
         .limit(size)
+        .as('drawn')
+      const providers = await db
+        .selectFrom(roots)
+        .innerJoin('providers', 'providers.root_uuid', 'drawn.root_uuid')
+        .selectAll('providers')
+        .orderBy('providers.root_uuid')
         .execute()
-      const roots = next.map((one) => one.root_uuid)
-      if (roots.length > 0)
-        yield await db.selectFrom('providers').selectAll().where('root_uuid', 'in', roots).orderBy('root_uuid').execute()
-      if (roots.length < size) break
-      from = roots.at(-1)!
+      if (providers.length > 0) yield providers
+      if (new Set(providers.map((one) => one.root_uuid)).size < size) break
+      from = providers.at(-1)!.root_uuid
     }
 }
 

@@ -4,7 +4,7 @@ import { findInstance } from '../../db/instances.ts'
 import { COMPUTE_CONTROL, control, type HostState } from '../../rpc.ts'
 import { Yard } from '../../sagas/testing.ts'
 import { DRAWN } from './host-states.ts'
-import { type HostWishes, requestSpecOf } from './request-spec.ts'
+import { type HostWishes, type RequestSpec, requestSpecOf } from './request-spec.ts'
 import { SCHEDULER, scheduler } from './scheduler.ts'
 
 const HOSTS = 4 * DRAWN + 10
@@ -36,13 +36,22 @@ async function decide(wishes: Partial<HostWishes> = {}, extraSpecs: Record<strin
   const any = { hints: {}, zone: null, forcedHost: null, forcedNode: null, ignoreHosts: [] }
   const spec = await requestSpecOf(yard.context, row, { ...JSON.parse(row.flavor_json), extraSpecs }, { ...any, ...wishes })
   const states = await yard.cloud.bus.call(SCHEDULER, scheduler.hostStates, { spec })
-  return { states, ...(await yard.cloud.bus.call(SCHEDULER, scheduler.filter, { spec })) }
+  return { spec, states, ...(await yard.cloud.bus.call(SCHEDULER, scheduler.filter, { spec })) }
 }
+
+/** Whoever weighs forgets what was gathered. */
+const weigh = async (spec: RequestSpec, hosts: string[]) => (await yard.cloud.bus.call(SCHEDULER, scheduler.weigh, { spec, hosts })).ranked
 
 test('a decision looks at some of many hosts, and at others the next time', async () => {
   const [one, two] = [await decide(), await decide()]
   assert.deepEqual([one.states.hosts, one.states.looked, one.left.length], [HOSTS + 1, DRAWN, DRAWN])
   assert.notDeepEqual(one.left.toSorted(), two.left.toSorted())
+})
+
+test('who has not drawn the hosts weighs them all the same', async () => {
+  const { spec, left } = await decide()
+  for (const ranked of [await weigh(spec, left), await weigh(spec, left)])
+    assert.deepEqual(ranked.map((one) => one.host).toSorted(), left.toSorted())
 })
 
 test('one that alone will do is found all the same; none says why of all', async () => {

@@ -59,8 +59,11 @@ export function stateOf(row: HostRow): HostState {
   return state
 }
 
-/** In a cloud of more hosts than these a decision looks at so many that have room, drawn by lot, and at more only when none of them will do. */
-export const DRAWN = 50
+/** A cloud of so many hosts is looked at as a whole. */
+const FEW = 50
+/** In a larger one a decision looks at so many that have room, drawn by lot; when none of them will do at so many more, and only then at all. */
+export const DRAWN = 20
+export const DRAWN_AGAIN = 400
 
 export interface Gathered {
   hosts: Candidate[]
@@ -69,15 +72,15 @@ export interface Gathered {
 }
 
 /**
- * Step 12: the hosts' own reports, the aggregates, what lives where, and placement's room, in a handful of queries whatever their number. `all`: not only those that
- * were drawn.
+ * Step 12: the hosts' own reports, the aggregates, what lives where, and placement's room, in a handful of queries whatever their number. `draw`: how many
+ * of them.
  */
-export async function gatherHosts(context: ComputeContext, spec: RequestSpec, { all = false } = {}): Promise<Gathered> {
+export async function gatherHosts(context: ComputeContext, spec: RequestSpec, draw: number | 'all' = DRAWN): Promise<Gathered> {
   const { database, placement } = context
   const hosts = database.db.selectFrom('hosts').selectAll().orderBy('number')
   const { resources } = spec
   const total = await countHosts(context)
-  if (all || total <= DRAWN) {
+  if (draw === 'all' || total <= FEW) {
     const [rows, room] = await Promise.all([hosts.execute(), placement.candidates({ resources })])
     return { total, hosts: await lookAt(context, spec, rows, room) }
   }
@@ -88,10 +91,16 @@ export async function gatherHosts(context: ComputeContext, spec: RequestSpec, { 
     const summaries = Object.assign({}, ...rooms.map((room) => room.summaries))
     return { total, hosts: await lookAt(context, spec, rows, { requests: rooms.flatMap((room) => room.requests), summaries }) }
   }
-  const room = await placement.candidates({ resources, limit: DRAWN })
+  const room = await placement.candidates({ resources, limit: draw })
   const providers = Object.keys(room.summaries)
   const rows = providers.length > 0 ? await hosts.where('provider_id', 'in', providers).execute() : []
   return { total, hosts: await lookAt(context, spec, rows, room) }
+}
+
+/** By their own reports alone: placement had room on them when they were drawn. */
+export async function theseHosts(context: ComputeContext, spec: RequestSpec, names: string[]): Promise<Candidate[]> {
+  const rows = await context.database.db.selectFrom('hosts').selectAll().where('host', 'in', names).orderBy('number').execute()
+  return await lookAt(context, spec, rows, { requests: [], summaries: {} })
 }
 
 async function countHosts({ database: { db } }: ComputeContext): Promise<number> {
@@ -118,7 +127,7 @@ async function lookAt(
 ): Promise<Candidate[]> {
   if (rows.length === 0) return []
   const { db } = context.database
-  const few = rows.length <= DRAWN ? rows.map((row) => row.host) : null
+  const few = rows.length <= DRAWN_AGAIN ? rows.map((row) => row.host) : null
   const [aggregates, loads, group, hinted] = await Promise.all([
     listAggregates(db),
     db

@@ -2,7 +2,7 @@ import { type Bus, message } from '../../../kernel/bus/bus.ts'
 import { Fault } from '../../../kernel/errors/errors.ts'
 import type { ComputeContext } from '../context.ts'
 import { filterHosts, type Round, whyNot } from './filters.ts'
-import { type Gathered, gatherHosts } from './host-states.ts'
+import { DRAWN, DRAWN_AGAIN, type Gathered, gatherHosts, theseHosts } from './host-states.ts'
 import type { RequestSpec } from './request-spec.ts'
 import { type Weighed, weighHosts } from './weighers.ts'
 
@@ -25,19 +25,20 @@ const FRESH_MS = 5_000
 /** @throws over the bus Fault 500 NoValidHost that says which filter left nothing, and what was nearest */
 export function serveScheduler(context: ComputeContext, bus: Bus): () => void {
   const gathered = new Map<string, { at: number; hosts: Promise<Gathered> }>()
-  const gather = (spec: RequestSpec, how: 'known' | 'fresh' | 'all'): Promise<Gathered> => {
-    for (const [id, { at }] of gathered) if (Date.now() - at > FRESH_MS) gathered.delete(id)
-    const known = gathered.get(spec.serverId)
-    if (known && how === 'known') return known.hosts
-    const hosts = gatherHosts(context, spec, { all: how === 'all' })
+  const gather = (spec: RequestSpec, draw: number | 'all'): Promise<Gathered> => {
+    const hosts = gatherHosts(context, spec, draw)
     gathered.set(spec.serverId, { at: Date.now(), hosts })
     hosts.catch(() => gathered.delete(spec.serverId))
     return hosts
   }
+  const known = (spec: RequestSpec): Promise<Gathered> | undefined => {
+    for (const [id, { at }] of gathered) if (Date.now() - at > FRESH_MS) gathered.delete(id)
+    return gathered.get(spec.serverId)?.hosts
+  }
   const stops = [
     bus.serve(SCHEDULER, scheduler.receive, () => ({ topic: SCHEDULER, process: process.pid })),
     bus.serve(SCHEDULER, scheduler.hostStates, async ({ spec }) => {
-      const { hosts, total } = await gather(spec, 'fresh')
+      const { hosts, total } = await gather(spec, DRAWN)
       return {
         hosts: total,
         looked: hosts.length,
@@ -46,10 +47,12 @@ export function serveScheduler(context: ComputeContext, bus: Bus): () => void {
       }
     }),
     bus.serve(SCHEDULER, scheduler.filter, async ({ spec }) => {
-      let { hosts, total } = await gather(spec, 'known')
+      let { hosts, total } = await (known(spec) ?? gather(spec, DRAWN))
       let { left, rounds } = filterHosts(hosts, spec)
-      if (left.length === 0 && hosts.length < total) {
-        hosts = (await gather(spec, 'all')).hosts
+      for (const draw of [DRAWN_AGAIN, 'all'] as const) {
+        if (left.length > 0 || hosts.length >= total) break
+        if (draw !== 'all' && draw >= total) continue
+        hosts = (await gather(spec, draw)).hosts
         ;({ left, rounds } = filterHosts(hosts, spec))
       }
       if (left.length === 0)
@@ -58,7 +61,8 @@ export function serveScheduler(context: ComputeContext, bus: Bus): () => void {
     }),
     bus.serve(SCHEDULER, scheduler.weigh, async ({ spec, hosts }) => {
       const wanted = new Set(hosts)
-      const candidates = (await gather(spec, 'known')).hosts.filter((one) => wanted.has(one.host))
+      // another process may have drawn and filtered them
+      const candidates = (await known(spec))?.hosts.filter((one) => wanted.has(one.host)) ?? (await theseHosts(context, spec, hosts))
       gathered.delete(spec.serverId)
       return { ranked: weighHosts(candidates, spec.group?.policy ?? null).slice(0, RANKED) }
     }),
