@@ -28,6 +28,8 @@ export const policies: Record<string, string> = {
     'stop',
   ]),
   ...under('', ADMIN, ['os-evacuate']),
+  ...under('os-shelve:', WRITE, ['shelve', 'unshelve']),
+  ...under('os-shelve:', ADMIN, ['shelve_offload', 'unshelve_to_host']),
   ...under('os-migrate-server:', ADMIN, ['migrate', 'migrate:host', 'migrate_live']),
   ...under('servers:migrations:', ADMIN, ['index', 'show', 'force_complete', 'delete']),
   ...under('servers:', ADMIN, [

@@ -1,4 +1,4 @@
-import Type, { type TSchema } from 'typebox'
+import Type from 'typebox'
 import { badRequest } from '../../kernel/errors/errors.ts'
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import { password } from '../app/accept.ts'
@@ -16,20 +16,14 @@ import { devicesByServer } from '../app/server-list.ts'
 import { addSecurityGroup, removeSecurityGroup } from '../app/server-security.ts'
 import { move } from '../app/server-state.ts'
 import { createImage } from '../app/snapshot.ts'
+import { type Action, unexpected } from './action-entry.ts'
 import { Choice, closed, isTrue, Metadata, Name, Nullable, server, Truth, targetServer, viewerOf, Wrapped } from './common.ts'
 import { NewServerBody } from './server-schemas.ts'
 import { changedView } from './server-view.ts'
+import { shelveActions } from './shelve-actions.ts'
 
 const Nothing = Type.Unknown()
 const HostName = Type.String({ minLength: 1, maxLength: 255, pattern: '^[a-zA-Z0-9._-]+$' })
-
-interface Action {
-  doc: string
-  policy: string
-  body?: TSchema
-  microversions?: { min?: string; max?: string }
-  run: (row: InstanceRow, request: ApiRequest) => Promise<unknown>
-}
 
 /** POST /servers/{id}/action: one entry for each operation, in its own words. Most begin a saga (app/action.ts) and answer 202. */
 export function serverActionRoutes(context: ComputeContext): Route[] {
@@ -307,7 +301,7 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
   }
 
   const target = targetServer(context)
-  return Object.entries(actions).map(
+  return Object.entries({ ...actions, ...shelveActions(context) }).map(
     ([action, { doc, policy, body, microversions, run }]): Route => ({
       method: 'POST',
       path: '/servers/:server_id/action',
@@ -325,10 +319,6 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
     }),
   )
 }
-
-/** A property that this microversion does not have. */
-const unexpected = (action: string, name: string) =>
-  badRequest(`Invalid input for field/attribute ${action}. Additional properties are not allowed ('${name}' was unexpected)`)
 
 async function oldConsole(context: ComputeContext, row: InstanceRow, request: ApiRequest) {
   const { url } = await remoteConsole(context, row, 'vnc')

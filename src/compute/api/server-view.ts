@@ -7,7 +7,7 @@ import { statusOf } from '../app/server-state.ts'
 import type { FlavorSpec } from '../rpc.ts'
 import { links, micro, seconds } from './common.ts'
 
-const NO_PROGRESS = new Set(['ERROR', 'SHUTOFF', 'DELETED', 'PAUSED', 'SUSPENDED', 'SHELVED'])
+const NO_PROGRESS = new Set(['ERROR', 'SHUTOFF', 'DELETED', 'PAUSED', 'SUSPENDED', 'SHELVED', 'SHELVED_OFFLOADED'])
 
 export const serverSummary = (request: ApiRequest, row: InstanceRow) => ({
   id: row.id,

@@ -65,6 +65,8 @@ export interface Operation {
   also?: (trx: Transaction<ComputeTables>) => Promise<void>
   /** Operations under way stop and unwind first. */
   interrupt?: string
+  /** A saga that runs after it. */
+  followedBy?: string
   /** Also on a locked server. */
   lockedToo?: boolean
 }
@@ -85,13 +87,15 @@ export async function operate(
     await begin(trx, server, { ...operation, name: operation.action }, operation.columns)
     await recordAction(trx, request, server.id, operation.action)
     await operation.also?.(trx)
-    return await context.engine.submit(trx, {
+    const common = { subject, requestId: request.requestId }
+    const saga = await context.engine.submit(trx, {
+      ...common,
       kind: operation.saga,
-      subject,
-      requestId: request.requestId,
       input: { serverId: server.id, ...operation.input },
       interruptOthers: operation.interrupt,
     })
+    if (operation.followedBy) await context.engine.submit(trx, { ...common, kind: operation.followedBy, input: { serverId: server.id } })
+    return saga
   })
   context.engine.wake(subject)
   return id

@@ -10,10 +10,12 @@ import { requestOf } from './instance-spec.ts'
 import { nextDevice } from './volume-connection.ts'
 
 const ATTACHABLE: VmState[] = ['active', 'paused', 'stopped', 'resized', 'soft-delete']
+/** Volumes also of a server that is put away: it finds them when it comes back. */
+const WITH_SHELVED: VmState[] = [...ATTACHABLE, 'shelved', 'shelved_offloaded']
 
-function mayChange(request: RequestContext, row: InstanceRow, action: string): void {
+function mayChange(request: RequestContext, row: InstanceRow, action: string, vmStates = ATTACHABLE): void {
   if (row.locked && !request.isAdmin) throw conflict(`Instance ${row.id} is locked`, 'InstanceIsLocked')
-  if (!ATTACHABLE.includes(row.vm_state))
+  if (!vmStates.includes(row.vm_state))
     throw conflict(`Cannot '${action}' instance ${row.id} while it is in vm_state ${row.vm_state}`, 'InstanceInvalidState')
 }
 
@@ -24,7 +26,7 @@ export async function attachVolume(
   row: InstanceRow,
   wanted: { volumeId: string; device: string | null; tag: string | null; deleteOnTermination: boolean },
 ): Promise<BlockDeviceRow> {
-  mayChange(request, row, 'attach_volume')
+  mayChange(request, row, 'attach_volume', WITH_SHELVED)
   const volume = await context.volumes.volume(wanted.volumeId, { token: request.token, requestId: request.requestId })
   if (volume.status !== 'available' && !volume.multiattach)
     throw badRequest(`Invalid volume: Volume ${volume.id} status must be available to attach, but it is ${volume.status}.`, 'InvalidVolume')
@@ -74,7 +76,7 @@ export async function findAttachment(context: ComputeContext, row: InstanceRow, 
 }
 
 export async function detachVolume(context: ComputeContext, request: RequestContext, row: InstanceRow, volumeId: string): Promise<void> {
-  mayChange(request, row, 'detach_volume')
+  mayChange(request, row, 'detach_volume', WITH_SHELVED)
   const device = await findAttachment(context, row, volumeId)
   if (Number(device.boot_index) === 0 && device.boot_index !== null)
     throw new Fault(403, 'RootVolume', `Cannot detach the root device volume ${volumeId}.`)

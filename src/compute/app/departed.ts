@@ -10,6 +10,7 @@ export interface Departed {
 /**
  * Of the servers that a host holds, those that live elsewhere now, or not at all: it was taken for dead and they were evacuated or deleted, or it was not there when their
  * migration was confirmed.
+ * A server that is shelved is on no host at all.
  * What is under way is left alone, and what a server may still come back to or is on its way to, whatever an operator says of its state meanwhile.
  */
 export async function departedFrom(context: ComputeContext, host: string, uuids: string[]): Promise<Departed[]> {
@@ -18,8 +19,13 @@ export async function departedFrom(context: ComputeContext, host: string, uuids:
     .selectFrom('instances')
     .selectAll()
     .where('id', 'in', uuids)
-    .where('host', 'is not', null)
-    .where((eb) => eb.or([eb('host', '!=', host), eb('deleted', '!=', 0)]))
+    .where((eb) =>
+      eb.or([
+        eb('host', '!=', host),
+        eb.and([eb('host', 'is not', null), eb('deleted', '!=', 0)]),
+        eb('vm_state', '=', 'shelved_offloaded'),
+      ]),
+    )
     .where((eb) => eb.or([eb('task_state', 'is', null), eb('deleted', '!=', 0)]))
     .where('id', 'not in', (eb) =>
       eb

@@ -11,12 +11,18 @@ export interface ServerRequest {
   forcedHost: string | null
   forcedNode: string | null
   image: ImageSpec | null
+  /** What its root disk stands on, where that is another: what was kept of it while it was shelved. */
+  baseImage?: ImageSpec | null
+  /** Of a shelved server: where its disk is kept. */
+  shelvedImageId?: string | null
   /** Hosts that failed to build it. */
   triedHosts: string[]
   trustedCertificates: string[] | null
 }
 
 export const requestOf = (row: InstanceRow): ServerRequest => fromJson(row.request_json)
+/** What its root disk stands on. */
+export const baseImageOf = (row: InstanceRow): ImageSpec | null => requestOf(row).baseImage ?? requestOf(row).image
 export const flavorOf = (row: InstanceRow): FlavorSpec => fromJson(row.flavor_json)
 export const vifsOf = (row: InstanceRow): Vif[] => fromJson(row.network_info_json)
 export const domainNameOf = (number: number): string => `instance-${number.toString(16).padStart(8, '0')}`

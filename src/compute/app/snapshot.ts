@@ -7,14 +7,34 @@ import { requestOf } from './instance-spec.ts'
 import { snapshotProperties } from './server.ts'
 
 /** Makes the image's record as the user and starts the saga that fills it. Returns the image's id. */
-export async function createImage(
+export async function createImage(context: ComputeContext, request: RequestContext, row: InstanceRow, wanted: NewPicture): Promise<string> {
+  if (!requestOf(row).image)
+    throw badRequest(`Server ${row.id} boots from a volume: take a snapshot of its volume instead.`, 'VolumeBackedSnapshot')
+  return await withPicture(context, request, row, wanted, async (imageId) => {
+    await operate(context, request, row, {
+      action: 'createImage',
+      saga: 'snapshot-server',
+      vmStates: ['active', 'stopped', 'paused', 'suspended'],
+      taskState: 'image_snapshot',
+      input: { imageId },
+    })
+  })
+}
+
+interface NewPicture {
+  name: string
+  metadata: Record<string, string>
+}
+
+/** The record of an image of a server with a disk of its own, for an operation that fills it; gone again when that cannot begin. */
+export async function withPicture(
   context: ComputeContext,
   request: RequestContext,
   row: InstanceRow,
-  wanted: { name: string; metadata: Record<string, string> },
+  wanted: NewPicture,
+  begin: (imageId: string) => Promise<void>,
 ): Promise<string> {
-  const { image: base } = requestOf(row)
-  if (!base) throw badRequest(`Server ${row.id} boots from a volume: take a snapshot of its volume instead.`, 'VolumeBackedSnapshot')
+  const base = requestOf(row).image!
   const as = { token: request.token, requestId: request.requestId }
   const image = await context.images.create(
     {
@@ -31,13 +51,7 @@ export async function createImage(
     as,
   )
   try {
-    await operate(context, request, row, {
-      action: 'createImage',
-      saga: 'snapshot-server',
-      vmStates: ['active', 'stopped', 'paused', 'suspended'],
-      taskState: 'image_snapshot',
-      input: { imageId: image.id },
-    })
+    await begin(image.id)
   } catch (error) {
     await context.images.remove(image.id, as).catch((problem) => {
       if (!(problem instanceof Fault)) throw problem

@@ -63,6 +63,8 @@ export type VmState =
   | 'suspended'
   | 'rescued'
   | 'resized'
+  | 'shelved'
+  | 'shelved_offloaded'
   | 'error'
   | 'deleted'
   | 'soft-delete'

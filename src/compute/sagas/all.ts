@@ -9,7 +9,9 @@ import * as power from './power.ts'
 import { rebuildServer } from './rebuild-server.ts'
 import { rescueServer, unrescueServer } from './rescue-server.ts'
 import { confirmResize, resizeServer, revertResize } from './resize-server.ts'
+import { offloadServer, shelveServer } from './shelve-server.ts'
 import { snapshotServer } from './snapshot-server.ts'
+import { unshelveInPlace, unshelveServer } from './unshelve-server.ts'
 
 /** Every operation of several steps on a server. */
 export const sagas = [
@@ -28,6 +30,10 @@ export const sagas = [
   liveMigrateServer,
   evacuateServer,
   snapshotServer,
+  shelveServer,
+  offloadServer,
+  unshelveServer,
+  unshelveInPlace,
   attachVolume,
   detachVolume,
   attachInterface,

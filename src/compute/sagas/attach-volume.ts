@@ -9,6 +9,7 @@ import { ask, type ServerRun, serverOf, tell } from './on-host.ts'
 type Attach = ServerRun<{ attachmentId: string; volumeId: string }>
 
 const LIVE = ['active', 'paused', 'rescued']
+const SHELVED = { text: 'the server is on no host: when it is unshelved' }
 
 /** Steps 46 to 49: the volume service makes the target, QEMU's own initiator connects to it, the guest sees a new disk. */
 export const attachVolume = saga<Attach>(
@@ -16,10 +17,10 @@ export const attachVolume = saga<Attach>(
   [
     step(null, 'reserve', at.control, reserve, (run) => run.world.volumes.deleteAttachment(run.input.attachmentId)),
     step(48, 'connect-target', at.control, connectTarget, null, {
-      evidence: (out) => ({ ...out, text: `${out.portal}, ${out.iqn}, CHAP, by QEMU's initiator` }),
+      evidence: (out) => (out ? { ...out, text: `${out.portal}, ${out.iqn}, CHAP, by QEMU's initiator` } : SHELVED),
     }), // the target goes with the attachment
     step(49, 'attach-volume', at.host, attach, detach, {
-      evidence: (out) => ({ ...out, text: `${out.device} on the ${out.live ? 'running' : 'stopped'} guest` }),
+      evidence: (out) => (!out ? SHELVED : { ...out, text: `${out.device} on the ${out.live ? 'running' : 'stopped'} guest` }),
     }),
     step(null, 'complete', at.control, (run) => run.world.volumes.completeAttachment(run.input.attachmentId), null), // the last step
   ],
@@ -52,13 +53,17 @@ async function reserve(run: Attach): Promise<void> {
   await run.world.volumes.createAttachment({ id: attachmentId, volume_uuid: volumeId, instance_uuid: serverId })
 }
 
+/** A server that is shelved is on no host: it is connected when it comes back. */
 async function connectTarget(run: Attach) {
-  const { auth: _secret, ...reached } = await connect(run.world, await serverOf(run), await deviceOf(run))
+  const row = await serverOf(run)
+  if (!row.host) return null
+  const { auth: _secret, ...reached } = await connect(run.world, row, await deviceOf(run))
   return reached
 }
 
 async function attach(run: Attach) {
   const row = await serverOf(run)
+  if (!row.host) return null
   const connection = await connect(run.world, row, await deviceOf(run))
   const live = LIVE.includes(row.vm_state)
   const { device } = await ask(run, row.host!, host.attachVolume, { uuid: row.id, connection, live })

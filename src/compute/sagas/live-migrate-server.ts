@@ -1,6 +1,6 @@
 import { conflict, Fault } from '../../kernel/errors/errors.ts'
 import { at, saga, step } from '../../kernel/saga/saga.ts'
-import { flavorOf, imageBacked, requestOf, specOf, vifsOf } from '../app/instance-spec.ts'
+import { baseImageOf, flavorOf, imageBacked, specOf, vifsOf } from '../app/instance-spec.ts'
 import { findMigration, goOn } from '../app/migration.ts'
 import { connectionsOf } from '../app/volume-connection.ts'
 import { zoneNameOf } from '../app/zone.ts'
@@ -97,7 +97,7 @@ const isShared = (run: Move): boolean => run.outputs['compare-hosts'].shared
 
 /** Null where the disk is there: shared, or a volume. */
 async function fetchBase(run: Move) {
-  const { image } = requestOf(await serverOf(run))
+  const image = baseImageOf(await serverOf(run))
   if (!image || isShared(run)) return null
   try {
     return await atDestination(run, host.fetchBase, { image }, LONG)

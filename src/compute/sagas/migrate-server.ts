@@ -1,7 +1,7 @@
 import { fromJson } from '../../kernel/db/columns.ts'
 import { conflict, Fault } from '../../kernel/errors/errors.ts'
 import { at, saga, step } from '../../kernel/saga/saga.ts'
-import { imageBacked, vifsOf } from '../app/instance-spec.ts'
+import { baseImageOf, imageBacked, vifsOf } from '../app/instance-spec.ts'
 import { changeMigration, findMigration } from '../app/migration.ts'
 import { move } from '../app/server-state.ts'
 import { zoneNameOf } from '../app/zone.ts'
@@ -25,7 +25,7 @@ import {
   status,
 } from './moving.ts'
 import { networkInfo, waitUntilPlugged } from './networking.ts'
-import { change, onItsHost, type ServerRun, serverOf, tell, uuid } from './on-host.ts'
+import { ask, change, LONG, onItsHost, type ServerRun, serverOf, tell, uuid } from './on-host.ts'
 import { flavorColumns, giveBack, intoError, rest, settle, wasRunning } from './operation.ts'
 
 /** A server that stands still while it goes: its disks are carried over, and what is left behind is kept until the user has seen that all is well. */
@@ -132,7 +132,9 @@ async function takePlaceBack(run: Move): Promise<void> {
 /** Null for a server that boots from a volume, or whose image is not there any more: then its disk comes whole. */
 async function fetchBaseIfThere(run: Move) {
   try {
-    return await build.fetchBase(run)
+    const row = await serverOf(run)
+    const image = baseImageOf(row)
+    return image ? await ask(run, row.host!, host.fetchBase, { image }, LONG) : null
   } catch (error) {
     if (error instanceof Fault && error.status === 404) return null
     throw error

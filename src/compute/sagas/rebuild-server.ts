@@ -9,7 +9,7 @@ import { giveBack, redefine, startAgain, wasRunning } from './operation.ts'
 
 type Rebuild = ServerRun<
   { image: ImageSpec; adminPass?: string },
-  { 'keep-disk': unknown; image: { before: ImageSpec | null }; [step: string]: any }
+  { 'keep-disk': unknown; image: { before: ImageSpec | null; base: ImageSpec | null }; [step: string]: any }
 >
 
 const kept = (run: ServerRun) => ({ ...uuid(run), name: 'rebuild' })
@@ -43,16 +43,17 @@ export const rebuildServer = saga<Rebuild>(
   { failed: giveBack },
 )
 
-async function takeImage(run: Rebuild): Promise<{ before: ImageSpec | null }> {
+async function takeImage(run: Rebuild): Promise<Rebuild['outputs']['image']> {
   const row = await serverOf(run)
   const request = requestOf(row)
-  await change(run, { image_id: run.input.image.id, request_json: toJson({ ...request, image: run.input.image }) })
-  return { before: request.image?.id === run.input.image.id ? run.input.image : request.image }
+  await change(run, { image_id: run.input.image.id, request_json: toJson({ ...request, image: run.input.image, baseImage: null }) })
+  return { before: request.image?.id === run.input.image.id ? run.input.image : request.image, base: request.baseImage ?? null }
 }
 
-async function giveImageBack(run: Rebuild, output: { before: ImageSpec | null } | null): Promise<void> {
+async function giveImageBack(run: Rebuild, output: Rebuild['outputs']['image'] | null): Promise<void> {
   if (!output) return
   const row = await serverOf(run)
-  await change(run, { image_id: output.before?.id ?? null, request_json: toJson({ ...requestOf(row), image: output.before }) })
+  const { before, base } = output
+  await change(run, { image_id: before?.id ?? null, request_json: toJson({ ...requestOf(row), image: before, baseImage: base }) })
   await redefine(run)
 }

@@ -100,6 +100,8 @@ export interface Case {
   input: (yard: Yard, serverId: string) => Promise<Record<string, unknown>> | Record<string, unknown>
   /** Status when it is done. */
   status: string
+  /** And its task, where another saga follows (default: none). */
+  task?: string
   /** And when it failed (default ACTIVE): a guest that was stopped meanwhile is told to be. */
   failed?: string[]
 }
@@ -114,19 +116,20 @@ export async function eventually<T>(look: () => Promise<T>, asWanted: (now: T) =
 }
 
 /** A server in a yard, ready for one saga. */
-export function worldOf(yard: () => Yard, { kind, input, status, failed = ['ACTIVE'] }: Case): () => Promise<SagaWorld> {
+export function worldOf(yard: () => Yard, { kind, input, status, task: next, failed = ['ACTIVE'] }: Case): () => Promise<SagaWorld> {
   return async () => {
     const { context, cloud } = yard()
     const id = await yard().server()
     const given = await input(yard(), id)
     const shown = async () => (await cloud.api('GET', `/compute/v2.1/servers/${id}`).catch(() => ({ server: { status: 'gone' } }))).server
-    const wrong = async (wanted: string[]): Promise<string[]> => {
+    const wrong = async (wanted: string[], busyWith: string | null = null): Promise<string[]> => {
       // a host's word of its guest may still be on its way
       const server = await eventually(shown, (now) => wanted.includes(now.status))
       const state = wanted.includes(server.status)
         ? []
         : [`the server is ${server.status}, not ${wanted.join(' or ')}: ${server.fault?.message ?? ''}`]
-      const task = server['OS-EXT-STS:task_state'] ? [`its task_state is ${server['OS-EXT-STS:task_state']}`] : []
+      const { 'OS-EXT-STS:task_state': doing = null } = server
+      const task = doing === busyWith ? [] : [`its task_state is ${doing}, not ${busyWith}`]
       return [...state, ...task, ...(await yard().leaks())]
     }
     return {
@@ -140,7 +143,7 @@ export function worldOf(yard: () => Yard, { kind, input, status, failed = ['ACTI
         return sagaId
       },
       leftovers: () => wrong(failed),
-      arrived: () => wrong([status]),
+      arrived: () => wrong([status], next),
       close: () => yard().remove(id),
     }
   }

@@ -35,7 +35,6 @@ test('reserve, export, complete, end: as the compute service does it, each step 
     assert.deepEqual([reserved.id, reserved.status, reserved.connection_info], [id, 'reserved', {}])
   }
   assert.equal((await client.volume(volume_uuid)).status, 'reserved')
-  await assert.rejects(client.completeAttachment(id), { status: 400 })
   let password = ''
   for (let i = 0; i < 2; i++) {
     const attaching = await client.updateAttachment(id, connector)
@@ -83,6 +82,22 @@ test('reserve, export, complete, end: as the compute service does it, each step 
     ],
   )
   assert.ok(!JSON.stringify(steps).includes(password))
+})
+
+test('a server that is on no host has its volume all the same; nobody else has without an export', async () => {
+  const { id: volume_uuid } = await house.volume()
+  const [id, instance_uuid] = [randomUUID(), randomUUID()]
+  await client.createAttachment({ id, volume_uuid, instance_uuid })
+  await client.completeAttachment(id)
+  assert.equal((await client.volume(volume_uuid)).status, 'in-use')
+  assert.equal(house.storage.exports.has(volume_uuid), false)
+  await client.updateAttachment(id, connector)
+  assert.equal(house.storage.exports.has(volume_uuid), true)
+  await client.completeAttachment(id)
+  await client.deleteAttachment(id)
+
+  const { attachment } = (await house.request('POST', '/attachments', { body: { attachment: { volume_uuid, instance_uuid: null } } })).body
+  await assert.rejects(client.completeAttachment(attachment.id), { status: 400 })
 })
 
 test('the secret is in no list, and not for readers', async () => {

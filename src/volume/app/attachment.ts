@@ -70,13 +70,13 @@ export async function insertAttachment(context: VolumeContext, volume: Volume, g
   return row
 }
 
-/** The guest has it. @throws Fault 400 before it is exported */
+/** The guest has it, or is to find it when it comes back to a host. @throws Fault 400 when it is detached, or was never exported and is no server's */
 export async function completeAttachment(context: VolumeContext, row: AttachmentRow, more: Partial<AttachmentRow> = {}): Promise<void> {
   await context.database.transaction(async (trx) => {
     await holdVolume(trx, row.volume_id)
     const present = await findAttachment(trx, row.id)
     if (present?.status === 'attached') return
-    if (!present || present.status === 'detaching' || (present.secret === null && present.legacy === 0))
+    if (!present || present.status === 'detaching' || (present.secret === null && present.legacy === 0 && present.instance_id === null))
       throw invalidVolume(`attachment ${row.id} is ${present?.status ?? 'gone'}, not attaching: it has no connector yet.`)
     await changeAttachment(trx, row.id, { ...more, status: 'attached', attached_at: timestamp() })
     await settleStatus(trx, row.volume_id)

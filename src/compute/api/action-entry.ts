@@ -1,0 +1,17 @@
+import type { TSchema } from 'typebox'
+import { badRequest } from '../../kernel/errors/errors.ts'
+import type { ApiRequest } from '../../kernel/http/route.ts'
+import type { InstanceRow } from '../app/rows.ts'
+
+/** An action on a server: what is in the body of POST /servers/{id}/action, and what it does. */
+export interface Action {
+  doc: string
+  policy: string
+  body?: TSchema
+  microversions?: { min?: string; max?: string }
+  run: (row: InstanceRow, request: ApiRequest) => Promise<unknown>
+}
+
+/** A property that this microversion does not have. */
+export const unexpected = (action: string, name: string) =>
+  badRequest(`Invalid input for field/attribute ${action}. Additional properties are not allowed ('${name}' was unexpected)`)
