@@ -55,16 +55,24 @@ function tableDifference(current: Record<string, Chain>, wanted: WantedTable, ow
 /** The lines that take single rules out of a chain and put others in, where that is less than writing it anew; order and repeated rules make it not worth while. */
 function editsOf(chain: string, held: string[], wanted: string[]): string[] | null {
   const most = wanted.length / 4
-  if (Math.abs(held.length - wanted.length) > most) return null
-  const due = new Set(wanted)
-  const kept = held.filter((rule) => due.has(rule))
-  const gone = held.filter((rule) => !due.has(rule))
-  if (gone.length + wanted.length - kept.length > most) return null
+  const shorter = Math.min(held.length, wanted.length)
+  if (Math.max(held.length, wanted.length) - shorter > most) return null
+  let head = 0
+  while (head < shorter && held[head] === wanted[head]) head++
+  let tail = 0
+  while (tail < shorter - head && held[held.length - 1 - tail] === wanted[wanted.length - 1 - tail]) tail++
+  const [there, put] = [held.slice(head, held.length - tail), wanted.slice(head, wanted.length - tail)]
+  const due = new Set(put)
+  const kept = there.filter((rule) => due.has(rule))
+  const gone = there.filter((rule) => !due.has(rule))
+  if (gone.length + put.length - kept.length > most) return null
+  // a rule is named by what it says: one that stands before it as well would go in its place
+  if (gone.some((rule) => held.indexOf(rule) < head)) return null
   const lines = gone.map((rule) => `-D ${chain} ${rule}`)
   let next = 0
-  for (const [i, rule] of wanted.entries())
+  for (const [i, rule] of put.entries())
     if (kept[next] === rule) next++
-    else lines.push(`-I ${chain} ${i + 1} ${rule}`)
+    else lines.push(`-I ${chain} ${head + i + 1} ${rule}`)
   return next === kept.length ? lines : null
 }
 

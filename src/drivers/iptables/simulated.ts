@@ -69,12 +69,16 @@ export function simulatedIpTables(options: { file?: string; namespaces?: () => P
       textOf(tables)
       const key = await place(namespace, family)
       for (const [table, lines] of Object.entries(tables)) {
-        const before = memory.state[key]?.[table]
-        const next = noflush && before ? { ...before } : emptyTable(table)
-        const own = new Set(before && noflush ? [] : Object.values(next))
+        const kept = noflush ? memory.state[key]?.[table] : undefined
+        const next = kept ? { ...kept } : emptyTable(table)
+        const own = new Set(kept ? [] : Object.values(next))
         for (const line of lines) carryOut(next, line, own)
-        for (const [name, chain] of Object.entries(next))
-          if (chain !== before?.[name]) for (const rule of chain.rules) checkTarget(next, rule)
+        for (const [name, chain] of Object.entries(next)) {
+          if (chain === kept?.[name]) continue
+          // a chain that a rule leads to cannot go
+          const stood = new Set(kept?.[name]?.rules)
+          for (const rule of chain.rules) if (!stood.has(rule)) checkTarget(next, rule)
+        }
         memory.state[key] = { ...memory.state[key], [table]: next }
       }
       changes++

@@ -22,12 +22,15 @@ class Told<T> {
     return true
   }
 
-  /** What was told, and what has come of it since: nothing is asked unless an answer under way, or one that is in doubt, may know less. Answers as {@link doubt} does. */
-  amend(id: string, change: (value: T) => T): boolean {
+  /** Whether it was told, or is being asked for. */
+  holds(id: string): boolean {
+    return this.values.has(id) || this.asking.has(id)
+  }
+
+  /** What was told, and what has come of it since. */
+  amend(id: string, change: (value: T) => T): void {
     const value = this.values.get(id)
-    if (value === undefined || this.asking.has(id) || this.doubtful.has(id)) return this.doubt(id)
-    this.values.set(id, change(value))
-    return true
+    if (value !== undefined) this.values.set(id, change(value))
   }
 
   doubtAll(which: (value: T) => boolean = () => true): void {
@@ -91,8 +94,10 @@ function paced(wake: () => void, everyMs: number): { tell(): void; stop(): void 
 }
 
 /** In order, as control gives them. */
-const withMembers = (members: string[], joined: string[]): string[] =>
-  joined.every((address) => members.includes(address)) ? members : [...new Set([...members, ...joined])].sort()
+function withMembers(members: string[], joined: Set<string>): string[] {
+  for (const member of members) joined.delete(member)
+  return joined.size === 0 ? members : [...members, ...joined].sort()
+}
 
 /** Ports are asked for in parts of this size. */
 const AT_ONCE = 200
@@ -103,6 +108,8 @@ export class KnownDevices {
   private readonly devices: Told<DeviceDetails>
   private readonly groups: Told<string[]>
   private readonly neighbours: Told<Neighbour[]>
+  /** Who has come into groups since these were looked at. */
+  private readonly joined = new Map<string, Set<string>>()
 
   constructor(bus: Bus, host: string) {
     this.bus = bus
@@ -143,13 +150,20 @@ export class KnownDevices {
         if (portIds.map((id) => devices.doubt(id)).includes(true)) wake()
       }),
       bus.subscribe(events.groupMembersChanged, ({ groupIds, joined }) => {
-        const news = (id: string) => (joined ? groups.amend(id, (members) => withMembers(members, joined)) : groups.doubt(id))
+        const news = (id: string) => (joined && groups.holds(id) ? this.join(id, joined) : groups.doubt(id))
         if (groupIds.map(news).includes(true)) members.tell()
       }),
     ]
     return () => {
       for (const stop of stops) stop()
     }
+  }
+
+  private join(groupId: string, addresses: string[]): true {
+    const joined = this.joined.get(groupId) ?? new Set()
+    for (const address of addresses) joined.add(address)
+    this.joined.set(groupId, joined)
+    return true
   }
 
   /** Events may have been missed: everything is asked for again. */
@@ -168,6 +182,8 @@ export class KnownDevices {
   async groupsOf(ports: DeviceDetails[]): Promise<Map<string, string[]>> {
     const named = new Set<string>()
     for (const { rules } of ports) for (const { remoteGroupId } of rules) if (remoteGroupId) named.add(remoteGroupId)
+    for (const [id, joined] of this.joined) this.groups.amend(id, (members) => withMembers(members, joined))
+    this.joined.clear() // what is in doubt, or was never told, is asked for now
     return await this.groups.of([...named])
   }
 

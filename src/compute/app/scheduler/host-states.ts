@@ -67,8 +67,10 @@ export const DRAWN_AGAIN = 400
 
 export interface Gathered {
   hosts: Candidate[]
-  /** How many there are. */
+  /** How many there are; among many, how many there were lately. */
   total: number
+  /** These are not all. */
+  drawn: boolean
 }
 
 /**
@@ -79,22 +81,22 @@ export async function gatherHosts(context: ComputeContext, spec: RequestSpec, dr
   const { database, placement } = context
   const hosts = database.db.selectFrom('hosts').selectAll().orderBy('number')
   const { resources } = spec
-  const total = await countHosts(context)
-  if (draw === 'all' || total <= FEW) {
+  if (draw === 'all' || !(await areMany(context))) {
     const [rows, room] = await Promise.all([hosts.execute(), placement.candidates({ resources })])
-    return { total, hosts: await lookAt(context, spec, rows, room) }
+    return { total: rows.length, drawn: false, hosts: await lookAt(context, spec, rows, room) }
   }
+  const total = await countHosts(context)
   const named = await namedHosts(context, spec)
   if (named) {
     const rows = await hosts.where('host', 'in', named).execute()
     const rooms = await Promise.all(rows.map((row) => placement.candidates({ resources, inTree: row.provider_id })))
     const summaries = Object.assign({}, ...rooms.map((room) => room.summaries))
-    return { total, hosts: await lookAt(context, spec, rows, { requests: rooms.flatMap((room) => room.requests), summaries }) }
+    return { total, drawn: true, hosts: await lookAt(context, spec, rows, { requests: rooms.flatMap((room) => room.requests), summaries }) }
   }
   const room = await placement.candidates({ resources, limit: draw })
   const providers = Object.keys(room.summaries)
   const rows = providers.length > 0 ? await hosts.where('provider_id', 'in', providers).execute() : []
-  return { total, hosts: await lookAt(context, spec, rows, room) }
+  return { total, drawn: true, hosts: await lookAt(context, spec, rows, room) }
 }
 
 /** By their own reports alone: placement had room on them when they were drawn. */
@@ -103,11 +105,21 @@ export async function theseHosts(context: ComputeContext, spec: RequestSpec, nam
   return await lookAt(context, spec, rows, { requests: [], summaries: {} })
 }
 
-async function countHosts({ database: { db } }: ComputeContext): Promise<number> {
-  const { count } = await db
+const areMany = async ({ database: { db } }: ComputeContext): Promise<boolean> =>
+  (await db.selectFrom('hosts').select('host').orderBy('host').limit(1).offset(FEW).execute()).length > 0
+
+/** ms for which a number of hosts is remembered: it is told, and decides nothing. */
+const COUNTED_MS = 5_000
+const counted = new WeakMap<ComputeContext, { at: number; count: number }>()
+
+async function countHosts(context: ComputeContext): Promise<number> {
+  const known = counted.get(context)
+  if (known && performance.now() - known.at < COUNTED_MS) return known.count
+  const { count } = await context.database.db
     .selectFrom('hosts')
     .select((eb) => eb.fn.count<number>('host').as('count'))
     .executeTakeFirstOrThrow()
+  counted.set(context, { at: performance.now(), count: Number(count) })
   return Number(count)
 }
 

@@ -47,12 +47,12 @@ export function serveScheduler(context: ComputeContext, bus: Bus): () => void {
       }
     }),
     bus.serve(SCHEDULER, scheduler.filter, async ({ spec }) => {
-      let { hosts, total } = await (known(spec) ?? gather(spec, DRAWN))
+      let { hosts, total, drawn } = await (known(spec) ?? gather(spec, DRAWN))
       let { left, rounds } = filterHosts(hosts, spec)
       for (const draw of [DRAWN_AGAIN, 'all'] as const) {
-        if (left.length > 0 || hosts.length >= total) break
+        if (left.length > 0 || !drawn) break
         if (draw !== 'all' && draw >= total) continue
-        hosts = (await gather(spec, draw)).hosts
+        ;({ hosts, drawn } = await gather(spec, draw))
         ;({ left, rounds } = filterHosts(hosts, spec))
       }
       if (left.length === 0)
