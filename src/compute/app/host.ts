@@ -15,28 +15,47 @@ export interface Host extends HostRow {
   aggregates: Aggregate[]
 }
 
-const booked = new WeakMap<ComputeContext, Map<string, string>>()
+/** What this process put into the books of each host, and since when its agent ran then. */
+const booked = new WeakMap<ComputeContext, Map<string, { inventories: string; startedAt: string }>>()
 
 /** A host's report: its row, and in placement its provider and what it has. True when its agent was started since the last one: its guests may have gone off unheard. */
 export async function hostReported(context: ComputeContext, report: HostState): Promise<boolean> {
-  const row = await keep(context, report)
   const inventories = inventoriesOf(context, report)
-  const known = booked.get(context) ?? new Map<string, string>()
+  const known = booked.get(context) ?? new Map<string, { inventories: string; startedAt: string }>()
   booked.set(context, known)
-  if (known.get(report.host) === toJson(inventories)) return row.restarted
-  await context.placement.ensureProvider(row.provider_id, report.hypervisorHostname)
-  await context.placement.setInventories(row.provider_id, inventories)
-  known.set(report.host, toJson(inventories))
+  const before = known.get(report.host)
+  const same = before?.inventories === toJson(inventories)
+  if (same && before?.startedAt === report.startedAt && (await seenAgain(context, report))) return false
+  const row = await keep(context, report)
+  if (!same || row.made) {
+    await context.placement.ensureProvider(row.provider_id, report.hypervisorHostname)
+    await context.placement.setInventories(row.provider_id, inventories)
+  }
+  known.set(report.host, { inventories: toJson(inventories), startedAt: report.startedAt })
   return row.restarted
 }
 
-async function keep(context: ComputeContext, report: HostState): Promise<{ provider_id: string; restarted: boolean }> {
-  const seen = { state_json: toJson(report), seen_at: timestamp() }
+const seenNow = (report: HostState) => ({ state_json: toJson(report), seen_at: timestamp() })
+
+/** False when the host is not known any more. A report that is lost in a power cut comes again. */
+async function seenAgain({ database }: ComputeContext, report: HostState): Promise<boolean> {
+  const { numUpdatedRows } = await database.soon((db) =>
+    db.updateTable('hosts').set(seenNow(report)).where('host', '=', report.host).executeTakeFirst(),
+  )
+  return numUpdatedRows > 0n
+}
+
+async function keep(context: ComputeContext, report: HostState): Promise<{ provider_id: string; restarted: boolean; made: boolean }> {
+  const seen = seenNow(report)
   return await context.database.transaction(async (trx) => {
     const known = await trx.selectFrom('hosts').select(['provider_id', 'state_json']).where('host', '=', report.host).executeTakeFirst()
     if (known) {
       await trx.updateTable('hosts').set(seen).where('host', '=', report.host).execute()
-      return { provider_id: known.provider_id, restarted: fromJson<HostState>(known.state_json).startedAt !== report.startedAt }
+      return {
+        provider_id: known.provider_id,
+        restarted: fromJson<HostState>(known.state_json).startedAt !== report.startedAt,
+        made: false,
+      }
     }
     const row: HostRow = {
       host: report.host,
@@ -50,7 +69,7 @@ async function keep(context: ComputeContext, report: HostState): Promise<{ provi
       ...seen,
     }
     await trx.insertInto('hosts').values(row).execute()
-    return { provider_id: row.provider_id, restarted: false }
+    return { provider_id: row.provider_id, restarted: false, made: true }
   })
 }
 

@@ -22,6 +22,17 @@ export async function agentReported(
   const at = timestamp()
   let started = false
   const columns = { binary: report.binary, configurations: toJson(report.configurations), started_at: report.startedAt, heartbeat_at: at }
+  // that it lives is said again before long
+  const lives = await context.database.soon((db) =>
+    db
+      .updateTable('agents')
+      .set(columns)
+      .where('host', '=', report.host)
+      .where('agent_type', '=', report.agentType)
+      .where('started_at', '=', report.startedAt)
+      .executeTakeFirst(),
+  )
+  if (lives.numUpdatedRows > 0n) return
   await mutate(context, [], async ({ trx }) => {
     const [before] = (await rowsWhere(trx, 'agents', 'host', [report.host])).filter((one) => one.agent_type === report.agentType)
     started = before?.started_at !== report.startedAt
