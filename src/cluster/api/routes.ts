@@ -78,6 +78,7 @@ export function clusterRoutes(context: ClusterContext): Route[] {
       doc: 'Let a host that has joined no longer on the bus',
       policy: 'cluster:members:delete',
       status: 204,
+      response: 'nothing',
       handler: (request) => expel(context, request.params.host!),
     },
     {

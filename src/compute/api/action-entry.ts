@@ -1,6 +1,6 @@
 import type { TSchema } from 'typebox'
 import { badRequest } from '../../kernel/errors/errors.ts'
-import type { ApiRequest } from '../../kernel/http/route.ts'
+import type { ApiRequest, Route } from '../../kernel/http/route.ts'
 import type { InstanceRow } from '../app/rows.ts'
 
 /** An action on a server: what is in the body of POST /servers/{id}/action, and what it does. */
@@ -9,6 +9,10 @@ export interface Action {
   policy: string
   body?: TSchema
   microversions?: { min?: string; max?: string }
+  /** Most answer nothing. */
+  response?: Route['response']
+  /** Default 202. */
+  status?: number
   run: (row: InstanceRow, request: ApiRequest) => Promise<unknown>
 }
 

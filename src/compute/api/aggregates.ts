@@ -3,9 +3,10 @@ import { badRequest } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
 import * as aggregates from '../app/aggregate.ts'
 import type { ComputeContext } from '../app/context.ts'
+import { Aggregate, Shown } from './answers.ts'
 import { closed, micro, Name, Nullable, Wrapped } from './common.ts'
 
-const View = Wrapped('aggregate', Type.Object({ id: Type.Integer(), name: Type.String() }, { additionalProperties: true }))
+const View = Shown('aggregate', Aggregate)
 const ZoneName = Nullable(Type.String({ minLength: 1, maxLength: 255, pattern: '^[^:]*$' }))
 const MetadataBody = Type.Record(Type.String({ pattern: '^[a-zA-Z0-9-_:. ]{1,255}$' }), Nullable(Type.String({ maxLength: 255 })), closed)
 
@@ -36,7 +37,7 @@ export function aggregateRoutes(context: ComputeContext): Route[] {
       path: '/os-aggregates',
       doc: 'List host aggregates',
       policy: policy('index'),
-      response: Wrapped('aggregates', Type.Array(Type.Unknown())),
+      response: Shown('aggregates', Type.Array(Aggregate)),
       handler: async (request) => ({ aggregates: (await aggregates.listAggregates(context.database.db)).map((one) => view(request, one)) }),
     },
     {
@@ -88,6 +89,7 @@ export function aggregateRoutes(context: ComputeContext): Route[] {
       doc: 'Delete an empty host aggregate',
       policy: policy('delete'),
       status: 200,
+      response: 'nothing',
       handler: (request) => aggregates.deleteAggregate(context, id(request)),
     },
     action('add_host', 'add_host', 'Add a host to an aggregate', HostBody, (request) =>

@@ -7,6 +7,7 @@ import type { ComputeContext } from '../app/context.ts'
 import type { BlockDeviceRow } from '../app/rows.ts'
 import { devicesByServer } from '../app/server-list.ts'
 import { as, portsFor } from '../app/wanted-networks.ts'
+import { InterfaceAttachment, Shown, VolumeAttachment } from './answers.ts'
 import { closed, isTrue, Nullable, server, Truth, targetServer, Wrapped } from './common.ts'
 
 /** Volumes and network cards that come and go while a server lives. */
@@ -18,7 +19,7 @@ function volumeRoutes(context: ComputeContext): Route[] {
   const target = targetServer(context)
   const policy = (name: string) => `os_compute_api:os-volumes-attachments:${name}`
   const path = '/servers/:server_id/os-volume_attachments'
-  const Answer = Wrapped('volumeAttachment', Type.Object({}, { additionalProperties: true }))
+  const Answer = Shown('volumeAttachment', VolumeAttachment)
   return [
     {
       method: 'GET',
@@ -26,7 +27,7 @@ function volumeRoutes(context: ComputeContext): Route[] {
       doc: "List a server's volumes",
       policy: policy('index'),
       target,
-      response: Wrapped('volumeAttachments', Type.Array(Type.Unknown())),
+      response: Shown('volumeAttachments', Type.Array(VolumeAttachment)),
       async handler(request) {
         const row = await server(context, request)
         const devices = (await devicesByServer(context, [row])).get(row.id) ?? []
@@ -79,6 +80,7 @@ function volumeRoutes(context: ComputeContext): Route[] {
       policy: policy('delete'),
       target,
       status: 202,
+      response: 'nothing',
       handler: async (request) => detachVolume(context, request.context, await server(context, request), request.params.volume_id!),
     },
   ]
@@ -103,7 +105,7 @@ function interfaceRoutes(context: ComputeContext): Route[] {
     if (!port) throw notFound(`Port id ${request.params.port_id} could not be found.`, 'PortNotFound')
     return port
   }
-  const Answer = Wrapped('interfaceAttachment', Type.Object({ port_id: Type.String() }, { additionalProperties: true }))
+  const Answer = Shown('interfaceAttachment', InterfaceAttachment)
   return [
     {
       method: 'GET',
@@ -111,7 +113,7 @@ function interfaceRoutes(context: ComputeContext): Route[] {
       doc: "List a server's ports",
       policy: policy('list'),
       target,
-      response: Wrapped('interfaceAttachments', Type.Array(Type.Unknown())),
+      response: Shown('interfaceAttachments', Type.Array(InterfaceAttachment)),
       handler: async (request) => ({ interfaceAttachments: (await ports(request)).map(portView) }),
     },
     {
@@ -167,6 +169,7 @@ function interfaceRoutes(context: ComputeContext): Route[] {
       policy: policy('delete'),
       target,
       status: 202,
+      response: 'nothing',
       async handler(request) {
         const port = await one(request)
         await detachInterface(context, request.context, await server(context, request), port.id)

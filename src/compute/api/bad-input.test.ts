@@ -170,6 +170,7 @@ test('whatever is sent to whatever route: never a 5xx', { timeout: 300_000 }, as
       const asking = { as, at, ...(route.method === 'GET' || route.method === 'DELETE' ? {} : { body }) }
       if (route.path === '/servers/:server_id' && route.method === 'DELETE') return
       if (route.action === 'forceDelete') return
+      if (route.path === '/flavors/:flavor_id' && route.method === 'DELETE') return // the tests that follow need it
       const answer = await house.ask(route.method, `${path === '/' ? '' : path}?${search}`, asking)
       statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1)
       assert.ok(answer.status < 500, `${route.method} ${path}?${search} ${JSON.stringify(body)}: ${answer.status} ${answer.message}`)

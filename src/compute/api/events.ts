@@ -4,6 +4,7 @@ import { Reply, type Route } from '../../kernel/http/route.ts'
 import type { ComputeContext } from '../app/context.ts'
 import { knownServers, networkChanged } from '../app/network-changed.ts'
 import { portPlugged } from '../rpc.ts'
+import { ExternalEvent, Shown } from './answers.ts'
 import { Choice, closed, Wrapped } from './common.ts'
 
 const Event = Type.Object(
@@ -33,7 +34,7 @@ export function eventRoutes(context: ComputeContext): Route[] {
       doc: 'Tell compute that a port is plugged, a network changed, a volume grew',
       policy: 'os_compute_api:os-server-external-events:create',
       body: Wrapped('events', Type.Array(Event, { minItems: 1 })),
-      response: Wrapped('events', Type.Array(Type.Unknown())),
+      response: Shown('events', Type.Array(ExternalEvent)),
       async handler(request) {
         const events = request.body.events as { server_uuid: string; name: string; status?: string; tag?: string }[]
         const known = await knownServers(context, [...new Set(events.map((one) => one.server_uuid))])

@@ -1,8 +1,10 @@
 import Type from 'typebox'
 import { badRequest, notFound } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
+import { queryOf } from '../../kernel/http/schema.ts'
 import type { ComputeContext } from '../app/context.ts'
 import * as flavors from '../app/flavor.ts'
+import { Flavor, FlavorAccess, FlavorSummary, Paged, Shown } from './answers.ts'
 import { Count, closed, isTrue, links, Name, Nullable, nextLink, Truth, Wrapped, wholeNumber } from './common.ts'
 
 const Key = Type.String({ pattern: '^[a-zA-Z0-9-_:. ]{1,255}$' })
@@ -27,7 +29,8 @@ const NewFlavor = Type.Object(
   },
   closed,
 )
-const ExtraSpecs = Wrapped('extra_specs', Type.Record(Key, Value, closed))
+const ExtraSpec = Type.Record(Key, Value, closed)
+const ExtraSpecs = Wrapped('extra_specs', ExtraSpec)
 
 export function flavorRoutes(context: ComputeContext): Route[] {
   const project = (request: ApiRequest) => (request.context.isAdmin ? null : request.context.projectId)
@@ -39,15 +42,16 @@ export function flavorRoutes(context: ComputeContext): Route[] {
     const next = nextLink(request, detail ? '/flavors/detail' : '/flavors', found.length > limit, page.at(-1)?.id)
     return { flavors: page.map((one) => (detail ? view(request, one) : summary(request, one))), ...(next ? { flavors_links: next } : {}) }
   }
-  const FlavorAnswer = Wrapped('flavor', Type.Object({ id: Type.String(), name: Type.String() }, { additionalProperties: true }))
-  const FlavorList = Wrapped('flavors', Type.Array(Type.Object({ id: Type.String(), name: Type.String() }, { additionalProperties: true })))
+  const FlavorAnswer = Shown('flavor', Flavor)
+  const query = queryOf('is_public', 'minDisk', 'minRam', 'sort_key', 'sort_dir', 'marker', 'limit')
   return [
     {
       method: 'GET',
       path: '/flavors',
       doc: 'List flavors: ids and names',
       policy: 'os_compute_api:flavors',
-      response: FlavorList,
+      query,
+      response: Paged('flavors', FlavorSummary),
       handler: list(false),
     },
     {
@@ -55,7 +59,8 @@ export function flavorRoutes(context: ComputeContext): Route[] {
       path: '/flavors/detail',
       doc: 'List flavors in full',
       policy: 'os_compute_api:flavors',
-      response: FlavorList,
+      query,
+      response: Paged('flavors', Flavor),
       handler: list(true),
     },
     {
@@ -109,6 +114,7 @@ export function flavorRoutes(context: ComputeContext): Route[] {
       doc: 'Delete a flavor; servers keep what they were made with',
       policy: 'os_compute_api:os-flavor-manage:delete',
       status: 202,
+      response: 'nothing',
       handler: (request) => flavors.deleteFlavor(context, request.params.flavor_id!),
     },
     {
@@ -116,7 +122,7 @@ export function flavorRoutes(context: ComputeContext): Route[] {
       path: '/flavors/:flavor_id/os-extra_specs',
       doc: "List a flavor's extra specs",
       policy: 'os_compute_api:os-flavor-extra-specs:index',
-      response: ExtraSpecs,
+      response: Shown('extra_specs', ExtraSpec),
       handler: async (request) => ({ extra_specs: (await find(request)).extraSpecs }),
     },
     {
@@ -125,7 +131,7 @@ export function flavorRoutes(context: ComputeContext): Route[] {
       doc: 'Set extra specs of a flavor',
       policy: 'os_compute_api:os-flavor-extra-specs:create',
       body: ExtraSpecs,
-      response: ExtraSpecs,
+      response: Shown('extra_specs', ExtraSpec),
       async handler(request) {
         await flavors.changeExtraSpecs(context, request.params.flavor_id!, texts(request.body.extra_specs))
         return { extra_specs: request.body.extra_specs }
@@ -136,6 +142,7 @@ export function flavorRoutes(context: ComputeContext): Route[] {
       path: '/flavors/:flavor_id/os-extra_specs/:key',
       doc: 'Show one extra spec',
       policy: 'os_compute_api:os-flavor-extra-specs:show',
+      response: ExtraSpec,
       async handler(request) {
         const { key } = request.params
         const { extraSpecs } = await find(request)
@@ -149,6 +156,7 @@ export function flavorRoutes(context: ComputeContext): Route[] {
       doc: 'Set one extra spec',
       policy: 'os_compute_api:os-flavor-extra-specs:update',
       body: Type.Record(Key, Value, closed),
+      response: ExtraSpec,
       async handler(request) {
         const { key } = request.params
         if (Object.keys(request.body).length !== 1) throw badRequest('Request body contains too many items or none')
@@ -163,6 +171,7 @@ export function flavorRoutes(context: ComputeContext): Route[] {
       doc: 'Remove one extra spec',
       policy: 'os_compute_api:os-flavor-extra-specs:delete',
       status: 200,
+      response: 'nothing',
       async handler(request) {
         const { key } = request.params
         const { extraSpecs } = await find(request)
@@ -175,6 +184,7 @@ export function flavorRoutes(context: ComputeContext): Route[] {
       path: '/flavors/:flavor_id/os-flavor-access',
       doc: 'List the projects that may use a flavor which is not public',
       policy: 'os_compute_api:os-flavor-access',
+      response: FlavorAccess,
       async handler(request) {
         const flavor = await find(request)
         if (flavor.is_public) throw notFound('Access list not available for public flavors.')
@@ -189,6 +199,7 @@ export function flavorRoutes(context: ComputeContext): Route[] {
         doc: action === 'addTenantAccess' ? 'Let a project use a flavor' : 'No longer let a project use a flavor',
         policy: `os_compute_api:os-flavor-access:${action === 'addTenantAccess' ? 'add' : 'remove'}_tenant_access`,
         body: Wrapped(action, Type.Object({ tenant: Type.String({ minLength: 1, maxLength: 64 }) }, closed)),
+        response: FlavorAccess,
         async handler(request) {
           const flavor = await find(request)
           const { tenant } = request.body[action]

@@ -1,10 +1,12 @@
 import Type from 'typebox'
 import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
+import { queryOf } from '../../kernel/http/schema.ts'
 import type { ComputeContext } from '../app/context.ts'
 import { type Host, listHosts, removeHostRow, serversOn, updateHost } from '../app/host.ts'
 import { zoneNames } from '../app/zone.ts'
-import { Choice, closed, isTrue, micro, Name, Truth, Wrapped } from './common.ts'
+import { ChangedService, Service, Shown, Zone } from './answers.ts'
+import { Choice, closed, isTrue, micro, Name, Truth } from './common.ts'
 import { hypervisorRoutes } from './hypervisors.ts'
 
 /** Services, hypervisors and zones: what an operator sees of the hosts. */
@@ -39,6 +41,7 @@ function serviceRoutes(context: ComputeContext, startedAt: string): Route[] {
       },
       closed,
     ),
+    response: Shown('service', ChangedService),
     async handler(request) {
       const { body } = request
       await onHost(body.host)
@@ -61,7 +64,8 @@ function serviceRoutes(context: ComputeContext, startedAt: string): Route[] {
       path: '/os-services',
       doc: 'List the compute services: conductor, scheduler, and one for each host',
       policy: policy('list'),
-      response: Wrapped('services', Type.Array(Type.Unknown())),
+      query: queryOf('host', 'binary'),
+      response: Shown('services', Type.Array(Service)),
       async handler(request) {
         const { host, binary } = request.query
         const hosts = await listHosts(context)
@@ -92,6 +96,7 @@ function serviceRoutes(context: ComputeContext, startedAt: string): Route[] {
           closed,
         ),
       ),
+      response: Shown('service', Service),
       async handler(request) {
         const { status, disabled_reason: reason, forced_down: forced } = request.body
         if (reason !== undefined && status !== 'disabled') throw badRequest('disabled_reason needs status disabled')
@@ -109,6 +114,7 @@ function serviceRoutes(context: ComputeContext, startedAt: string): Route[] {
       doc: 'Forget a host that has no servers',
       policy: policy('delete'),
       status: 204,
+      response: 'nothing',
       async handler(request) {
         const host = await byId(request.params.service_id!)
         const living = await serversOn(context, [host.host])
@@ -157,7 +163,7 @@ function zoneRoutes(context: ComputeContext): Route[] {
       )
     return names.map((zoneName) => ({ zoneName, zoneState: { available: up(zoneName) }, hosts: detail ? hostsOf(zoneName) : null }))
   }
-  const response = Wrapped('availabilityZoneInfo', Type.Array(Type.Unknown()))
+  const response = Shown('availabilityZoneInfo', Type.Array(Zone))
   return [
     {
       method: 'GET',

@@ -1,13 +1,15 @@
 import Type from 'typebox'
 import { badRequest, notFound } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
+import { queryOf } from '../../kernel/http/schema.ts'
 import type { ComputeContext } from '../app/context.ts'
 import { type Host, listHosts, serversOn } from '../app/host.ts'
-import { Wrapped } from './common.ts'
+import { Hypervisor, HypervisorBrief, HypervisorSum, HypervisorUptime, Shown } from './answers.ts'
 
 export function hypervisorRoutes(context: ComputeContext): Route[] {
   const policy = (name: string) => `os_compute_api:os-hypervisors:${name}`
-  const response = Wrapped('hypervisors', Type.Array(Type.Unknown()))
+  const response = Shown('hypervisors', Type.Array(HypervisorBrief))
+  const query = queryOf('hypervisor_hostname_pattern', 'with_servers')
   const find = async (id: string): Promise<Host> => {
     const found = (await listHosts(context)).find((one) => one.provider_id === id || String(one.number) === id)
     if (!found) throw notFound(`Hypervisor with ID '${id}' could not be found.`)
@@ -38,6 +40,7 @@ export function hypervisorRoutes(context: ComputeContext): Route[] {
       path: '/os-hypervisors',
       doc: 'List hypervisors',
       policy: policy('list'),
+      query,
       response,
       async handler(request) {
         const hosts = await matching(request)
@@ -50,7 +53,8 @@ export function hypervisorRoutes(context: ComputeContext): Route[] {
       path: '/os-hypervisors/detail',
       doc: 'List hypervisors in full',
       policy: policy('list-detail'),
-      response,
+      query,
+      response: Shown('hypervisors', Type.Array(Hypervisor)),
       async handler(request) {
         const hosts = await matching(request)
         const servers = await withServers(request, hosts)
@@ -63,7 +67,7 @@ export function hypervisorRoutes(context: ComputeContext): Route[] {
       doc: 'Sum up all hypervisors',
       policy: policy('statistics'),
       microversions: { max: '2.87' },
-      response: Wrapped('hypervisor_statistics'),
+      response: Shown('hypervisor_statistics', HypervisorSum),
       handler: async () => ({ hypervisor_statistics: sumUp(await listHosts(context)) }),
     },
     {
@@ -104,7 +108,7 @@ export function hypervisorRoutes(context: ComputeContext): Route[] {
       doc: 'Since when the host process runs',
       policy: policy('show'),
       microversions: { max: '2.87' },
-      response: Wrapped('hypervisor'),
+      response: Shown('hypervisor', HypervisorUptime),
       async handler(request) {
         const host = await find(request.params.id!)
         if (!host.up) throw badRequest(`Host ${host.host} is down.`)
@@ -116,7 +120,8 @@ export function hypervisorRoutes(context: ComputeContext): Route[] {
       path: '/os-hypervisors/:id',
       doc: 'Show a hypervisor',
       policy: policy('show'),
-      response: Wrapped('hypervisor'),
+      query: queryOf('with_servers'),
+      response: Shown('hypervisor', Hypervisor),
       async handler(request) {
         const host = await find(request.params.id!)
         const servers = await withServers(request, [host])

@@ -6,7 +6,8 @@ import { actionsOf } from '../app/action.ts'
 import type { ComputeContext } from '../app/context.ts'
 import { vifsOf } from '../app/instance-spec.ts'
 import type { ActionRow } from '../app/rows.ts'
-import { micro, server, Wrapped } from './common.ts'
+import { InstanceAction, InstanceActionWithEvents, Shown } from './answers.ts'
+import { micro, server } from './common.ts'
 
 /** What was done to a server, and the steps in which it was done: the trace's rows under their standard name. */
 export function instanceActionRoutes(context: ComputeContext): Route[] {
@@ -23,7 +24,7 @@ export function instanceActionRoutes(context: ComputeContext): Route[] {
       doc: 'List what was done to a server',
       policy: 'os_compute_api:os-instance-actions:list',
       target,
-      response: Wrapped('instanceActions', Type.Array(Type.Unknown())),
+      response: Shown('instanceActions', Type.Array(InstanceAction)),
       async handler(request) {
         const rows = await actionsOf(context, (await one(request)).id)
         return { instanceActions: rows.map((row) => view(request, row)) }
@@ -35,7 +36,7 @@ export function instanceActionRoutes(context: ComputeContext): Route[] {
       doc: 'Show one action with its steps',
       policy: 'os_compute_api:os-instance-actions:show',
       target,
-      response: Wrapped('instanceAction'),
+      response: Shown('instanceAction', InstanceActionWithEvents),
       async handler(request) {
         const row = await one(request)
         const action = (await actionsOf(context, row.id)).find((each) => each.request_id === request.params.request_id)

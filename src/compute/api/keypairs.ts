@@ -1,9 +1,11 @@
 import Type from 'typebox'
 import { badRequest } from '../../kernel/errors/errors.ts'
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
+import { queryOf } from '../../kernel/http/schema.ts'
 import type { ComputeContext } from '../app/context.ts'
 import { createKeypair, deleteKeypair, findKeypair, listKeypairs } from '../app/keypair.ts'
 import type { KeypairRow } from '../app/rows.ts'
+import { KeypairAnswer, KeypairBrief, Shown } from './answers.ts'
 import { Choice, closed, micro, Wrapped, wholeNumber } from './common.ts'
 
 const NewKeypair = Wrapped(
@@ -25,14 +27,15 @@ export function keypairRoutes(context: ComputeContext): Route[] {
     if (named && named !== request.context.userId && request.version.atLeast('2.10')) request.enforce('os_compute_api:os-keypairs:any_user')
     return (request.version.atLeast('2.10') && named) || request.context.userId!
   }
-  const Answer = Wrapped('keypair', Type.Object({ name: Type.String() }, { additionalProperties: true }))
+  const ofUser = queryOf('user_id')
   return [
     {
       method: 'GET',
       path: '/os-keypairs',
       doc: "List one's key pairs",
       policy: 'os_compute_api:os-keypairs:index',
-      response: Wrapped('keypairs', Type.Array(Answer)),
+      query: queryOf('user_id', 'marker', 'limit'),
+      response: Shown('keypairs', Type.Array(KeypairBrief)),
       async handler(request) {
         const rows = await listKeypairs(context, userOf(request, request.query.user_id))
         const from = request.query.marker ? rows.findIndex((row) => row.name === request.query.marker) + 1 : 0
@@ -47,7 +50,7 @@ export function keypairRoutes(context: ComputeContext): Route[] {
       doc: 'Import a public key, or make a key pair (before 2.92)',
       policy: 'os_compute_api:os-keypairs:create',
       body: NewKeypair,
-      response: Answer,
+      response: KeypairAnswer,
       async handler(request) {
         const { name, type = 'ssh', public_key, user_id } = request.body.keypair
         if (request.version.atLeast('2.92') && !public_key)
@@ -63,7 +66,8 @@ export function keypairRoutes(context: ComputeContext): Route[] {
       path: '/os-keypairs/:name',
       doc: 'Show a key pair',
       policy: 'os_compute_api:os-keypairs:show',
-      response: Answer,
+      query: ofUser,
+      response: KeypairAnswer,
       async handler(request) {
         const row = await findKeypair(context, userOf(request, request.query.user_id), request.params.name!)
         return {
@@ -84,6 +88,8 @@ export function keypairRoutes(context: ComputeContext): Route[] {
       path: '/os-keypairs/:name',
       doc: 'Delete a key pair',
       policy: 'os_compute_api:os-keypairs:delete',
+      query: ofUser,
+      response: 'nothing',
       async handler(request) {
         await deleteKeypair(context, userOf(request, request.query.user_id), request.params.name!)
         return new Reply(undefined, { status: request.version.atLeast('2.2') ? 204 : 202 })

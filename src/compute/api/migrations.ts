@@ -1,12 +1,14 @@
 import Type from 'typebox'
 import { badRequest, notFound } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
+import { queryOf } from '../../kernel/http/schema.ts'
 import type { ComputeContext } from '../app/context.ts'
 import { abortLiveMigration, forceLiveMigration } from '../app/live-migrate.ts'
 import { findMigration, LIVE_UNDER_WAY, listMigrations, type MigrationFilter } from '../app/migration.ts'
 import type { InstanceRow, MigrationRow } from '../app/rows.ts'
 import { timeOf } from '../app/time.ts'
-import { closed, links, micro, Nullable, nextLink, server, targetServer, Wrapped, wholeNumber } from './common.ts'
+import { Paged, Shown } from './answers.ts'
+import { closed, links, micro, Nullable, nextLink, server, targetServer, wholeNumber } from './common.ts'
 
 const Text = Nullable(Type.String())
 const Bytes = Nullable(Type.Integer())
@@ -37,6 +39,11 @@ const Migration = Type.Object(
   },
   closed,
 )
+
+const MIGRATION_QUERY = [
+  ...['limit', 'marker', 'instance_uuid', 'host', 'source_compute', 'status', 'migration_type', 'user_id', 'project_id'],
+  ...['changes-since', 'changes-before'],
+]
 
 const ServerMigration = Type.Object(
   {
@@ -77,7 +84,8 @@ export function migrationRoutes(context: ComputeContext): Route[] {
       path: '/os-migrations',
       doc: 'List the ways of servers from host to host, the youngest first',
       policy: 'os_compute_api:os-migrations:index',
-      response: Wrapped('migrations', Type.Array(Migration)),
+      query: queryOf(...MIGRATION_QUERY),
+      response: Paged('migrations', Migration),
       async handler(request) {
         const limit = wholeNumber('limit', request.query.limit as string | undefined) ?? MOST
         const pages = request.version.atLeast('2.59')
@@ -94,7 +102,7 @@ export function migrationRoutes(context: ComputeContext): Route[] {
       policy: policy('index'),
       microversions: { min: '2.23' },
       target,
-      response: Wrapped('migrations', Type.Array(ServerMigration)),
+      response: Shown('migrations', Type.Array(ServerMigration)),
       async handler(request) {
         const row = await server(context, request)
         const rows = await listMigrations(db, { serverId: row.id, type: 'live-migration', status: LIVE_UNDER_WAY })
@@ -108,7 +116,7 @@ export function migrationRoutes(context: ComputeContext): Route[] {
       policy: policy('show'),
       microversions: { min: '2.23' },
       target,
-      response: Wrapped('migration', ServerMigration),
+      response: Shown('migration', ServerMigration),
       handler: async (request) => ({ migration: serverView(request, (await underWay(request)).migration) }),
     },
     {
@@ -121,6 +129,7 @@ export function migrationRoutes(context: ComputeContext): Route[] {
       target,
       status: 202,
       body: Type.Object({ force_complete: Type.Null() }, closed),
+      response: 'nothing',
       async handler(request) {
         const { migration } = await underWay(request)
         await forceLiveMigration(context, migration)
@@ -134,6 +143,7 @@ export function migrationRoutes(context: ComputeContext): Route[] {
       microversions: { min: '2.24' },
       target,
       status: 202,
+      response: 'nothing',
       async handler(request) {
         const { migration } = await underWay(request)
         await abortLiveMigration(context, migration, { alsoBefore: request.version.atLeast('2.65') })

@@ -1,9 +1,11 @@
 import Type from 'typebox'
 import { badRequest, Fault } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
+import { queryOf } from '../../kernel/http/schema.ts'
 import type { ComputeContext } from '../app/context.ts'
 import * as quota from '../app/quota.ts'
 import { usageReport } from '../app/usage.ts'
+import { Limits, QuotaDetail, QuotaSet, Shown, TenantUsage, TenantUsageOrNone } from './answers.ts'
 import { Wrapped } from './common.ts'
 
 const NETWORK = new Set<quota.Resource>(['floating_ips', 'fixed_ips', 'security_groups', 'security_group_rules'])
@@ -38,7 +40,8 @@ export function quotaRoutes(context: ComputeContext): Route[] {
   const project = (request: ApiRequest) => request.params.project!
   const target = (request: ApiRequest) => ({ project_id: request.params.project })
   const owner = (request: ApiRequest) => quota.ownerOf(project(request), request.query.user_id)
-  const response = Wrapped('quota_set', Type.Object({}, { additionalProperties: true }))
+  const response = Shown('quota_set', QuotaSet)
+  const query = queryOf('user_id')
   return [
     {
       method: 'GET',
@@ -46,6 +49,7 @@ export function quotaRoutes(context: ComputeContext): Route[] {
       doc: "Show a project's (or a user's) limits",
       policy: 'os_compute_api:os-quota-sets:show',
       target,
+      query,
       response,
       async handler(request) {
         const limits = await quota.limitsOf(context.database.db, project(request), request.query.user_id)
@@ -58,7 +62,8 @@ export function quotaRoutes(context: ComputeContext): Route[] {
       doc: 'Show limits with what is in use',
       policy: 'os_compute_api:os-quota-sets:show',
       target,
-      response,
+      query,
+      response: Shown('quota_set', QuotaDetail),
       async handler(request) {
         const { db } = context.database
         const limits = await quota.limitsOf(db, project(request), request.query.user_id)
@@ -80,6 +85,7 @@ export function quotaRoutes(context: ComputeContext): Route[] {
       path: '/os-quota-sets/:project',
       doc: 'Set limits of a project or user; not below what is in use unless forced',
       policy: 'os_compute_api:os-quota-sets:update',
+      query,
       body: QuotaBody('quota_set'),
       response,
       async handler(request) {
@@ -101,6 +107,8 @@ export function quotaRoutes(context: ComputeContext): Route[] {
       doc: 'Go back to the default limits',
       policy: 'os_compute_api:os-quota-sets:delete',
       status: 202,
+      query,
+      response: 'nothing',
       handler: (request) => quota.forgetLimits(context, owner(request)),
     },
     {
@@ -108,7 +116,7 @@ export function quotaRoutes(context: ComputeContext): Route[] {
       path: '/os-quota-class-sets/:class',
       doc: 'Show the default limits',
       policy: 'os_compute_api:os-quota-class-sets:show',
-      response: Wrapped('quota_class_set'),
+      response: Shown('quota_class_set', QuotaSet),
       async handler(request) {
         onlyDefault(request)
         return { quota_class_set: { id: 'default', ...pick(request, await quota.defaultLimits(context)) } }
@@ -120,7 +128,7 @@ export function quotaRoutes(context: ComputeContext): Route[] {
       doc: 'Set the default limits',
       policy: 'os_compute_api:os-quota-class-sets:update',
       body: QuotaBody('quota_class_set'),
-      response: Wrapped('quota_class_set'),
+      response: Shown('quota_class_set', QuotaSet),
       async handler(request) {
         onlyDefault(request)
         const { class_name: _name, networks: _networks, force: _force, ...asked } = request.body.quota_class_set
@@ -133,7 +141,8 @@ export function quotaRoutes(context: ComputeContext): Route[] {
       path: '/limits',
       doc: 'Show limits and use in one',
       policy: 'os_compute_api:limits',
-      response: Wrapped('limits'),
+      query: queryOf('tenant_id'),
+      response: Shown('limits', Limits),
       handler: (request) => limits(context, request),
     },
     ...usageRoutes(context),
@@ -200,7 +209,8 @@ function usageRoutes(context: ComputeContext): Route[] {
       path: '/os-simple-tenant-usage',
       doc: 'Show what all projects have used',
       policy: 'os_compute_api:os-simple-tenant-usage:list',
-      response: Wrapped('tenant_usages', Type.Array(Type.Unknown())),
+      query: queryOf('start', 'end', 'detailed'),
+      response: Shown('tenant_usages', Type.Array(TenantUsage)),
       async handler(request) {
         const { from, until } = period(request)
         const reports = await usageReport(context, from, until, null)
@@ -214,7 +224,8 @@ function usageRoutes(context: ComputeContext): Route[] {
       doc: 'Show what a project has used',
       policy: 'os_compute_api:os-simple-tenant-usage:show',
       target: (request) => ({ project_id: request.params.project }),
-      response: Wrapped('tenant_usage'),
+      query: queryOf('start', 'end'),
+      response: Shown('tenant_usage', TenantUsageOrNone),
       async handler(request) {
         const { from, until } = period(request)
         const [report] = await usageReport(context, from, until, request.params.project!)

@@ -1,4 +1,4 @@
-import Type from 'typebox'
+import Type, { type TSchema } from 'typebox'
 import { badRequest } from '../../kernel/errors/errors.ts'
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import { password } from '../app/accept.ts'
@@ -17,12 +17,14 @@ import { addSecurityGroup, removeSecurityGroup } from '../app/server-security.ts
 import { move } from '../app/server-state.ts'
 import { createImage } from '../app/snapshot.ts'
 import { type Action, unexpected } from './action-entry.ts'
+import { ServerAnswer, Shown } from './answers.ts'
 import { Choice, closed, isTrue, Metadata, Name, Nullable, server, Truth, targetServer, viewerOf, Wrapped } from './common.ts'
 import { NewServerBody } from './server-schemas.ts'
 import { changedView } from './server-view.ts'
 import { shelveActions } from './shelve-actions.ts'
 
 const Nothing = Type.Unknown()
+const AdminPass = Type.Object({ adminPass: Type.String() })
 const HostName = Type.String({ minLength: 1, maxLength: 255, pattern: '^[a-zA-Z0-9._-]+$' })
 
 /** POST /servers/{id}/action: one entry for each operation, in its own words. Most begin a saga (app/action.ts) and answer 202. */
@@ -91,6 +93,8 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
     evacuate: {
       doc: 'Build a server of a dead host again on another one: same ports, addresses and volumes, its disk from the image',
       policy: 'os-evacuate',
+      status: 200,
+      response: AdminPass,
       body: Type.Object(
         {
           host: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
@@ -106,15 +110,15 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
         if ('onSharedStorage' in old && version.atLeast('2.14')) throw unexpected('evacuate', 'onSharedStorage')
         if ('force' in old && (!version.atLeast('2.29') || version.atLeast('2.68'))) throw unexpected('evacuate', 'force')
         await evacuate(context, request.context, row, { target: host ?? null, adminPass })
-        return new Reply({ adminPass }, { status: 200 })
+        return { adminPass }
       },
     },
     confirmResize: {
       doc: 'Confirm a resize: the way back is given up',
+      status: 204,
       policy: 'servers:confirm_resize',
       async run(row, request) {
         await confirmResize(context, request.context, row)
-        return new Reply(undefined, { status: 204 })
       },
     },
     revertResize: {
@@ -125,6 +129,7 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
     rebuild: {
       doc: 'Rebuild a server from an image: a new disk, the same addresses',
       policy: 'servers:rebuild',
+      response: ServerAnswer,
       body: Type.Object(
         {
           imageRef: Type.String({ format: 'uuid' }),
@@ -172,29 +177,20 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
     rescue: {
       doc: 'Boot a rescue image with the server’s own disk as the second one',
       policy: 'os-rescue',
+      status: 200,
+      response: AdminPass,
       body: Nullable(
         Type.Object({ adminPass: Type.Optional(Type.String()), rescue_image_ref: Type.Optional(Type.String({ format: 'uuid' })) }, closed),
       ),
       async run(row, request) {
         await rescue(context, request.context, row, request.body.rescue?.rescue_image_ref ?? null)
-        return new Reply({ adminPass: request.body.rescue?.adminPass ?? '' }, { status: 200 })
+        return { adminPass: request.body.rescue?.adminPass ?? '' }
       },
     },
     unrescue: {
       doc: 'Boot the server’s own disk again',
       policy: 'os-unrescue',
       run: simple('unrescue', 'unrescue-server', ['rescued'], 'unrescuing'),
-    },
-    createImage: {
-      doc: 'Make an image of a server',
-      policy: 'servers:create_image',
-      body: Type.Object({ name: Name, metadata: Type.Optional(Metadata) }, closed),
-      async run(row, request) {
-        const { name, metadata = {} } = request.body.createImage
-        const id = await createImage(context, request.context, row, { name, metadata })
-        const location = `${new URL(request.link('/')).origin}/image/v2/images/${id}`
-        return new Reply(request.version.atLeast('2.45') ? { image_id: id } : undefined, { status: 202, headers: { Location: location } })
-      },
     },
     changePassword: {
       doc: 'Set the administrator’s password in the guest',
@@ -209,6 +205,8 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
     'os-getConsoleOutput': {
       doc: 'Show what the guest wrote on its console',
       policy: 'os-console-output',
+      status: 200,
+      response: Shown('output', Type.String()),
       body: Type.Object(
         { length: Type.Optional(Nullable(Type.Union([Type.Integer({ minimum: -1 }), Type.String({ pattern: '^-?[0-9]+$' })]))) },
         closed,
@@ -216,7 +214,7 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
       async run(row, request) {
         const { length } = request.body['os-getConsoleOutput']
         const lines = length === undefined || length === null || Number(length) === -1 ? null : Number(length)
-        return new Reply({ output: await consoleLog(context, row, lines) }, { status: 200 })
+        return { output: await consoleLog(context, row, lines) }
       },
     },
     lock: {
@@ -295,14 +293,37 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
       doc: 'A console URL, as clients before 2.6 ask for it',
       policy: 'os-remote-consoles',
       microversions: { max: '2.5' },
+      status: 200,
+      response: Shown('console', Type.Object({ type: Type.String(), url: Type.String() })),
       body: Type.Object({ type: Choice(['novnc', 'xvpvnc']) }, closed),
-      run: async (row, request) => new Reply({ console: await oldConsole(context, row, request) }, { status: 200 }),
+      run: async (row, request) => ({ console: await oldConsole(context, row, request) }),
     },
   }
 
+  const snapshot = (microversions: Action['microversions'], response?: TSchema): [string, Action] => [
+    'createImage',
+    {
+      doc: 'Make an image of a server',
+      policy: 'servers:create_image',
+      microversions,
+      response,
+      body: Type.Object({ name: Name, metadata: Type.Optional(Metadata) }, closed),
+      async run(row, request) {
+        const { name, metadata = {} } = request.body.createImage
+        const id = await createImage(context, request.context, row, { name, metadata })
+        const location = `${new URL(request.link('/')).origin}/image/v2/images/${id}`
+        return new Reply(response ? { image_id: id } : undefined, { status: 202, headers: { Location: location } })
+      },
+    },
+  ]
   const target = targetServer(context)
-  return Object.entries({ ...actions, ...shelveActions(context) }).map(
-    ([action, { doc, policy, body, microversions, run }]): Route => ({
+  const all = [
+    ...Object.entries({ ...actions, ...shelveActions(context) }),
+    snapshot({ max: '2.44' }),
+    snapshot({ min: '2.45' }, Type.Object({ image_id: Type.String() })),
+  ]
+  return all.map(
+    ([action, { doc, policy, body, microversions, response = 'nothing', status = 202, run }]): Route => ({
       method: 'POST',
       path: '/servers/:server_id/action',
       action,
@@ -310,11 +331,12 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
       policy: `os_compute_api:${policy}`,
       target,
       microversions,
-      status: 202,
+      status,
       body: Wrapped(action, body ?? Nothing),
+      response,
       async handler(request) {
         const answer = await run(await server(context, request), request)
-        return answer instanceof Reply ? answer : new Reply(answer, { status: 202, headers: {} })
+        return answer instanceof Reply ? answer : new Reply(answer, { status })
       },
     }),
   )

@@ -1,8 +1,10 @@
 import Type from 'typebox'
 import { badRequest } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
+import { queryOf } from '../../kernel/http/schema.ts'
 import type { ComputeContext } from '../app/context.ts'
 import { createServerGroup, deleteServerGroup, findServerGroup, listServerGroups, type ServerGroup } from '../app/server-group.ts'
+import { ServerGroupView, Shown } from './answers.ts'
 import { Choice, Count, closed, Name, Wrapped, wholeNumber } from './common.ts'
 
 const POLICIES = ['anti-affinity', 'affinity', 'soft-anti-affinity', 'soft-affinity']
@@ -24,14 +26,15 @@ export function serverGroupRoutes(context: ComputeContext): Route[] {
   const find = (request: ApiRequest) =>
     findServerGroup(context, request.params.id!, request.context.isAdmin ? null : request.context.projectId)
   const target = async (request: ApiRequest) => ({ project_id: (await find(request)).project_id })
-  const Answer = Wrapped('server_group', Type.Object({ id: Type.String() }, { additionalProperties: true }))
+  const Answer = Shown('server_group', ServerGroupView)
   return [
     {
       method: 'GET',
       path: '/os-server-groups',
       doc: 'List server groups',
       policy: policy('index'),
-      response: Wrapped('server_groups', Type.Array(Type.Unknown())),
+      query: queryOf('all_projects', 'limit', 'offset'),
+      response: Shown('server_groups', Type.Array(ServerGroupView)),
       async handler(request) {
         const all = request.context.isAdmin && request.query.all_projects !== undefined
         const groups = await listServerGroups(context, all ? null : request.context.projectId)
@@ -73,6 +76,7 @@ export function serverGroupRoutes(context: ComputeContext): Route[] {
       policy: policy('delete'),
       target,
       status: 204,
+      response: 'nothing',
       async handler(request) {
         await find(request)
         await deleteServerGroup(context, request.params.id!)

@@ -8,6 +8,7 @@ import { changeMetadata, changeTags } from '../app/server.ts'
 import { groupsOf } from '../app/server-security.ts'
 import { traceOf } from '../app/trace.ts'
 import { computeTopic, host } from '../rpc.ts'
+import { Addresses, Diagnostics, SecurityGroup, Shown, Trace } from './answers.ts'
 import { Choice, Metadata, server, targetServer, Wrapped } from './common.ts'
 import { addressesOf } from './server-view.ts'
 
@@ -24,7 +25,7 @@ export function serverPartRoutes(context: ComputeContext): Route[] {
       doc: "List a server's addresses by network",
       policy: 'os_compute_api:ips:index',
       target,
-      response: Wrapped('addresses'),
+      response: Shown('addresses', Addresses()),
       handler: async (request) => ({ addresses: plain(addressesOf(await row(request))) }),
     },
     {
@@ -33,6 +34,7 @@ export function serverPartRoutes(context: ComputeContext): Route[] {
       doc: "List a server's addresses on one network",
       policy: 'os_compute_api:ips:show',
       target,
+      response: Addresses(),
       async handler(request) {
         const { label } = request.params
         const addresses = plain(addressesOf(await row(request)))
@@ -46,7 +48,7 @@ export function serverPartRoutes(context: ComputeContext): Route[] {
       doc: "List the security groups of a server's ports",
       policy: 'os_compute_api:os-security-groups:list',
       target,
-      response: Wrapped('security_groups', Type.Array(Type.Unknown())),
+      response: Shown('security_groups', Type.Array(SecurityGroup)),
       async handler(request) {
         const groups = await groupsOf(context, request.context, await row(request))
         return {
@@ -68,7 +70,7 @@ export function serverPartRoutes(context: ComputeContext): Route[] {
       microversions: { min: '2.6' },
       target,
       body: Wrapped('remote_console', Type.Object({ protocol: Choice(['vnc', 'spice', 'serial', 'rdp', 'mks']), type: Type.String() })),
-      response: Wrapped('remote_console', Type.Object({ protocol: Type.String(), type: Type.String(), url: Type.String() })),
+      response: Shown('remote_console', Type.Object({ protocol: Type.String(), type: Type.String(), url: Type.String() })),
       async handler(request) {
         const { protocol, type } = request.body.remote_console
         return { remote_console: { protocol, type, ...(await remoteConsole(context, await row(request), protocol)) } }
@@ -80,6 +82,7 @@ export function serverPartRoutes(context: ComputeContext): Route[] {
       doc: 'Show what the hypervisor counts of a guest',
       policy: 'os_compute_api:server-diagnostics',
       target,
+      response: Diagnostics,
       async handler(request) {
         const { id, host: where } = await row(request)
         if (!where) throw conflict(`Instance ${id} is not ready`, 'InstanceNotReady')
@@ -92,7 +95,7 @@ export function serverPartRoutes(context: ComputeContext): Route[] {
       doc: 'The fifty steps of this server: when, how long, with what evidence',
       policy: 'os_compute_api:yun-trace:show',
       target,
-      response: Wrapped('trace', Wrapped('steps', Type.Array(Type.Unknown()))),
+      response: Shown('trace', Trace),
       async handler(request) {
         const one = await row(request)
         return { trace: { server_id: one.id, name: one.name, steps: await traceOf(context.trace, context.database, one) } }
@@ -110,7 +113,7 @@ function metadataRoutes(context: ComputeContext): Route[] {
   const now = async (request: ApiRequest) => fromJson<Record<string, string>>((await server(context, request)).metadata_json)
   const change = async (request: ApiRequest, how: (now: Record<string, string>) => Record<string, string>) =>
     changeMetadata(context, await server(context, request), how)
-  const shape = { response: Wrapped('metadata', Metadata), target }
+  const shape = { response: Shown('metadata', Metadata), target }
   const item = (request: ApiRequest, metadata: Record<string, string>) => {
     const { key } = request.params
     if (!Object.hasOwn(metadata, key!)) throw notFound('Metadata item was not found')
@@ -149,6 +152,7 @@ function metadataRoutes(context: ComputeContext): Route[] {
       doc: 'Show one item of metadata',
       policy: 'os_compute_api:server-metadata:show',
       target,
+      response: Shown('meta', Metadata),
       handler: async (request) => item(request, await now(request)),
     },
     {
@@ -158,6 +162,7 @@ function metadataRoutes(context: ComputeContext): Route[] {
       policy: 'os_compute_api:server-metadata:update',
       target,
       body: Wrapped('meta', Metadata),
+      response: Shown('meta', Metadata),
       async handler(request) {
         if (!Object.hasOwn(request.body.meta, request.params.key!)) throw badRequest('Request body and URI mismatch')
         return item(request, await change(request, (before) => ({ ...before, ...request.body.meta })))
@@ -170,6 +175,7 @@ function metadataRoutes(context: ComputeContext): Route[] {
       policy: 'os_compute_api:server-metadata:delete',
       target,
       status: 204,
+      response: 'nothing',
       async handler(request) {
         const { key } = request.params
         item(request, await now(request))
@@ -193,6 +199,7 @@ function tagRoutes(context: ComputeContext): Route[] {
       doc: "List a server's tags",
       policy: 'os_compute_api:os-server-tags:index',
       ...since,
+      response: Shown('tags', Type.Array(Type.String())),
       handler: async (request) => ({ tags: await now(request) }),
     },
     {
@@ -202,6 +209,7 @@ function tagRoutes(context: ComputeContext): Route[] {
       policy: 'os_compute_api:os-server-tags:update_all',
       ...since,
       body: Wrapped('tags', Type.Array(Type.String({ minLength: 1, maxLength: 60, pattern: '^[^,/]*$' }), { maxItems: 50 })),
+      response: Shown('tags', Type.Array(Type.String())),
       handler: async (request) => ({ tags: await change(request, () => request.body.tags) }),
     },
     {
@@ -211,6 +219,7 @@ function tagRoutes(context: ComputeContext): Route[] {
       policy: 'os_compute_api:os-server-tags:delete_all',
       ...since,
       status: 204,
+      response: 'nothing',
       handler: async (request) => void (await change(request, () => [])),
     },
     {
@@ -220,6 +229,7 @@ function tagRoutes(context: ComputeContext): Route[] {
       policy: 'os_compute_api:os-server-tags:show',
       ...since,
       status: 204,
+      response: 'nothing',
       async handler(request) {
         if (!(await now(request)).includes(request.params.tag!)) throw missing(request.params.tag!)
       },
@@ -230,6 +240,7 @@ function tagRoutes(context: ComputeContext): Route[] {
       doc: 'Add a tag to a server',
       policy: 'os_compute_api:os-server-tags:update',
       ...since,
+      response: 'nothing',
       async handler(request) {
         if (!/^[^,/]{1,60}$/.test(request.params.tag!)) throw badRequest('A tag has 1 to 60 letters, commas and slashes not among them')
         const had = (await now(request)).includes(request.params.tag!)
@@ -247,6 +258,7 @@ function tagRoutes(context: ComputeContext): Route[] {
       policy: 'os_compute_api:os-server-tags:delete',
       ...since,
       status: 204,
+      response: 'nothing',
       async handler(request) {
         if (!(await now(request)).includes(request.params.tag!)) throw missing(request.params.tag!)
         await change(request, (tags) => tags.filter((tag) => tag !== request.params.tag))

@@ -1,5 +1,5 @@
 import Type from 'typebox'
-import { Choice, Count, closed, Metadata, Name, Nullable, Truth, Wrapped } from './common.ts'
+import { Choice, Count, closed, Metadata, Name, Nullable, Truth } from './common.ts'
 
 const Uuid = Type.String({ format: 'uuid' })
 const Address = Type.Union([Type.String({ format: 'ipv4' }), Type.String({ format: 'ipv6' })])
@@ -88,12 +88,3 @@ export const ChangeServerBody = Type.Object({
     ),
   ),
 })
-
-export const ServerAnswer = Wrapped('server', Type.Object({ id: Uuid }, { additionalProperties: true }))
-export const ServerList = Type.Object(
-  {
-    servers: Type.Array(Type.Object({ id: Uuid, name: Type.String() }, { additionalProperties: true })),
-    servers_links: Type.Optional(Type.Array(Type.Unknown())),
-  },
-  closed,
-)

@@ -1,6 +1,7 @@
 import ipaddr from 'ipaddr.js'
 import { badRequest } from '../../kernel/errors/errors.ts'
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
+import { queryOf } from '../../kernel/http/schema.ts'
 import type { Passage } from '../../kernel/http/server.ts'
 import { acceptServers } from '../app/accept.ts'
 import type { ComputeContext } from '../app/context.ts'
@@ -8,13 +9,15 @@ import { listHosts } from '../app/host.ts'
 import type { NewServer, WantedBlockDevice, WantedNetwork } from '../app/new-server.ts'
 import type { InstanceRow } from '../app/rows.ts'
 import { deleteServer, updateServer } from '../app/server.ts'
-import { devicesByServer, pageOfServers } from '../app/server-list.ts'
+import { devicesByServer, pageOfServers, SERVER_QUERY } from '../app/server-list.ts'
 import { parseZone } from '../app/zone.ts'
+import { AcceptedServer, ServerAnswer, ServerList, ServerSummaries } from './answers.ts'
 import { isTrue, links, nextLink, server, targetServer, viewerOf } from './common.ts'
-import { ChangeServerBody, NewServerBody, ServerAnswer, ServerList } from './server-schemas.ts'
+import { ChangeServerBody, NewServerBody } from './server-schemas.ts'
 import { changedView, serverSummary, serverView } from './server-view.ts'
 
 const POLICY = 'os_compute_api:servers:'
+const Listed = queryOf(...SERVER_QUERY)
 
 export function serverRoutes(context: ComputeContext): Route[] {
   const target = targetServer(context)
@@ -26,6 +29,7 @@ export function serverRoutes(context: ComputeContext): Route[] {
       policy: `${POLICY}create`,
       status: 202,
       body: NewServerBody,
+      response: AcceptedServer,
       async handler(request) {
         const wanted = newServer(request)
         if (wanted.host || wanted.node || parseZone(wanted.zone).host || parseZone(wanted.zone).node)
@@ -50,7 +54,8 @@ export function serverRoutes(context: ComputeContext): Route[] {
       path: '/servers',
       doc: 'List servers: ids and names',
       policy: `${POLICY}index`,
-      response: ServerList,
+      query: Listed,
+      response: ServerSummaries,
       async handler(request) {
         const { servers, more } = await pageOfServers(context, viewerOf(request), request.query)
         return listView(
@@ -66,6 +71,7 @@ export function serverRoutes(context: ComputeContext): Route[] {
       path: '/servers/detail',
       doc: 'List servers in full',
       policy: `${POLICY}detail`,
+      query: Listed,
       response: ServerList,
       async handler(request) {
         const { servers, more } = await pageOfServers(context, viewerOf(request), request.query)
@@ -110,6 +116,7 @@ export function serverRoutes(context: ComputeContext): Route[] {
       policy: `${POLICY}delete`,
       target,
       status: 204,
+      response: 'nothing',
       async handler(request) {
         await deleteServer(context, request.context, await server(context, request))
       },

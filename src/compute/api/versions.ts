@@ -1,7 +1,7 @@
 import Type from 'typebox'
 import { notFound } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
-import { Wrapped } from './common.ts'
+import { Extension, Shown, Version, VersionWithMedia } from './answers.ts'
 
 export const MICROVERSIONS = { service: 'compute', min: '2.1', max: '2.93', legacyHeader: 'X-OpenStack-Nova-API-Version' }
 
@@ -30,7 +30,7 @@ export const rootRoutes: Route[] = [
     path: '/',
     doc: 'List the API versions',
     policy: open,
-    response: Wrapped('versions', Type.Array(Type.Unknown())),
+    response: Shown('versions', Type.Array(Version)),
     handler: (request) => ({
       versions: [versionDocument(`${originOf(request)}/compute/v2/`, true), versionDocument(`${originOf(request)}/compute/v2.1/`)],
     }),
@@ -81,7 +81,7 @@ export const versionRoutes = (v20: boolean): Route[] => [
     path: '/',
     doc: 'Show this API version and its microversions',
     policy: open,
-    response: Wrapped('version'),
+    response: Shown('version', VersionWithMedia),
     handler: (request) => ({
       version: {
         ...versionDocument(request.link('/'), v20),
@@ -94,7 +94,7 @@ export const versionRoutes = (v20: boolean): Route[] => [
     path: '/extensions',
     doc: 'List what old clients call extensions',
     policy: 'os_compute_api:extensions',
-    response: Wrapped('extensions', Type.Array(Type.Unknown())),
+    response: Shown('extensions', Type.Array(Extension)),
     handler: () => ({ extensions: ALIASES.map(extension) }),
   },
   {
@@ -102,7 +102,7 @@ export const versionRoutes = (v20: boolean): Route[] => [
     path: '/extensions/:alias',
     doc: 'Show one extension',
     policy: 'os_compute_api:extensions',
-    response: Wrapped('extension'),
+    response: Shown('extension', Extension),
     handler(request) {
       const found = ALIASES.find(([alias]) => alias === request.params.alias)
       if (!found) throw notFound(`No extension found with name ${request.params.alias}`)

@@ -56,6 +56,26 @@ const OPERATORS_ONLY: Record<string, keyof InstanceRow> = {
   tenant_id: 'project_id',
 }
 
+/** What a list may be asked for. */
+export const SERVER_QUERY = [
+  ...Object.keys({ ...EQUAL, ...OPERATORS_ONLY }),
+  ...[
+    'name',
+    'hostname',
+    'flavor',
+    'locked',
+    'config_drive',
+    'power_state',
+    'ip',
+    'ip6',
+    'tags',
+    'tags-any',
+    'changes-since',
+    'changes-before',
+  ],
+  ...['status', 'all_tenants', 'deleted', 'limit', 'marker', 'sort_key', 'sort_dir'],
+]
+
 export interface Viewer {
   projectId: string | null
   isAdmin: boolean

@@ -8,7 +8,7 @@ import {
 } from '../app/application-credential.ts'
 import type { IdentityContext, IdentityTables } from '../app/context.ts'
 import { listRoles } from '../app/role.ts'
-import { listOf } from './schemas.ts'
+import { pageOf } from './schemas.ts'
 
 const Text = Type.String()
 const MaybeText = Type.Union([Text, Type.Null()])
@@ -71,7 +71,7 @@ export function applicationCredentialRoutes(context: IdentityContext): Route[] {
       policy: 'identity:list_application_credentials',
       target,
       query: Type.Object({ name: Type.Optional(Text) }),
-      response: listOf('application_credentials', Shown),
+      response: pageOf('application_credentials', Shown),
       async handler(request) {
         const rows = await listApplicationCredentials(context, request.params.id!, request.query.name)
         return {
@@ -115,6 +115,7 @@ export function applicationCredentialRoutes(context: IdentityContext): Route[] {
       policy: 'identity:delete_application_credential',
       target,
       status: 204,
+      response: 'nothing',
       handler: (request) => deleteApplicationCredential(context, request.context, request.params.id!, request.params.credential_id!),
     },
   ]

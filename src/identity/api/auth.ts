@@ -56,6 +56,7 @@ const V2Body = Type.Object({
   }),
 })
 
+const Catalogued = Type.Object({ nocatalog: Type.Optional(Type.String()) })
 const noCatalog = (request: ApiRequest) => 'nocatalog' in request.query
 function subject(request: ApiRequest): string {
   const token = request.headers['x-subject-token']
@@ -70,6 +71,7 @@ export function authRoutes(context: IdentityContext): Route[] {
       path: '/auth/tokens',
       doc: 'Issue a token for a password, an application credential or another token',
       policy: { open: 'whoever asks has no token yet' },
+      query: Catalogued,
       body: AuthBody,
       response: TokenView,
       status: 201,
@@ -87,6 +89,7 @@ export function authRoutes(context: IdentityContext): Route[] {
       path: '/auth/tokens',
       doc: 'Validate a token',
       policy: 'identity:validate_token',
+      query: Catalogued,
       response: TokenView,
       async handler(request) {
         const token = subject(request)
@@ -103,6 +106,7 @@ export function authRoutes(context: IdentityContext): Route[] {
       doc: 'Revoke a token',
       policy: 'identity:revoke_token',
       status: 204,
+      response: 'nothing',
       handler: (request) => revokeToken(context, subject(request), request.context),
     },
     {
@@ -121,7 +125,7 @@ export function authRoutes(context: IdentityContext): Route[] {
       path: '/auth/projects',
       doc: 'Projects to which the caller may scope a token',
       policy: 'identity:get_auth_projects',
-      response: listOf('projects'),
+      response: listOf('project'),
       handler: async (request) =>
         collection(request, 'projects', '/auth/projects', await projectsOfUser(context, request.context.userId!), projectView),
     },
@@ -130,7 +134,7 @@ export function authRoutes(context: IdentityContext): Route[] {
       path: '/auth/domains',
       doc: 'Domains to which the caller may scope a token',
       policy: 'identity:get_auth_domains',
-      response: listOf('domains'),
+      response: listOf('domain'),
       handler: async (request) =>
         collection(request, 'domains', '/auth/domains', await domainsOfUser(context, request.context.userId!), domainView),
     },

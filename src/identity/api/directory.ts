@@ -37,7 +37,7 @@ import {
   updateGroup,
   updateUser,
 } from '../app/user.ts'
-import { listOf, oneOf } from './schemas.ts'
+import { listOf, oneOf, type Thing } from './schemas.ts'
 import { collection, domainView, endpointView, groupView, projectView, regionView, roleView, serviceView, userView } from './views.ts'
 
 const Name = Type.String({ minLength: 1, maxLength: 255, pattern: '\\S' })
@@ -52,7 +52,7 @@ const ShortName = Type.String({ minLength: 1, maxLength: 64, pattern: '\\S' })
 
 /** One kind of thing with the five usual operations. */
 interface Noun {
-  noun: string
+  noun: Thing
   path: string
   /** What may be sent; `name` (or what `required` says) must be there to create. */
   fields: Record<string, TSchema>
@@ -89,7 +89,7 @@ function routesOf(of: Noun): Route[] {
       doc: `List ${of.path}`,
       policy: `identity:list_${of.noun}s`,
       query: Type.Object(filters),
-      response: listOf(of.path),
+      response: listOf(of.noun),
       target: (request) => (inDomains ? { domain_id: request.query.domain_id ?? request.context.domainId } : {}),
       async handler(request) {
         const { query, context } = request
@@ -131,6 +131,7 @@ function routesOf(of: Noun): Route[] {
       doc: `Delete a ${of.noun}`,
       policy: `identity:delete_${of.noun}`,
       status: 204,
+      response: 'nothing',
       handler: (request) => of.remove(request.params.id!),
     },
   ]
@@ -307,7 +308,7 @@ function memberRoutes(context: IdentityContext): Route[] {
       path: '/users/:id/projects',
       doc: 'Projects on which a user has a role',
       policy: 'identity:list_user_projects',
-      response: listOf('projects'),
+      response: listOf('project'),
       target: ofUser,
       handler: async (request) =>
         collection(
@@ -323,7 +324,7 @@ function memberRoutes(context: IdentityContext): Route[] {
       path: '/users/:id/groups',
       doc: 'Groups of a user',
       policy: 'identity:list_groups_for_user',
-      response: listOf('groups'),
+      response: listOf('group'),
       target: ofUser,
       handler: async (request) =>
         collection(
@@ -343,6 +344,7 @@ function memberRoutes(context: IdentityContext): Route[] {
         user: Type.Object({ original_password: Type.String(), password: Type.String({ minLength: 1, maxLength: 4096 }) }),
       }),
       status: 204,
+      response: 'nothing',
       handler: (request) => changeOwnPassword(context, request.params.id!, request.body.user.original_password, request.body.user.password),
     },
     {
@@ -350,7 +352,7 @@ function memberRoutes(context: IdentityContext): Route[] {
       path: '/groups/:id/users',
       doc: 'Users of a group',
       policy: 'identity:list_users_in_group',
-      response: listOf('users'),
+      response: listOf('user'),
       handler: async (request) =>
         collection(
           request,
@@ -366,6 +368,7 @@ function memberRoutes(context: IdentityContext): Route[] {
       doc: 'Put a user into a group',
       policy: 'identity:add_user_to_group',
       status: 204,
+      response: 'nothing',
       handler: (request) => setMember(context, request.params.id!, request.params.user_id!, true),
     },
     {
@@ -374,6 +377,7 @@ function memberRoutes(context: IdentityContext): Route[] {
       doc: 'Take a user out of a group',
       policy: 'identity:remove_user_from_group',
       status: 204,
+      response: 'nothing',
       handler: (request) => setMember(context, request.params.id!, request.params.user_id!, false),
     },
     {
@@ -382,6 +386,7 @@ function memberRoutes(context: IdentityContext): Route[] {
       doc: 'Whether a user is in a group',
       policy: 'identity:check_user_in_group',
       status: 204,
+      response: 'nothing',
       async handler(request) {
         if (!(await isMember(context, request.params.id!, request.params.user_id!)))
           throw notFound(`User ${request.params.user_id} not found in group ${request.params.id}.`)

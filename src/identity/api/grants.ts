@@ -39,7 +39,7 @@ function grantsOn(context: IdentityContext, actor: 'user' | 'group', target: 'pr
       path: base + end,
       doc: `Roles of a ${actor} ${what}`,
       policy: 'identity:list_grants',
-      response: listOf('roles'),
+      response: listOf('role'),
       handler: async (request) => collection(request, 'roles', filled(request), await grantsOf(context, of(request)), roleView),
     },
     {
@@ -48,6 +48,7 @@ function grantsOn(context: IdentityContext, actor: 'user' | 'group', target: 'pr
       doc: `Give a ${actor} a role ${what}`,
       policy: 'identity:create_grant',
       status: 204,
+      response: 'nothing',
       handler: (request) => grant(context, of(request)),
     },
     {
@@ -56,6 +57,7 @@ function grantsOn(context: IdentityContext, actor: 'user' | 'group', target: 'pr
       doc: `Take a role from a ${actor} ${what}`,
       policy: 'identity:revoke_grant',
       status: 204,
+      response: 'nothing',
       handler: (request) => ungrant(context, of(request)),
     },
     {
@@ -64,6 +66,7 @@ function grantsOn(context: IdentityContext, actor: 'user' | 'group', target: 'pr
       doc: `Whether a ${actor} has a role ${what}`,
       policy: 'identity:check_grant',
       status: 204,
+      response: 'nothing',
       async handler(request) {
         if (!(await hasGrant(context, of(request))))
           throw notFound(`Could not find role assignment with role: ${request.params.role_id}, user or group: ${request.params.actor_id}.`)

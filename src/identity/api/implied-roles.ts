@@ -91,6 +91,7 @@ export function impliedRoleRoutes(context: IdentityContext): Route[] {
       doc: 'Ask whether a role brings another with it',
       policy: 'identity:get_implied_role',
       status: 204,
+      response: 'nothing',
       handler: async (request) => void (await rule(request)),
     },
     {
@@ -99,6 +100,7 @@ export function impliedRoleRoutes(context: IdentityContext): Route[] {
       doc: 'Let a role bring another with it no more',
       policy: 'identity:delete_implied_role',
       status: 204,
+      response: 'nothing',
       handler: (request) => implyNoMore(context, request.params.prior_id!, request.params.implied_id!),
     },
   ]

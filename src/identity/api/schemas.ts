@@ -1,56 +1,123 @@
 import Type, { type TSchema } from 'typebox'
 
 const Text = Type.String()
+const MaybeText = Type.Union([Text, Type.Null()])
+const Flag = Type.Boolean()
 const Links = Type.Object({ self: Text })
 const Named = Type.Object({ id: Text, name: Text })
 const InDomain = Type.Object({ id: Text, name: Text, domain: Named })
 const Role = Type.Object({ id: Text, name: Text })
+const Empty = Type.Object({})
+const Gone = Type.Null()
 
-/** Anything that has an address of its own; what else it shows is its view's affair. */
-const Thing = Type.Object({ id: Text, links: Links })
+const common = { id: Text, links: Links }
+const project = { ...common, name: Text, description: Text, enabled: Flag, tags: Type.Array(Text), options: Empty }
 
-export const oneOf = (noun: string): TSchema => Type.Object({ [noun]: Thing })
-export const listOf = (nouns: string, item: TSchema = Thing): TSchema =>
+/** What has an address of its own, by the word under which it is shown. */
+const THINGS = {
+  project: Type.Object({ ...project, domain_id: MaybeText, parent_id: MaybeText, is_domain: Flag }),
+  domain: Type.Object(project),
+  user: Type.Object({
+    ...common,
+    name: Text,
+    domain_id: Text,
+    enabled: Flag,
+    password_expires_at: Gone,
+    options: Empty,
+    default_project_id: Type.Optional(Text),
+    description: Type.Optional(Text),
+    email: Type.Optional(Text),
+  }),
+  group: Type.Object({ ...common, name: Text, domain_id: Text, description: MaybeText }),
+  role: Type.Object({ ...common, name: Text, domain_id: MaybeText, description: MaybeText, options: Empty }),
+  service: Type.Object({ ...common, type: Text, name: Text, description: MaybeText, enabled: Flag }),
+  endpoint: Type.Object({
+    ...common,
+    service_id: Text,
+    interface: Text,
+    url: Text,
+    region: MaybeText,
+    region_id: MaybeText,
+    enabled: Flag,
+  }),
+  region: Type.Object({ ...common, description: MaybeText, parent_region_id: MaybeText }),
+}
+export type Thing = keyof typeof THINGS
+
+export const oneOf = (noun: Thing): TSchema => Type.Object({ [noun]: THINGS[noun] })
+export const pageOf = (nouns: string, item: TSchema): TSchema =>
   Type.Object({
     [nouns]: Type.Array(item),
-    links: Type.Object({ self: Text, next: Type.Null(), previous: Type.Null() }),
+    links: Type.Object({ self: Text, next: Gone, previous: Gone }),
   })
+export const listOf = (noun: Thing): TSchema => pageOf(`${noun}s`, THINGS[noun])
 
-const Endpoint = Type.Object({ id: Text, interface: Text, url: Text, region: Type.Union([Text, Type.Null()]) })
+const Endpoint = Type.Object({ id: Text, interface: Text, url: Text, region: MaybeText, region_id: MaybeText })
 const Service = Type.Object({ id: Text, type: Text, name: Text, endpoints: Type.Array(Endpoint) })
-export const Catalog = listOf('catalog', Service)
+export const Catalog = pageOf('catalog', Service)
 
 export const TokenView = Type.Object({
   token: Type.Object({
     methods: Type.Array(Text),
-    user: InDomain,
+    user: Type.Object({ ...InDomain.properties, password_expires_at: Gone }),
     audit_ids: Type.Array(Text, { minItems: 1, maxItems: 2 }),
     issued_at: Text,
     expires_at: Text,
     project: Type.Optional(InDomain),
+    is_domain: Type.Optional(Flag),
     domain: Type.Optional(Named),
-    system: Type.Optional(Type.Object({ all: Type.Boolean() })),
+    system: Type.Optional(Type.Object({ all: Flag })),
     roles: Type.Optional(Type.Array(Role, { minItems: 1 })),
     catalog: Type.Optional(Type.Array(Service)),
-    application_credential: Type.Optional(Type.Object({ id: Text, name: Text, restricted: Type.Boolean() })),
+    application_credential: Type.Optional(Type.Object({ id: Text, name: Text, restricted: Flag })),
   }),
 })
 
+const Tenant = Type.Object({ id: Text, name: Text, description: Text, enabled: Flag })
+const OldEndpoint = Type.Object({
+  id: Text,
+  region: MaybeText,
+  publicURL: Type.Optional(Text),
+  internalURL: Type.Optional(Text),
+  adminURL: Type.Optional(Text),
+})
+const None = Type.Array(Empty, { maxItems: 0 })
 export const AccessView = Type.Object({
   access: Type.Object({
-    token: Type.Object({ id: Text, expires: Text, tenant: Type.Optional(Named) }),
-    user: Type.Object({ id: Text, name: Text, roles: Type.Array(Type.Object({ name: Text })) }),
-    serviceCatalog: Type.Array(Type.Object({ type: Text, name: Text, endpoints: Type.Array(Type.Unknown()) })),
+    token: Type.Object({ id: Text, issued_at: Text, expires: Text, audit_ids: Type.Array(Text), tenant: Type.Optional(Tenant) }),
+    user: Type.Object({ id: Text, name: Text, username: Text, roles: Type.Array(Type.Object({ name: Text })), roles_links: None }),
+    serviceCatalog: Type.Array(Type.Object({ type: Text, name: Text, endpoints: Type.Array(OldEndpoint), endpoints_links: None })),
+    metadata: Type.Object({ is_admin: Type.Integer(), roles: Type.Array(Text) }),
   }),
 })
-export const TenantList = Type.Object({
-  tenants: Type.Array(Type.Object({ id: Text, name: Text, description: Text, enabled: Type.Boolean() })),
-})
+export const TenantList = Type.Object({ tenants: Type.Array(Tenant), tenants_links: Type.Optional(None) })
 
-export const AssignmentList = listOf(
+const Ref = Type.Object({ id: Text, name: Type.Optional(Text), domain: Type.Optional(Named) })
+const Scope = Type.Union([
+  Type.Object({ system: Type.Object({ all: Flag }) }),
+  Type.Object({
+    project: Type.Optional(Ref),
+    domain: Type.Optional(Ref),
+    'OS-INHERIT:inherited_to': Type.Optional(Type.Literal('projects')),
+  }),
+])
+export const AssignmentList = pageOf(
   'role_assignments',
-  Type.Object({ role: Type.Object({ id: Text }), scope: Type.Object({}), links: Type.Object({ assignment: Text }) }),
+  Type.Object({
+    role: Ref,
+    user: Type.Optional(Ref),
+    group: Type.Optional(Ref),
+    scope: Scope,
+    links: Type.Object({ assignment: Text }),
+  }),
 )
 
-const Version = Type.Object({ id: Text, status: Text, links: Type.Array(Type.Object({ rel: Text, href: Text })) })
+const Version = Type.Object({
+  id: Text,
+  status: Text,
+  updated: Text,
+  links: Type.Array(Type.Object({ rel: Text, href: Text })),
+  'media-types': Type.Array(Type.Object({ base: Text, type: Text })),
+})
 export const VersionView = Type.Object({ version: Version })
+export const VersionList = Type.Object({ versions: Type.Object({ values: Type.Array(Version) }) })

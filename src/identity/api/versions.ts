@@ -1,5 +1,5 @@
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
-import { VersionView } from './schemas.ts'
+import { VersionList, VersionView } from './schemas.ts'
 
 const v3 = (href: string) => ({
   id: 'v3.14',
@@ -24,6 +24,8 @@ export const rootRoutes: Route[] = [
     path: '/',
     doc: 'List the versions of the identity API',
     policy: open,
+    response: VersionList,
+    status: 300,
     handler: (request: ApiRequest) =>
       new Reply({ versions: { values: [v3(request.link('/v3/')), v2(request.link('/v2.0/'))] } }, { status: 300 }),
   },

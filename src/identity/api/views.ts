@@ -1,6 +1,6 @@
 import type { ApiRequest } from '../../kernel/http/route.ts'
 import type { IdentityTables } from '../app/context.ts'
-import type { Validated } from '../app/tokens.ts'
+import type { Validated } from '../app/validated.ts'
 
 type Row<T extends keyof IdentityTables> = IdentityTables[T]
 

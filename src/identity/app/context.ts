@@ -4,7 +4,7 @@ import type { Database } from '../../kernel/db/database.ts'
 import type { Log } from '../../kernel/log/log.ts'
 import type { IdentityTables } from '../db/tables.ts'
 import type { KeyRing } from './fernet.ts'
-import type { Validated } from './tokens.ts'
+import type { Validated } from './validated.ts'
 
 export type { IdentityTables }
 

@@ -9,7 +9,6 @@ import {
   catalogRows,
   domainBy,
   impliedRoles,
-  type ProjectRow,
   projectById,
   projectByName,
   revokedBy,
@@ -22,6 +21,7 @@ import { openApplicationCredential } from './application-credential.ts'
 import { tryPassword } from './compliance.ts'
 import { changed, type IdentityContext } from './context.ts'
 import { seal, unseal } from './fernet.ts'
+import type { Scope, Validated } from './validated.ts'
 
 export interface DomainRef {
   id?: string
@@ -39,24 +39,6 @@ export interface AuthRequest {
   scope?:
     | 'unscoped'
     | { project?: { id?: string; name?: string; domain?: DomainRef }; domain?: DomainRef; system?: { all: boolean }; unscoped?: object }
-}
-
-type Scope =
-  | { kind: 'project'; project: ProjectRow }
-  | { kind: 'domain'; domain: { id: string; name: string } }
-  | { kind: 'system' }
-  | { kind: 'unscoped' }
-
-export interface Validated {
-  user: UserRow
-  scope: Scope
-  roles: { id: string; name: string }[]
-  methods: string[]
-  auditIds: string[]
-  issuedAt: string
-  expiresAt: string
-  /** With which it was asked for; the token can do no more than it says, and ends when it goes. */
-  applicationCredential: ApplicationCredentialRow | null
 }
 
 const SAY = 'The request you have made requires authentication.'

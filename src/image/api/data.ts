@@ -21,6 +21,7 @@ export function dataRoutes(context: ImageContext): Route[] {
       policy: 'upload_image',
       target,
       stream: true,
+      response: 'nothing',
       async handler(request) {
         const declared = requireData(request)
         await uploadData(context, (await seen(context, request)).image, request.stream!, declared)
@@ -33,6 +34,7 @@ export function dataRoutes(context: ImageContext): Route[] {
       policy: 'upload_image',
       target,
       stream: true,
+      response: 'nothing',
       async handler(request) {
         const declared = requireData(request)
         await stageData(context, (await seen(context, request)).image, request.stream!, declared)
@@ -46,6 +48,7 @@ export function dataRoutes(context: ImageContext): Route[] {
       target,
       body: ImportBody,
       status: 202,
+      response: 'nothing',
       async handler(request) {
         const { name, uri } = request.body.method
         if (!IMPORT_METHODS.includes(name))
@@ -63,6 +66,7 @@ export function dataRoutes(context: ImageContext): Route[] {
       doc: 'Download the data of an image, or a range of it',
       policy: 'download_image',
       target,
+      response: 'bytes',
       async handler(request) {
         const { image } = await seen(context, request)
         const found = await download(context, image, viewerOf(request), request.headers.range)

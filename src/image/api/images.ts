@@ -8,7 +8,7 @@ import { applyPatch, type Change, isReserved } from '../app/patch.ts'
 import { STORE_ID } from '../app/store.ts'
 import { setActive } from '../app/upload.ts'
 import { IMPORT_METHODS } from './info.ts'
-import { ImageList, ImageView, NewImageBody, PatchBody } from './schemas.ts'
+import { ImageList, ImageQuery, ImageView, NewImageBody, PatchBody } from './schemas.ts'
 import { imageTarget, seen, targetImage, viewerOf } from './seen.ts'
 import { imageListView, imageView } from './views.ts'
 
@@ -73,6 +73,7 @@ export function imageRoutes(context: ImageContext): Route[] {
       path: '/images',
       doc: 'List images, filtered, sorted, in pages',
       policy: 'get_images',
+      query: ImageQuery,
       response: ImageList,
       async handler(request) {
         const { images, more } = await pageOfImages(context, viewerOf(request), request.query)
@@ -112,6 +113,7 @@ export function imageRoutes(context: ImageContext): Route[] {
       doc: 'Delete an image and its data',
       policy: 'delete_image',
       target,
+      response: 'nothing',
       handler: async (request) => removeImage(context, (await seen(context, request)).image),
     },
     {
@@ -120,6 +122,7 @@ export function imageRoutes(context: ImageContext): Route[] {
       doc: 'Tag an image',
       policy: 'modify_image',
       target,
+      response: 'nothing',
       async handler(request) {
         if (request.params.tag!.length > 255) throw badRequest('A tag has at most 255 characters.')
         await addTag(context, (await seen(context, request)).image, request.params.tag!)
@@ -131,6 +134,7 @@ export function imageRoutes(context: ImageContext): Route[] {
       doc: 'Take a tag away',
       policy: 'modify_image',
       target,
+      response: 'nothing',
       handler: async (request) => removeTag(context, (await seen(context, request)).image, request.params.tag!),
     },
     {
@@ -139,6 +143,7 @@ export function imageRoutes(context: ImageContext): Route[] {
       doc: 'Forbid the use of an image',
       policy: 'deactivate',
       target,
+      response: 'nothing',
       handler: async (request) => setActive(context, (await seen(context, request)).image, false),
     },
     {
@@ -147,6 +152,7 @@ export function imageRoutes(context: ImageContext): Route[] {
       doc: 'Allow the use of an image again',
       policy: 'reactivate',
       target,
+      response: 'nothing',
       handler: async (request) => setActive(context, (await seen(context, request)).image, true),
     },
   ]

@@ -66,6 +66,7 @@ export function memberRoutes(context: ImageContext): Route[] {
       doc: 'Stop sharing an image with a project',
       policy: 'delete_member',
       target,
+      response: 'nothing',
       async handler(request) {
         await removeMember(context, (await seen(context, request)).image, request.params.member_id!)
         return new Reply(undefined, { status: 204 })

@@ -7,6 +7,7 @@ const Text = Type.String({ maxLength: 500 })
 const MaybeText = Type.Union([Type.Null(), Text])
 const Visibility = Type.Unsafe<string>({ type: 'string', enum: ['public', 'private'] })
 const Count = Type.Integer({ minimum: 0 })
+const Value = Type.Unknown({ description: 'A value of the property that is described: any JSON' })
 const Texts = Type.Array(Type.String())
 const JsonType = Type.Unsafe<string>({ type: 'string', enum: ['array', 'boolean', 'integer', 'number', 'object', 'string', null] })
 
@@ -16,7 +17,7 @@ const propertyWords = {
   type: JsonType,
   description: Type.Optional(Type.String()),
   operators: Type.Optional(Texts),
-  default: Type.Optional(Type.Unknown()),
+  default: Type.Optional(Value),
   readonly: Type.Optional(Type.Boolean()),
   confidential: Type.Optional(Type.Boolean()),
   minimum: Type.Optional(Type.Number()),
@@ -24,9 +25,12 @@ const propertyWords = {
   minLength: Type.Optional(Count),
   maxLength: Type.Optional(Count),
   pattern: Type.Optional(Type.String()),
-  enum: Type.Optional(Type.Array(Type.Unknown())),
+  enum: Type.Optional(Type.Array(Value)),
   items: Type.Optional(
-    Type.Object({ type: Type.Optional(JsonType), enum: Type.Optional(Type.Array(Type.Unknown())) }, { additionalProperties: true }),
+    Type.Object(
+      { type: Type.Optional(JsonType), enum: Type.Optional(Type.Array(Value)) },
+      { additionalProperties: true, description: 'JSON schema of the items' },
+    ),
   ),
   minItems: Type.Optional(Count),
   maxItems: Type.Optional(Count),

@@ -1,5 +1,6 @@
 import type { TSchema } from 'typebox'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
+import { queryOf } from '../../kernel/http/schema.ts'
 import type { ImageContext } from '../app/context.ts'
 import { limitOf, one } from '../app/list.ts'
 import * as metadef from '../app/metadef.ts'
@@ -43,6 +44,7 @@ function namespaceRoutes(context: ImageContext): Route[] {
       path: NAMESPACES,
       doc: 'List the namespaces of metadata definitions',
       policy: 'get_metadef_namespaces',
+      query: queryOf('limit', 'marker', 'sort_key', 'sort_dir', 'resource_types', 'visibility'),
       response: shape.NamespaceList,
       async handler(request) {
         const { namespaces, more } = await metadef.pageOfNamespaces(context, viewerOf(request), askedPage(request.query))
@@ -81,6 +83,7 @@ function namespaceRoutes(context: ImageContext): Route[] {
       doc: 'Show a namespace with its definitions; with `resource_type`, its properties as that type names them',
       policy: 'get_metadef_namespace',
       target,
+      query: queryOf('resource_type'),
       response: shape.NamespaceView,
       handler: async (request) => await detailed(await seen(context, request), one(request.query.resource_type)),
     },
@@ -101,6 +104,7 @@ function namespaceRoutes(context: ImageContext): Route[] {
       doc: 'Delete a namespace with its definitions',
       policy: 'delete_metadef_namespace',
       target,
+      response: 'nothing',
       handler: async (request) => metadef.removeNamespace(context, await seen(context, request)),
     },
   ]
@@ -231,6 +235,7 @@ function definitionRoutes(context: ImageContext, of: Definitions): Route[] {
       doc: `Delete all ${plural} of a namespace`,
       policy: rules.removeAll,
       target,
+      response: 'nothing',
       handler: async (request) => metadef.removeParts(context, await seen(context, request), kind),
     },
     {
@@ -264,6 +269,7 @@ function definitionRoutes(context: ImageContext, of: Definitions): Route[] {
       doc: `Delete ${doc}`,
       policy: rules.remove,
       target,
+      response: 'nothing',
       handler: async (request) => metadef.removeParts(context, await seen(context, request), kind, request.params.name!),
     },
   ]
@@ -364,6 +370,7 @@ function associationRoutes(context: ImageContext): Route[] {
       doc: 'End the association with a resource type',
       policy: 'remove_metadef_resource_type_association',
       target,
+      response: 'nothing',
       handler: async (request) => metadef.removeParts(context, await seen(context, request), 'resource_type', request.params.name!),
     },
   ]

@@ -1,4 +1,6 @@
 import Type, { type TSchema } from 'typebox'
+import { queryOf } from '../../kernel/http/schema.ts'
+import { IMAGE_QUERY } from '../app/list.ts'
 import { CONTAINER_FORMATS, DISK_FORMATS, VISIBILITIES } from '../app/patch.ts'
 
 const Nullable = (schema: TSchema) => Type.Union([Type.Null(), schema])
@@ -59,6 +61,12 @@ export const ImageView = Type.Object(
     stores: Type.Optional(Type.String()),
   },
   { additionalProperties: Nullable(Type.String()) },
+)
+
+/** Filters by what an image has, also by properties of its owner's; order and pages. */
+export const ImageQuery = Type.Object(
+  { ...queryOf(...IMAGE_QUERY).properties },
+  { additionalProperties: Type.Union([Type.String(), Type.Array(Type.String())]) },
 )
 
 export const ImageList = Type.Object(
@@ -125,7 +133,11 @@ export const VersionList = Type.Object(
   closed,
 )
 
+/** JSON schema in the shape in which Glance tells it. */
 export const SchemaDocument = Type.Object({
   name: Type.String(),
-  properties: Type.Record(Type.String(), Type.Unknown()),
+  properties: Type.Record(Type.String(), Type.Unknown({ description: 'JSON schema' })),
+  required: Type.Optional(Type.Array(Type.String())),
+  additionalProperties: Type.Optional(Type.Object({ type: Type.String() })),
+  links: Type.Optional(Type.Array(Type.Object({ rel: Type.String(), href: Type.String() }))),
 })

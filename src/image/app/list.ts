@@ -31,6 +31,9 @@ const NUMBER_FILTERS: Record<string, [keyof ImageRow, Comparison]> = {
 const FLAGS: Record<string, keyof ImageRow> = { protected: 'protected', os_hidden: 'hidden' }
 const OWN = new Set(['limit', 'marker', 'sort', 'sort_key', 'sort_dir', 'tag', 'visibility', 'member_status', 'created_at', 'updated_at'])
 
+/** What a list may be asked for, besides properties of images. */
+export const IMAGE_QUERY = [...Object.keys({ ...TEXT_COLUMNS, ...NUMBER_FILTERS, ...FLAGS }), ...OWN]
+
 /** One page of the images that the viewer may see, and whether more follow. @throws Fault 400 naming the parameter */
 export async function pageOfImages(
   context: ImageContext,

@@ -94,13 +94,14 @@ test('a request under way while the APIs close is answered by its handler, and w
         path: '/slow',
         doc: 'asks another',
         policy: 'things:list',
+        response: 'nothing',
         async handler() {
           began()
           await held
           return (await server.fastify.inject({ url: '/things/other', headers: { 'x-auth-token': 'admin' } })).json()
         },
       },
-      { method: 'GET', path: '/other', doc: 'the other', policy: 'things:list', handler: () => ({ from: 'other' }) },
+      { method: 'GET', path: '/other', doc: 'the other', policy: 'things:list', response: 'nothing', handler: () => ({ from: 'other' }) },
     ],
   })
   const url = await server.listen(0, '127.0.0.1')

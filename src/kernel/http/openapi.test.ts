@@ -7,12 +7,22 @@ import type { Route } from './route.ts'
 import type { Api } from './server.ts'
 import { testServer } from './testing.ts'
 
-const Box = Type.Object({
-  name: Type.String({ minLength: 1, maxLength: 255 }),
-  size: Type.Integer({ minimum: 1, maximum: 1000 }),
-  colour: Type.Optional(Type.String()),
-})
-const shut = { method: 'POST', path: '/boxes/:id/action', policy: 'boxes:act', status: 202, handler: () => undefined } as const
+const Box = Type.Object(
+  {
+    name: Type.String({ minLength: 1, maxLength: 255 }),
+    size: Type.Integer({ minimum: 1, maximum: 1000 }),
+    colour: Type.Optional(Type.String()),
+  },
+  { additionalProperties: false },
+)
+const shut = {
+  method: 'POST',
+  path: '/boxes/:id/action',
+  policy: 'boxes:act',
+  status: 202,
+  response: 'nothing',
+  handler: () => undefined,
+} as const
 const list: Route = {
   method: 'GET',
   path: '/boxes',
@@ -45,7 +55,7 @@ const routes: Route[] = [
     body: Type.Object({ close: Type.Object({ key: Type.String() }) }),
     microversions: { min: '1.2' },
   },
-  { method: 'GET', path: '/', doc: 'Say hello', policy: { open: 'anybody may be greeted' }, handler: () => 'hello' },
+  { method: 'GET', path: '/', doc: 'Say hello', policy: { open: 'anybody may be greeted' }, response: 'nothing', handler: () => 'hello' },
 ]
 const policy = new Policy({ 'boxes:list': '@', 'boxes:make': '@', 'boxes:act': '@' })
 const api: Api = {

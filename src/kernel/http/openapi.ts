@@ -1,5 +1,6 @@
 import Type, { type TSchema } from 'typebox'
 import { Reply, type Route } from './route.ts'
+import { closed } from './schema.ts'
 import { sharing } from './schema-sharing.ts'
 import type { Api } from './server.ts'
 
@@ -134,14 +135,16 @@ function requestBody(routes: Route[], id: string, shared: Shared): Json {
 }
 
 const variant = (part: 'body' | 'response') => (route: Route, _: number, all: Route[]) => ({
-  schema: route[part] as TSchema,
+  schema: (part === 'response' ? closed(route.response) : route.body) as TSchema,
   ...(all.length > 1 ? { title: route.action ?? range(route) } : {}),
 })
 
 function responses(routes: Route[], id: string, shared: Shared): Json {
-  const byStatus = Map.groupBy(routes, (route) => String(route.status ?? (route.response ? 200 : 204)))
+  const byStatus = Map.groupBy(routes, (route) => String(route.status ?? (route.response === 'nothing' ? 204 : 200)))
   const entries = [...byStatus].map(([status, same]) => {
-    const speaking = same.filter((route) => route.response)
+    if (same.some((route) => route.response === 'bytes'))
+      return [status, { description: 'Done', content: { 'application/octet-stream': {} } }]
+    const speaking = same.filter((route) => route.response !== 'nothing')
     if (speaking.length === 0) return [status, { description: 'Done' }]
     return [
       status,
@@ -192,9 +195,9 @@ const OpenApiView = Type.Object(
     openapi: Type.String(),
     info: Type.Object({ title: Type.String(), version: Type.String(), license: Type.Record(Type.String(), Type.String()) }),
     servers: Type.Array(Type.Object({ url: Type.String() })),
-    security: Type.Array(Type.Unknown()),
-    paths: Type.Record(Type.String(), Type.Unknown()),
-    components: Type.Record(Type.String(), Type.Unknown()),
+    security: Type.Array(Type.Record(Type.String(), Type.Array(Type.String()))),
+    paths: Type.Record(Type.String(), Type.Unknown({ description: 'A path item' })),
+    components: Type.Record(Type.String(), Type.Unknown({ description: 'Components by name' })),
   },
   { additionalProperties: false },
 )

@@ -49,10 +49,12 @@ export interface Route {
   target?: (request: ApiRequest) => Promise<Record<string, unknown>> | Record<string, unknown>
   /** The microversions in which this route exists with this shape (inclusive). */
   microversions?: { min?: string; max?: string }
+  /** Without it the handler sees no query. */
   query?: TSchema
+  /** Without it the handler sees no body. */
   body?: TSchema
-  /** The shape of the answer's JSON; checked in tests and development. Routes that answer without JSON leave it out. */
-  response?: TSchema
+  /** The shape of the answer's JSON, checked in tests and development: objects hold what is named here and nothing else. */
+  response: TSchema | 'nothing' | 'bytes'
   /** Success status (default 200). */
   status?: number
   /** The handler reads `request.stream` itself. */

@@ -14,13 +14,21 @@ const Thing = Type.Object(
 )
 
 const routes: Route[] = [
-  { method: 'GET', path: '/', doc: 'versions', policy: { open: 'discovery' }, handler: () => ({ versions: [] }) },
+  {
+    method: 'GET',
+    path: '/',
+    doc: 'versions',
+    policy: { open: 'discovery' },
+    response: Type.Object({ versions: Type.Array(Type.Never()) }),
+    handler: () => ({ versions: [] }),
+  },
   {
     method: 'GET',
     path: '/things',
     doc: 'list',
     policy: 'things:list',
     query: Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 0 })) }),
+    response: Type.Object({ limit: Type.Union([Type.Integer(), Type.Null()]), link: Type.String() }),
     handler: (r) => ({ limit: r.query.limit ?? null, link: r.link('/things') }),
   },
   {
@@ -39,6 +47,7 @@ const routes: Route[] = [
     doc: 'old shape',
     policy: 'things:list',
     microversions: { max: '2.4' },
+    response: Type.Object({ shape: Type.Literal('old') }),
     handler: () => ({ shape: 'old' }),
   },
   {
@@ -47,6 +56,7 @@ const routes: Route[] = [
     doc: 'new shape',
     policy: 'things:list',
     microversions: { min: '2.5' },
+    response: Type.Object({ shape: Type.Literal('new'), at: Type.String() }),
     handler: (r) => ({ shape: 'new', at: String(r.version) }),
   },
   {
@@ -55,17 +65,27 @@ const routes: Route[] = [
     doc: 'delete',
     policy: 'things:admin',
     status: 204,
+    response: 'nothing',
     handler: () => {
       throw notFound('Thing x could not be found.')
     },
   },
-  { method: 'POST', path: '/things/:id/action', action: 'boil', doc: 'boil', policy: 'things:list', handler: () => ({ boiled: true }) },
+  {
+    method: 'POST',
+    path: '/things/:id/action',
+    action: 'boil',
+    doc: 'boil',
+    policy: 'things:list',
+    response: Type.Object({ boiled: Type.Boolean() }),
+    handler: () => ({ boiled: true }),
+  },
   {
     method: 'POST',
     path: '/things/:id/action',
     action: 'crash',
     doc: 'crash',
     policy: 'things:list',
+    response: 'nothing',
     handler: () => {
       throw new TypeError('secret inside')
     },
@@ -78,6 +98,15 @@ const routes: Route[] = [
     response: Thing,
     handler: () => ({ thing: { name: 'a', more: 1 } }),
   },
+  {
+    method: 'GET',
+    path: '/unlooked',
+    doc: 'reads what no schema has looked at',
+    policy: 'things:list',
+    response: Type.Object({ limit: Type.Optional(Type.String()) }),
+    handler: (r) => ({ limit: r.query.limit }),
+  },
+  { method: 'GET', path: '/talks', doc: 'says nothing', policy: 'things:list', response: 'nothing', handler: () => ({ but: 'speaks' }) },
 ]
 const api = (): Api => ({
   name: 'things',
@@ -101,6 +130,8 @@ test('a request goes through schema, policy, handler and response schema', async
   assert.equal(bad.status, 400)
   assert.match(bad.body.fault.message, /thing\/name\. Value: 5\. must be string/)
   assert.equal((await request('GET', '/things/v2.1/wrong')).status, 500)
+  assert.equal((await request('GET', '/things/v2.1/unlooked?limit=1')).status, 500)
+  assert.equal((await request('GET', '/things/v2.1/talks')).status, 500)
   assert.equal((await request('GET', '/things/v2.1/things', { query: { limit: '7' } })).body.limit, 7)
   assert.equal((await request('GET', '/things/v2.1/things', { query: { limit: 'x' } })).status, 400)
   assert.equal((await request('GET', '/things/v2.1/things/')).body.link, 'http://localhost:80/things/v2.1/things')

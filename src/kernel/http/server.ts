@@ -170,7 +170,7 @@ export class ApiServer {
       const stream = inVersion[0]!.stream === true
       const body = stream ? undefined : await readJson(raw, api.bodyLimit ?? DEFAULT_BODY_LIMIT)
       const route = choose(inVersion, body)
-      const request = this.request(api, raw, context, version, stream ? (raw.body as Readable) : null, body, passage)
+      const request = this.request(api, route, raw, context, version, stream ? (raw.body as Readable) : null, body, passage)
       if (route.query) check(misfit(route.query, request.query, 'query'))
       if (route.body) check(body === undefined ? 'Malformed request body: a JSON document is needed' : misfit(route.body, body, 'body'))
 
@@ -184,8 +184,8 @@ export class ApiServer {
       const result = await route.handler(request)
       const answer = result instanceof Reply ? result : new Reply(result)
       const status = answer.status ?? route.status ?? (answer.body === undefined ? 204 : 200)
-      if (this.options.checkResponses && route.response && status < 300 && answer.body !== undefined) {
-        const wrong = misfit(route.response, JSON.parse(JSON.stringify(answer.body)), 'body')
+      if (this.options.checkResponses) {
+        const wrong = outside(route, status, answer.body)
         if (wrong)
           throw new Fault(500, 'ResponseSchema', `${route.method} ${api.prefix}${route.path} answers outside of its schema: ${wrong}`)
       }
@@ -239,6 +239,7 @@ export class ApiServer {
 
   private request(
     api: Api,
+    route: Route,
     raw: FastifyRequest,
     context: RequestContext,
     version: Version,
@@ -251,9 +252,9 @@ export class ApiServer {
     return {
       method: raw.method,
       params: raw.params as Record<string, string>,
-      query: { ...(raw.query as object) },
+      query: route.query ? { ...(raw.query as object) } : this.options.checkResponses ? unread(route, 'query') : {},
       rawQuery: query < 0 ? '' : raw.url.slice(query + 1),
-      body,
+      body: route.body ? body : this.options.checkResponses ? unread(route, 'body') : undefined,
       headers: raw.headers,
       context,
       version,
@@ -355,6 +356,22 @@ function enforce(policy: Policy, rule: string, context: RequestContext, target: 
 /** Whether an id is missing at the end, where the service does not overlook that. */
 const endsInSlash = (api: Api, path: string, raw: FastifyRequest) =>
   api.strictSlashes === true && path !== '/' && raw.url.split('?')[0]!.endsWith('/')
+
+/** What no schema has looked at: a handler that reads it is wrong. */
+function unread(route: Route, part: 'query' | 'body'): Record<string, never> {
+  const complain = () => {
+    throw new Error(`${route.method} ${route.path} reads its ${part} and has no schema for it`)
+  }
+  return new Proxy({}, { get: complain, has: complain, ownKeys: complain })
+}
+
+/** What is wrong with an answer by its route's word, or null. */
+function outside({ response }: Route, status: number, body: unknown): string | null {
+  if (response === 'nothing') return body === undefined || body === null ? null : 'there is a body'
+  if (response === 'bytes') return status === 204 || isStream(body) || body instanceof Uint8Array ? null : 'no bytes'
+  if (body === undefined) return 'there is no body'
+  return misfit(response, JSON.parse(JSON.stringify(body)), 'response')
+}
 
 const isStream = (body: unknown): body is Readable => typeof (body as Readable | null)?.pipe === 'function'
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { unauthorized } from '../errors/errors.ts'
-import { silent } from '../log/log.ts'
+import { createLog, silent } from '../log/log.ts'
 import type { Authenticator, Credentials } from './context.ts'
 import { type Api, ApiServer } from './server.ts'
 
@@ -68,7 +68,7 @@ export interface TestServer {
 /** The given APIs behind the real edge, with people as tokens and every answer checked against its schema. Asks as `admin` unless told. */
 export async function testServer(options: { apis: Api[]; authenticator?: Authenticator }): Promise<TestServer> {
   const server = new ApiServer({
-    log: silent(),
+    log: process.env.YUN_TEST_LOG ? createLog({ name: 'test', level: 'warn' }) : silent(),
     authenticator: options.authenticator ?? fakeAuthenticator,
     checkResponses: true,
     publicUrl: 'http://127.0.0.1:5000',

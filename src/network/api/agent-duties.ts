@@ -6,11 +6,10 @@ import type { NetworkContext } from '../app/context.ts'
 import { networkNoun } from '../app/networks.ts'
 import { type Noun, see } from '../app/noun.ts'
 import { routerNoun } from '../app/router.ts'
-import { shown, viewerOf } from './request.ts'
+import { type Answered, many } from './answers.ts'
+import { Fields, shown, viewerOf } from './request.ts'
 import { Id, open } from './schemas.ts'
 import { agentView, networkView, routerView } from './views.ts'
-
-const View = Type.Record(Type.String(), Type.Unknown())
 
 interface Duty<D> {
   /** `dhcp-network`: of the address below an agent, and of the policy. */
@@ -36,7 +35,8 @@ function dutyRoutes<D>(context: NetworkContext, duty: Duty<D>): Route[] {
       path,
       doc: `List the ${noun.plural} that an agent serves`,
       policy: `get_${name}s`,
-      response: Type.Object({ [noun.plural]: Type.Array(View) }),
+      query: Fields,
+      response: many(noun.plural, noun.name as Answered),
       handler: async (request) => ({
         [noun.plural]: (await duty.served(context, await agent(request))).map((one) => shown(request, noun.name, duty.view(one))),
       }),
@@ -47,6 +47,8 @@ function dutyRoutes<D>(context: NetworkContext, duty: Duty<D>): Route[] {
       doc: `Let an agent serve a ${noun.name}`,
       policy: `create_${name}`,
       body: duty.body,
+      status: 201,
+      response: Type.Object({}),
       async handler(request) {
         await duty.add(context, await agent(request), await item(request, request.body[`${noun.name}_id`]))
         return new Reply({}, { status: 201 })
@@ -57,6 +59,7 @@ function dutyRoutes<D>(context: NetworkContext, duty: Duty<D>): Route[] {
       path: `${path}/:item`,
       doc: `Let an agent no longer serve a ${noun.name}`,
       policy: `delete_${name}`,
+      response: 'nothing',
       async handler(request) {
         await duty.remove(context, await agent(request), await item(request, request.params.item!))
         return new Reply(undefined, { status: 204 })
@@ -67,7 +70,8 @@ function dutyRoutes<D>(context: NetworkContext, duty: Duty<D>): Route[] {
       path: `/${noun.plural}/:id/${duty.agents}`,
       doc: `List the agents that serve a ${noun.name}`,
       policy: `get_${duty.agents}`,
-      response: Type.Object({ agents: Type.Array(View) }),
+      query: Fields,
+      response: many('agents', 'agent'),
       handler: async (request) => ({
         agents: (await duty.servers(context, await item(request, request.params.id!))).map((one) =>
           shown(request, 'agent', agentView(one)),

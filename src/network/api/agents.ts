@@ -1,17 +1,15 @@
-import Type from 'typebox'
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import { agentById, deleteAgent, listAgents, updateAgent } from '../app/agents.ts'
 import type { NetworkContext } from '../app/context.ts'
+import { many, one } from './answers.ts'
 import { converted } from './convert.ts'
-import { shown } from './request.ts'
+import { Fields, filteredBy, shown } from './request.ts'
 import { AgentBody } from './schemas.ts'
 import { agentView } from './views.ts'
 
-const View = Type.Record(Type.String(), Type.Unknown())
 const FILTERS = ['id', 'host', 'agent_type', 'binary', 'alive', 'admin_state_up', 'availability_zone', 'description'] as const
 
 export function agentRoutes(context: NetworkContext): Route[] {
-  const one = Type.Object({ agent: View })
   const see = (request: ApiRequest) => agentById(context, request.params.id!)
   return [
     {
@@ -19,7 +17,8 @@ export function agentRoutes(context: NetworkContext): Route[] {
       path: '/agents',
       doc: 'List the agents of the hosts, and whether they are alive: those that one may see',
       policy: 'regular_user',
-      response: Type.Object({ agents: Type.Array(View) }),
+      query: filteredBy(FILTERS),
+      response: many('agents', 'agent'),
       async handler(request) {
         if (!request.allowed('get_agent')) return { agents: [] }
         const agents = (await listAgents(context)).map(agentView).filter((agent) =>
@@ -36,7 +35,8 @@ export function agentRoutes(context: NetworkContext): Route[] {
       path: '/agents/:id',
       doc: 'Show an agent',
       policy: 'get_agent',
-      response: one,
+      query: Fields,
+      response: one('agent'),
       handler: async (request) => ({ agent: shown(request, 'agent', agentView(await see(request))) }),
     },
     {
@@ -45,7 +45,7 @@ export function agentRoutes(context: NetworkContext): Route[] {
       doc: 'Describe an agent, or mark it as not to be used',
       policy: 'update_agent',
       body: AgentBody,
-      response: one,
+      response: one('agent'),
       handler: async (request) => ({ agent: agentView(await updateAgent(context, await see(request), converted(request.body.agent))) }),
     },
     {
@@ -53,6 +53,7 @@ export function agentRoutes(context: NetworkContext): Route[] {
       path: '/agents/:id',
       doc: 'Forget an agent; one that still reports comes back',
       policy: 'delete_agent',
+      response: 'nothing',
       async handler(request) {
         await deleteAgent(context, await see(request))
         return new Reply(undefined, { status: 204 })

@@ -1,6 +1,7 @@
 import Type from 'typebox'
 import { notFound } from '../../kernel/errors/errors.ts'
 import type { Route } from '../../kernel/http/route.ts'
+import { Extension } from './answers.ts'
 
 /** What this API does beyond networks, subnets and ports: clients ask before they use it. */
 const EXTENSIONS: Record<string, [name: string, description: string]> = {
@@ -61,15 +62,13 @@ const view = (alias: string) => ({
   links: [],
 })
 
-const View = Type.Record(Type.String(), Type.Unknown())
-
 export const extensionRoutes = (): Route[] => [
   {
     method: 'GET',
     path: '/extensions',
     doc: 'List what this API does beyond its core',
     policy: 'regular_user',
-    response: Type.Object({ extensions: Type.Array(View) }),
+    response: Type.Object({ extensions: Type.Array(Extension) }),
     handler: () => ({ extensions: Object.keys(EXTENSIONS).map(view) }),
   },
   {
@@ -77,7 +76,7 @@ export const extensionRoutes = (): Route[] => [
     path: '/extensions/:id',
     doc: 'Show one extension by its alias',
     policy: 'regular_user',
-    response: Type.Object({ extension: View }),
+    response: Type.Object({ extension: Extension }),
     handler({ params }) {
       if (!Object.hasOwn(EXTENSIONS, params.id!)) throw notFound(`Extension with alias ${params.id} does not exist`, 'HTTPNotFound')
       return { extension: view(params.id!) }

@@ -5,7 +5,10 @@ import type { NetworkContext } from '../app/context.ts'
 import { changedQuotas, defaultQuota, QUOTA_RESOURCES, quotaDetails, quotaOf, resetQuota, setQuota } from '../app/quotas.ts'
 import { QuotaBody } from './schemas.ts'
 
-const Amounts = Type.Record(Type.String(), Type.Unknown())
+const quota = Object.fromEntries(QUOTA_RESOURCES.map((name) => [name, Type.Integer()]))
+const owner = { project_id: Type.String(), tenant_id: Type.String() }
+const Amounts = Type.Object(quota)
+const Used = Type.Object({ used: Type.Integer(), limit: Type.Integer(), reserved: Type.Integer() })
 const One = Type.Object({ quota: Amounts })
 
 export function quotaRoutes(context: NetworkContext): Route[] {
@@ -17,7 +20,7 @@ export function quotaRoutes(context: NetworkContext): Route[] {
       path: '/quotas',
       doc: 'List the projects whose quota was changed',
       policy: 'get_quotas',
-      response: Type.Object({ quotas: Type.Array(Amounts) }),
+      response: Type.Object({ quotas: Type.Array(Type.Object({ ...owner, ...quota })) }),
       handler: async () => ({ quotas: await changedQuotas(context) }),
     },
     {
@@ -25,7 +28,7 @@ export function quotaRoutes(context: NetworkContext): Route[] {
       path: '/quotas/tenant',
       doc: "Show the caller's project",
       policy: 'regular_user',
-      response: Type.Object({ tenant: Amounts }),
+      response: Type.Object({ tenant: Type.Object({ tenant_id: Type.Union([Type.String(), Type.Null()]) }) }),
       handler: ({ context: { projectId } }) => ({ tenant: { tenant_id: projectId } }),
     },
     {
@@ -44,6 +47,7 @@ export function quotaRoutes(context: NetworkContext): Route[] {
       ...read,
       path: '/quotas/:id/details',
       doc: 'Show quota and use of a project',
+      response: Type.Object({ quota: Type.Object(Object.fromEntries(QUOTA_RESOURCES.map((name) => [name, Used]))) }),
       handler: async ({ params }) => ({ quota: await quotaDetails(context, params.id!) }),
     },
     {
@@ -68,6 +72,7 @@ export function quotaRoutes(context: NetworkContext): Route[] {
       doc: 'Give a project the usual quota again',
       policy: 'delete_quota',
       target,
+      response: 'nothing',
       async handler({ params }) {
         await resetQuota(context, params.id!)
         return new Reply(undefined, { status: 204 })

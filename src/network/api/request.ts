@@ -1,5 +1,7 @@
 import type { ApiRequest } from '../../kernel/http/route.ts'
+import { queryOf } from '../../kernel/http/schema.ts'
 import type { Viewer } from '../app/context.ts'
+import type { Noun } from '../app/noun.ts'
 import { policies } from './policies.ts'
 
 export const viewerOf = (request: ApiRequest): Viewer => ({
@@ -40,3 +42,17 @@ export function pageLinks(request: ApiRequest, path: string, plural: string, ids
   if (ids.length > 0 && (backwards ? more : request.query.marker !== undefined)) links.push({ rel: 'previous', href: href(ids[0]!, true) })
   return links.length > 0 ? { [`${plural}_links`]: links } : {}
 }
+
+/** Which attributes to show; whatever else a client asks for is overlooked, as Neutron does. */
+export const Fields = queryOf('fields')
+
+/** A query by these attributes. */
+export const filteredBy = (names: readonly string[]) => queryOf(...names, 'fields')
+
+/** Filters, order and pages of a list. */
+export const listQuery = ({ columns, filters = {} }: Pick<Noun<any, any>, 'columns' | 'filters'>) =>
+  filteredBy([
+    ...new Set([...Object.keys(columns), ...Object.keys(filters)]),
+    ...['tags', 'tags-any', 'not-tags', 'not-tags-any'],
+    ...['sort_key', 'sort_dir', 'limit', 'marker', 'page_reverse'],
+  ])

@@ -3,12 +3,12 @@ import { badRequest } from '../../kernel/errors/errors.ts'
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import type { NetworkContext, Viewer } from '../app/context.ts'
 import { readQuery } from '../app/listing.ts'
-import { type Noun, see, seeMany } from '../app/noun.ts'
+import { type Noun, seeMany } from '../app/noun.ts'
+import { type Answered, many, one } from './answers.ts'
 import { converted } from './convert.ts'
-import { hasRule, pageLinks, shown, viewerOf } from './request.ts'
+import { Fields, hasRule, listQuery, pageLinks, shown, viewerOf } from './request.ts'
+import { itemTarget, seen, type Target } from './seen.ts'
 import { tagRoutes } from './tags.ts'
-
-type Target = Record<string, unknown>
 
 export interface Resource<D> {
   context: NetworkContext
@@ -16,7 +16,7 @@ export interface Resource<D> {
   /** `security-groups` */
   path: string
   view: (item: D) => Record<string, unknown>
-  schema: { view: TSchema; create: TSchema; update?: TSchema }
+  schema: { create: TSchema; update?: TSchema }
   /** Attributes that no PUT changes. */
   fixed?: string[]
   /** More of what policy rules look at than the project: called for new documents and for those that are there. */
@@ -29,28 +29,10 @@ export interface Resource<D> {
   remove: (viewer: Viewer, item: D) => Promise<void>
 }
 
-const known = new WeakMap<ApiRequest, Promise<any>>()
-
-/** The item that the address names, loaded once for policy and handler. @throws Fault 404 when the caller may not know of it */
-export function seen<D>(context: NetworkContext, noun: Noun<any, D>, request: ApiRequest): Promise<D> {
-  const loading = known.get(request) ?? see(context, noun, viewerOf(request), request.params.id!)
-  known.set(request, loading)
-  return loading
-}
-
-/** For Route.target: whose the item of the address is. */
-export const itemTarget =
-  <D>({ context, noun, target }: Pick<Resource<D>, 'context' | 'noun' | 'target'>) =>
-  async (request: ApiRequest): Promise<Target> => {
-    const item = (await seen(context, noun, request)) as any
-    return { project_id: item.project_id, tenant_id: item.project_id, ...(await target?.(request, item)) }
-  }
-
 /** List, show, create (one or many), change and delete, as Neutron's resources all have them. */
 export function resource<D>(of: Resource<D>): Route[] {
   const { context, noun, view, schema } = of
-  const one = Type.Object({ [noun.name]: Type.Partial(schema.view) })
-  const many = Type.Object({ [noun.plural]: Type.Array(Type.Partial(schema.view)) }, { additionalProperties: true })
+  const shape = noun.name as Answered
   const target = itemTarget(of)
   const routes: Route[] = [
     {
@@ -58,7 +40,8 @@ export function resource<D>(of: Resource<D>): Route[] {
       path: `/${of.path}`,
       doc: `List ${noun.plural}, filtered, sorted, in pages`,
       policy: `get_${noun.name}`,
-      response: many,
+      query: listQuery(noun),
+      response: many(noun.plural, shape),
       async handler(request) {
         const viewer = viewerOf(request)
         await of.before?.(viewer)
@@ -77,7 +60,8 @@ export function resource<D>(of: Resource<D>): Route[] {
       doc: `Show a ${noun.name}`,
       policy: `get_${noun.name}`,
       target,
-      response: one,
+      query: Fields,
+      response: one(shape),
       handler: async (request) => ({ [noun.name]: shown(request, noun.name, view(await seen(context, noun, request))) }),
     },
     {
@@ -88,7 +72,8 @@ export function resource<D>(of: Resource<D>): Route[] {
       status: 201,
       target: async (request) => await newTarget(of, request, documents(noun, request)[0]!),
       body: Type.Partial(Type.Object({ [noun.name]: schema.create, [noun.plural]: Type.Array(schema.create, { minItems: 1 }) })),
-      response: Type.Union([one, many]),
+      query: Fields,
+      response: Type.Union([one(shape), many(noun.plural, shape)]),
       async handler(request) {
         const asked = documents(noun, request)
         for (const document of asked) {
@@ -106,6 +91,7 @@ export function resource<D>(of: Resource<D>): Route[] {
       doc: `Delete a ${noun.name}`,
       policy: `delete_${noun.name}`,
       target,
+      response: 'nothing',
       async handler(request) {
         await of.remove(viewerOf(request), await seen(context, noun, request))
         return new Reply(undefined, { status: 204 })
@@ -120,7 +106,8 @@ export function resource<D>(of: Resource<D>): Route[] {
       policy: `update_${noun.name}`,
       target,
       body: Type.Object({ [noun.name]: schema.update }),
-      response: one,
+      query: Fields,
+      response: one(shape),
       async handler(request) {
         const item = await seen(context, noun, request)
         const document = converted(request.body[noun.name])

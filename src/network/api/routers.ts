@@ -1,11 +1,12 @@
-import Type from 'typebox'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
 import type { NetworkContext } from '../app/context.ts'
 import { changeRoutes, createRouters, deleteRouter, type Router, routerNoun, updateRouter } from '../app/router.ts'
 import { addInterface, type RouterInterface, removeInterface } from '../app/router-interfaces.ts'
+import { InterfaceAnswer, one } from './answers.ts'
 import { viewerOf } from './request.ts'
-import { itemTarget, resource, seen } from './resource.ts'
-import { bodies, InterfaceBody, InterfaceView, RoutesBody } from './schemas.ts'
+import { resource } from './resource.ts'
+import { bodies, InterfaceBody, RoutesBody } from './schemas.ts'
+import { itemTarget, seen } from './seen.ts'
 import { routerView } from './views.ts'
 
 const interfaceView = (router: Router, { portId, subnetIds, networkId }: RouterInterface) => ({
@@ -27,7 +28,7 @@ export function routerRoutes(context: NetworkContext): Route[] {
     policy: `${verb}_router_interface`,
     target,
     body: InterfaceBody,
-    response: InterfaceView,
+    response: InterfaceAnswer,
     async handler(request: ApiRequest) {
       const router = await seen(context, routerNoun, request)
       const done =
@@ -44,7 +45,7 @@ export function routerRoutes(context: NetworkContext): Route[] {
     policy: `${verb}_extraroutes`,
     target,
     body: RoutesBody,
-    response: Type.Object({ router: bodies.router.view }),
+    response: one('router'),
     handler: async (request: ApiRequest) => ({
       router: routerView(await changeRoutes(context, await seen(context, routerNoun, request), verb, request.body.router.routes)),
     }),

@@ -104,21 +104,10 @@ const rule = {
   security_group_id: Id,
 }
 
-const ViewOf = (properties: Record<string, TSchema>) =>
-  open({
-    id: Type.String(),
-    project_id: Type.String(),
-    tenant_id: Type.String(),
-    tags: Type.Array(Type.String()),
-    revision_number: Type.Integer(),
-    ...properties,
-  })
-
 export const bodies = {
   network: {
     create: open({ ...New, ...network }),
     update: open({ ...Standard, ...network }),
-    view: ViewOf({ subnets: Strings, mtu: Type.Integer() }),
   },
   subnet: {
     create: open(
@@ -137,43 +126,35 @@ export const bodies = {
       ['network_id'],
     ),
     update: open({ ...Standard, ...subnet }),
-    view: ViewOf({ cidr: Type.String(), gateway_ip: Nullable(Type.String()), enable_dhcp: Flag }),
   },
   subnetpool: {
     create: open({ ...New, ...subnetPool, shared: Flag }, ['name', 'prefixes']),
     update: open({ ...Standard, ...subnetPool }),
-    view: ViewOf({ prefixes: Strings, shared: Flag, is_default: Flag, min_prefixlen: Type.Integer(), max_prefixlen: Type.Integer() }),
   },
   port: {
     create: open({ ...New, ...port, network_id: Id }, ['network_id']),
     update: open({ ...Standard, ...port }),
-    view: ViewOf({ mac_address: Mac, status: Choice(['ACTIVE', 'DOWN', 'BUILD', 'N/A']), fixed_ips: fixedIps }),
   },
   router: {
     create: open({ ...New, ...router }),
     update: open({ ...Standard, ...router }),
-    view: ViewOf({ status: Type.String(), routes }),
   },
   floatingip: {
     create: open({ ...New, ...floatingIp, floating_network_id: Id, subnet_id: Nullable(Id), floating_ip_address: Nullable(Address) }, [
       'floating_network_id',
     ]),
     update: open({ description: Nullable(Name), ...floatingIp }),
-    view: ViewOf({ floating_ip_address: Type.String(), status: Choice(['ACTIVE', 'DOWN', 'ERROR']) }),
   },
   security_group: {
     create: open({ ...New, stateful: Flag }),
     update: open({ ...Standard, stateful: Flag }),
-    view: ViewOf({ security_group_rules: Type.Array(Type.Unknown()) }),
   },
   security_group_rule: {
     create: open({ ...New, ...rule }, ['direction', 'security_group_id']),
-    view: ViewOf({ direction: rule.direction, security_group_id: Type.String() }),
   },
 }
 
 export const InterfaceBody = open({ subnet_id: Id, port_id: Id })
-export const InterfaceView = open({ id: Type.String(), port_id: Type.String(), subnet_ids: Strings }, ['id', 'port_id', 'subnet_id'])
 export const RoutesBody = Type.Object({ router: Type.Object({ routes }) })
 export const QuotaBody = Type.Object({
   quota: Type.Record(

@@ -4,7 +4,7 @@ import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import type { NetworkContext } from '../app/context.ts'
 import type { Noun } from '../app/noun.ts'
 import { setTags } from '../app/standard.ts'
-import { seen } from './resource.ts'
+import { seen } from './seen.ts'
 
 const Tags = Type.Object({ tags: Type.Array(Type.String({ minLength: 1, maxLength: 255 })) })
 
@@ -44,6 +44,7 @@ export function tagRoutes(of: { context: NetworkContext; noun: Noun<any, any>; p
       method: 'DELETE',
       path,
       doc: `Take all tags of a ${noun.name} away`,
+      response: 'nothing',
       async handler(request) {
         await change(request, () => [])
         return new Reply(undefined, { status: 204 })
@@ -54,6 +55,7 @@ export function tagRoutes(of: { context: NetworkContext; noun: Noun<any, any>; p
       method: 'GET',
       path: `${path}/:tag`,
       doc: `Tell whether a ${noun.name} has a tag`,
+      response: 'nothing',
       async handler(request) {
         if (!(await tagsOf(request)).includes(request.params.tag!)) throw missing(request)
         return new Reply(undefined, { status: 204 })
@@ -64,6 +66,7 @@ export function tagRoutes(of: { context: NetworkContext; noun: Noun<any, any>; p
       method: 'PUT',
       path: `${path}/:tag`,
       doc: `Tag a ${noun.name}`,
+      response: 'nothing',
       async handler(request) {
         await change(request, (tags) => [...tags, request.params.tag!])
         return new Reply(undefined, { status: 201 })
@@ -74,6 +77,7 @@ export function tagRoutes(of: { context: NetworkContext; noun: Noun<any, any>; p
       method: 'DELETE',
       path: `${path}/:tag`,
       doc: `Take a tag of a ${noun.name} away`,
+      response: 'nothing',
       async handler(request) {
         if (!(await tagsOf(request)).includes(request.params.tag!)) throw missing(request)
         await change(request, (tags) => tags.filter((tag) => tag !== request.params.tag))

@@ -1,5 +1,5 @@
-import Type from 'typebox'
 import type { Route } from '../../kernel/http/route.ts'
+import { ResourcesAnswer, VersionsAnswer } from './answers.ts'
 
 const why = { open: 'clients discover the API before they have a token' }
 
@@ -10,7 +10,7 @@ export const versionRoutes = (root: string): Route[] => [
     path: '/',
     doc: 'List the API versions',
     policy: why,
-    response: Type.Object({ versions: Type.Array(Type.Unknown()) }),
+    response: VersionsAnswer,
     handler: (request) => ({
       versions: [{ id: 'v2.0', status: 'CURRENT', links: [{ rel: 'self', href: new URL(`${root}/v2.0/`, request.link('/')).href }] }],
     }),
@@ -26,7 +26,7 @@ export const rootRoutes = (): Route[] => [
     path: '/',
     doc: 'List the resources of this version',
     policy: why,
-    response: Type.Object({ resources: Type.Array(Type.Unknown()) }),
+    response: ResourcesAnswer,
     handler: (request) => ({
       resources: RESOURCES.map((collection) => ({
         name: collection.replace(/s$/, '').replaceAll('-', '_'),

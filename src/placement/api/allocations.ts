@@ -52,6 +52,7 @@ export function allocationRoutes(context: PlacementContext): Route[] {
         policy: 'placement:allocations:update',
         microversions: { min, max },
         body,
+        response: 'nothing',
         handler: (request) => claimAll(context, [claimOf(request.params.consumer_uuid!, request.body)]),
       }),
     ),
@@ -63,6 +64,7 @@ export function allocationRoutes(context: PlacementContext): Route[] {
         policy: 'placement:allocations:manage',
         microversions: { min, max },
         body,
+        response: 'nothing',
         handler: (request) =>
           claimAll(
             context,
@@ -75,6 +77,7 @@ export function allocationRoutes(context: PlacementContext): Route[] {
       path: '/allocations/:consumer_uuid',
       doc: 'Give back what a consumer holds',
       policy: 'placement:allocations:delete',
+      response: 'nothing',
       handler: (request) => release(context, request.params.consumer_uuid!),
     },
     {

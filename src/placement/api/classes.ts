@@ -26,6 +26,7 @@ export function classRoutes(context: PlacementContext): Route[] {
       policy: 'placement:resource_classes:create',
       microversions: since12,
       body: ClassBody,
+      response: 'nothing',
       async handler(request) {
         const { name } = request.body
         if (!(await ensureClass(context, name))) throw conflict(`Conflicting resource class already exists: ${name}`)
@@ -60,6 +61,7 @@ export function classRoutes(context: PlacementContext): Route[] {
       doc: 'Create a custom resource class, if it is not there',
       policy: 'placement:resource_classes:update',
       microversions: { min: '1.7' },
+      response: 'nothing',
       async handler(request) {
         const { name } = request.params
         const isNew = await ensureClass(context, name!)
@@ -72,6 +74,7 @@ export function classRoutes(context: PlacementContext): Route[] {
       doc: 'Delete a custom resource class that no provider has',
       policy: 'placement:resource_classes:delete',
       microversions: since12,
+      response: 'nothing',
       handler: (request) => removeClass(context, request.params.name!),
     },
   ]

@@ -73,6 +73,7 @@ export function inventoryRoutes(context: PlacementContext): Route[] {
       doc: 'Delete all inventories of a resource provider',
       policy: rule('delete'),
       microversions: { min: '1.5' },
+      response: 'nothing',
       handler: (request) => clearInventories(context, request.params.uuid!),
     },
     {
@@ -103,6 +104,7 @@ export function inventoryRoutes(context: PlacementContext): Route[] {
       path: '/resource_providers/:uuid/inventories/:resource_class',
       doc: 'Delete the inventory of one resource class',
       policy: rule('delete'),
+      response: 'nothing',
       async handler(request) {
         await removeInventory(context, request.params.uuid!, request.params.resource_class!)
         return new Reply(undefined, { status: 204 })

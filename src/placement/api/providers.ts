@@ -62,7 +62,14 @@ export function providerRoutes(context: PlacementContext): Route[] {
         return fresh(request, { resource_providers: found.map((one) => providerView(one, version)) }, { at: newest })
       },
     },
-    { ...created, doc: 'Create a resource provider (without a parent)', microversions: flat, body: NewProviderBody, handler: create },
+    {
+      ...created,
+      doc: 'Create a resource provider (without a parent)',
+      microversions: flat,
+      body: NewProviderBody,
+      response: 'nothing',
+      handler: create,
+    },
     {
       ...created,
       doc: 'Create a resource provider',
@@ -103,6 +110,7 @@ export function providerRoutes(context: PlacementContext): Route[] {
       path: '/resource_providers/:uuid',
       doc: 'Delete a resource provider that nobody holds anything of',
       policy: 'placement:resource_providers:delete',
+      response: 'nothing',
       handler: (request) => removeProvider(context, request.params.uuid!),
     },
   ]

@@ -35,6 +35,7 @@ export function traitRoutes(context: PlacementContext): Route[] {
       doc: 'Tell whether there is such a trait',
       policy: 'placement:traits:show',
       microversions: since16,
+      response: 'nothing',
       async handler(request) {
         const { name } = request.params
         if (!(await traitExists(context, name!))) throw notFound(`No such trait: ${name}`)
@@ -47,6 +48,7 @@ export function traitRoutes(context: PlacementContext): Route[] {
       doc: 'Create a custom trait, if it is not there',
       policy: 'placement:traits:update',
       microversions: since16,
+      response: 'nothing',
       async handler(request) {
         const { name } = request.params
         const isNew = await ensureTrait(context, name!)
@@ -59,6 +61,7 @@ export function traitRoutes(context: PlacementContext): Route[] {
       doc: 'Delete a custom trait that no provider has',
       policy: 'placement:traits:delete',
       microversions: since16,
+      response: 'nothing',
       handler: (request) => removeTrait(context, request.params.name!),
     },
     ...providerTraitRoutes(context),
@@ -96,6 +99,7 @@ function providerTraitRoutes(context: PlacementContext): Route[] {
       doc: 'Take all traits of a resource provider away',
       policy: 'placement:resource_providers:traits:delete',
       microversions: since16,
+      response: 'nothing',
       async handler(request) {
         await clearTraits(context, request.params.uuid!)
         return new Reply(undefined, { status: 204 })

@@ -1,3 +1,4 @@
+import Type from 'typebox'
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import { completeAttachment, createAttachment, deleteAttachment } from '../app/attachment.ts'
 import { connectAttachment } from '../app/connection.ts'
@@ -84,6 +85,7 @@ export function attachmentRoutes(context: VolumeContext): Route[] {
       doc: 'Note that the guest has the volume',
       policy: 'volume:attachment_complete',
       target,
+      response: 'nothing',
       async handler(request) {
         await completeAttachment(context, await theAttachment(context, request))
         return new Reply(undefined, { status: 204 })
@@ -96,7 +98,7 @@ export function attachmentRoutes(context: VolumeContext): Route[] {
       doc: 'End an attachment; the last one ends the export',
       policy: 'volume:attachment_delete',
       target,
-      response: shape.Free,
+      response: Type.Object({ attachments: Type.Array(shape.AttachmentView) }),
       async handler(request) {
         const rest = await deleteAttachment(context, await theAttachment(context, request))
         return { attachments: rest.map((row) => attachmentView(row, true)) }

@@ -2,6 +2,7 @@ import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import type { VolumeContext } from '../app/context.ts'
 import { listRows } from '../app/listing.ts'
 import { removeMessage, seeMessage } from '../app/message.ts'
+import { Extensions, MessageAnswer, MessageList } from './answers.ts'
 import * as shape from './schemas.ts'
 import { viewerOf } from './seen.ts'
 import { messageView, nextLink } from './views.ts'
@@ -34,7 +35,7 @@ export function infoRoutes(context: VolumeContext): Route[] {
       path: '/extensions',
       doc: 'List API extensions',
       policy: 'volume_extension:list_extensions',
-      response: shape.Free,
+      response: Extensions,
       handler: () => ({
         extensions: Object.entries(EXTENSIONS).map(([alias, description]) => ({
           alias,
@@ -52,7 +53,7 @@ export function infoRoutes(context: VolumeContext): Route[] {
       doc: 'List why things that were accepted did not come to be',
       policy: 'message:get_all',
       query: shape.ListQuery,
-      response: shape.Free,
+      response: MessageList,
       async handler(request) {
         const { rows, more } = await listRows(context, viewerOf(request), 'messages', request.query)
         return { messages: rows.map(messageView), ...nextLink(request, '/messages', 'messages', rows, more) }
@@ -65,7 +66,7 @@ export function infoRoutes(context: VolumeContext): Route[] {
       doc: 'Show such a message',
       policy: 'message:get',
       target,
-      response: shape.Free,
+      response: MessageAnswer,
       handler: async (request) => ({ message: messageView(await message(request)) }),
     },
     {
@@ -75,6 +76,7 @@ export function infoRoutes(context: VolumeContext): Route[] {
       doc: 'Delete such a message',
       policy: 'message:delete',
       target,
+      response: 'nothing',
       async handler(request) {
         await removeMessage(context, await message(request))
         return new Reply(undefined, { status: 204 })

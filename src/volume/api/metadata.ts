@@ -92,6 +92,7 @@ function routesOf(
       doc: `Remove one item of a ${kind}'s metadata`,
       policy: policy.remove,
       target,
+      response: 'nothing',
       async handler(request) {
         await metadata.dropMetadata(context, kind, await idOf(request), request.params.key!)
         return new Reply(undefined, { status: 200 })

@@ -2,6 +2,7 @@ import { badRequest } from '../../kernel/errors/errors.ts'
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import type { VolumeContext } from '../app/context.ts'
 import { DEFAULT_LIMITS, forgetLimits, type Limits, quotaOf, setLimits } from '../app/quota.ts'
+import { LimitsAnswer, QuotaClassSet, QuotaSet, QuotaUse } from './answers.ts'
 import * as shape from './schemas.ts'
 import { truth } from './seen.ts'
 
@@ -16,7 +17,7 @@ export function quotaRoutes(context: VolumeContext): Route[] {
       policy: 'volume_extension:quotas:show',
       target,
       query: shape.ListQuery,
-      response: shape.Free,
+      response: QuotaUse,
       async handler(request) {
         const id = request.params.target_id!
         if (!truth(request.query.usage)) return await show(id)
@@ -34,7 +35,7 @@ export function quotaRoutes(context: VolumeContext): Route[] {
       doc: 'Show the limits of a project that has none of its own',
       policy: 'volume_extension:quotas:show',
       target,
-      response: shape.Free,
+      response: QuotaSet,
       async handler(request) {
         return { quota_set: { ...(await show(null)).quota_set, id: request.params.target_id } }
       },
@@ -46,7 +47,7 @@ export function quotaRoutes(context: VolumeContext): Route[] {
       policy: 'volume_extension:quotas:update',
       target,
       body: shape.QuotaChange,
-      response: shape.Free,
+      response: QuotaSet,
       async handler(request) {
         const id = request.params.target_id!
         await setLimits(context, id, limitsIn(request.body.quota_set))
@@ -59,6 +60,7 @@ export function quotaRoutes(context: VolumeContext): Route[] {
       doc: "Forget a project's own limits",
       policy: 'volume_extension:quotas:delete',
       target,
+      response: 'nothing',
       async handler(request) {
         await forgetLimits(context, request.params.target_id!)
         return new Reply(undefined, { status: 200 })
@@ -69,7 +71,7 @@ export function quotaRoutes(context: VolumeContext): Route[] {
       path: '/os-quota-class-sets/:class_name',
       doc: 'Show the limits that hold where a project has none',
       policy: 'volume_extension:quota_classes',
-      response: shape.Free,
+      response: QuotaClassSet,
       async handler(request) {
         return { quota_class_set: { id: request.params.class_name, ...(await quotaOf(context, null)).limits } }
       },
@@ -80,7 +82,7 @@ export function quotaRoutes(context: VolumeContext): Route[] {
       doc: 'Set the limits that hold where a project has none',
       policy: 'volume_extension:quota_classes',
       body: shape.QuotaClassChange,
-      response: shape.Free,
+      response: QuotaClassSet,
       async handler(request) {
         if (request.params.class_name !== 'default') throw badRequest('There is one quota class, default.')
         await setLimits(context, null, limitsIn(request.body.quota_class_set))
@@ -93,7 +95,7 @@ export function quotaRoutes(context: VolumeContext): Route[] {
       doc: "Show the caller's limits and what is used of them",
       policy: 'limits_extension:used_limits',
       query: shape.ListQuery,
-      response: shape.Free,
+      response: LimitsAnswer,
       async handler(request) {
         const project = request.allowed('context_is_admin') ? request.query.project_id || request.query.tenant_id : undefined
         const { limits, usage } = await quotaOf(context, project || request.context.projectId || '')

@@ -133,6 +133,16 @@ export const ServiceChange = Type.Object({ host: Text, binary: Optional(Text), d
 const Time = Nullable(Type.String())
 const Link = Type.Object({ rel: Type.String(), href: Type.String() }, closed)
 const Links = Type.Array(Link)
+const MaybeText = Nullable(Type.String())
+const AttachmentOfVolume = Type.Object({
+  id: Type.String(),
+  attachment_id: Type.String(),
+  volume_id: Type.String(),
+  server_id: MaybeText,
+  host_name: MaybeText,
+  device: MaybeText,
+  attached_at: Time,
+})
 export const VolumeView = Type.Object(
   {
     id: Type.String(),
@@ -148,12 +158,28 @@ export const VolumeView = Type.Object(
     snapshot_id: Nullable(Type.String()),
     source_volid: Nullable(Type.String()),
     metadata: Metadata,
-    attachments: Type.Array(Type.Object({ id: Type.String(), attachment_id: Type.String() }, open)),
+    attachments: Type.Array(AttachmentOfVolume),
     encrypted: Type.Boolean(),
     multiattach: Type.Boolean(),
     links: Links,
+    user_id: Type.String(),
+    volume_image_metadata: Optional(Type.Record(Type.String(), Type.String())),
+    replication_status: Type.Null(),
+    consistencygroup_id: Type.Null(),
+    migration_status: Type.Null(),
+    'os-vol-tenant-attr:tenant_id': Optional(Type.String()),
+    'os-vol-host-attr:host': Optional(MaybeText),
+    'os-vol-mig-status-attr:migstat': Optional(Type.Null()),
+    'os-vol-mig-status-attr:name_id': Optional(Type.Null()),
+    group_id: Optional(Type.Null()),
+    provider_id: Optional(Type.Null()),
+    shared_targets: Optional(Nullable(Type.Boolean())),
+    service_uuid: Optional(Type.Null()),
+    cluster_name: Optional(Type.Null()),
+    volume_type_id: Optional(MaybeText),
+    consumes_quota: Optional(Type.Boolean()),
   },
-  open,
+  closed,
 )
 const Brief = Type.Object({ id: Type.String(), name: Nullable(Type.String()), links: Links }, closed)
 const page = (name: string, item: TSchema) =>
@@ -172,11 +198,37 @@ export const SnapshotView = Type.Object(
     created_at: Time,
     updated_at: Time,
     metadata: Metadata,
+    'os-extended-snapshot-attributes:project_id': Optional(Type.String()),
+    'os-extended-snapshot-attributes:progress': Optional(Type.String()),
+    group_snapshot_id: Optional(Type.Null()),
+    user_id: Optional(Type.String()),
+    consumes_quota: Optional(Type.Boolean()),
   },
-  open,
+  closed,
 )
 export const SnapshotAnswer = Type.Object({ snapshot: SnapshotView }, closed)
 export const SnapshotList = page('snapshots', SnapshotView)
+
+const target = {
+  target_discovered: Type.Boolean(),
+  target_portal: Type.String(),
+  target_iqn: Type.String(),
+  target_lun: Type.Integer(),
+  volume_id: Type.String(),
+  auth_method: Type.String(),
+  auth_username: Type.String(),
+  auth_password: Optional(Type.String()),
+  access_mode: Type.String(),
+  encrypted: Type.Boolean(),
+  qos_specs: Type.Null(),
+  cacheable: Type.Boolean(),
+  discard: Type.Boolean(),
+}
+const driver = { driver_volume_type: Type.String(), attachment_id: Type.String() }
+/** As os-initialize_connection answers. */
+export const Connection = Type.Object({ connection_info: Type.Object({ ...driver, data: Type.Object(target) }) })
+/** Empty until somebody connects. */
+const ConnectionInfo = Type.Union([Type.Object({ ...driver, ...target }), Type.Object({})])
 export const AttachmentView = Type.Object(
   {
     id: Type.String(),
@@ -186,7 +238,7 @@ export const AttachmentView = Type.Object(
     attach_mode: Optional(Nullable(Type.String())),
     attached_at: Optional(Time),
     detached_at: Optional(Time),
-    connection_info: Optional(Connector),
+    connection_info: Optional(ConnectionInfo),
   },
   closed,
 )
@@ -208,4 +260,21 @@ export const TypeAnswer = Type.Object({ volume_type: TypeView }, closed)
 export const TypeList = page('volume_types', TypeView)
 export const MetadataAnswer = Type.Object({ metadata: Metadata }, closed)
 export const MetaAnswer = Type.Object({ meta: Metadata }, closed)
-export const Free = Type.Object({}, open)
+
+export const ImageMetadata = Type.Object({ metadata: Type.Record(Type.String(), Type.String()) })
+export const UploadAnswer = Type.Object({
+  'os-volume_upload_image': Type.Object({
+    id: Type.String(),
+    updated_at: Nullable(Type.String()),
+    status: Type.String(),
+    display_description: Nullable(Type.String()),
+    size: Type.Integer(),
+    volume_type: Type.Object({ id: Nullable(Type.String()), name: Nullable(Type.String()) }),
+    image_id: Type.String(),
+    image_name: Type.String(),
+    disk_format: Type.String(),
+    container_format: Type.String(),
+    visibility: Optional(Type.String()),
+    protected: Optional(Type.Boolean()),
+  }),
+})

@@ -4,6 +4,7 @@ import type { ApiRequest, Route } from '../../kernel/http/route.ts'
 import { type Backend, backends, serviceHost, setEnabled, zones } from '../app/backend.ts'
 import type { VolumeContext } from '../app/context.ts'
 import { freeGiB } from '../app/scheduler.ts'
+import { ChangedService, Pools, Services, Zones } from './answers.ts'
 import * as shape from './schemas.ts'
 import { truth } from './seen.ts'
 import { time } from './views.ts'
@@ -15,7 +16,7 @@ export function serviceRoutes(context: VolumeContext): Route[] {
     doc,
     policy: 'volume_extension:services:update',
     body: shape.ServiceChange,
-    response: shape.Free,
+    response: ChangedService,
     async handler(request) {
       const { host, binary, disabled_reason } = request.body
       if (path.endsWith('reason') && !disabled_reason) throw badRequest('Missing required element disabled_reason in request body.')
@@ -40,7 +41,7 @@ export function serviceRoutes(context: VolumeContext): Route[] {
       doc: 'List the services that volumes need, and whether they are up',
       policy: 'volume_extension:services:index',
       query: shape.ListQuery,
-      response: shape.Free,
+      response: Services,
       handler: async (request) => ({ services: servicesView(request, await backends(context), context) }),
     },
     change('enable', 'Use a back end again', true),
@@ -51,7 +52,7 @@ export function serviceRoutes(context: VolumeContext): Route[] {
       path: '/os-availability-zone',
       doc: 'List availability zones',
       policy: 'volume_extension:availability_zone_list',
-      response: shape.Free,
+      response: Zones,
       async handler() {
         const known = await zones(context)
         return { availabilityZoneInfo: known.map(({ name, available }) => ({ zoneName: name, zoneState: { available } })) }
@@ -64,7 +65,7 @@ export function serviceRoutes(context: VolumeContext): Route[] {
         doc: 'List storage pools as the scheduler sees them',
         policy: 'scheduler_extension:scheduler_stats:get_pools',
         query: shape.ListQuery,
-        response: shape.Free,
+        response: Pools,
         async handler(request) {
           const detail = path.endsWith('detail') || truth(request.query.detail)
           const pools = (await backends(context)).filter((one) => !request.query.name || one.state.name === request.query.name)

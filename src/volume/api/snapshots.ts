@@ -73,6 +73,7 @@ export function snapshotRoutes(context: VolumeContext): Route[] {
       doc: 'Delete a snapshot',
       policy: 'volume:delete_snapshot',
       target,
+      response: 'nothing',
       async handler(request) {
         await deleteSnapshot(context, viewerOf(request), await theSnapshot(context, request))
         return new Reply(undefined, { status: 202 })
@@ -89,6 +90,7 @@ export function snapshotRoutes(context: VolumeContext): Route[] {
         'os-reset_status',
         Type.Object({ status: shape.Choice(['available', 'creating', 'deleting', 'error', 'error_deleting']) }),
       ),
+      response: 'nothing',
       async handler(request) {
         await updateSnapshot(context, await theSnapshot(context, request), { status: request.body['os-reset_status'].status })
         return new Reply(undefined, { status: 202 })
@@ -102,6 +104,7 @@ export function snapshotRoutes(context: VolumeContext): Route[] {
       policy: 'volume_extension:snapshot_admin_actions:force_delete',
       target,
       body: shape.action('os-force_delete', shape.Anything),
+      response: 'nothing',
       async handler(request) {
         await deleteSnapshot(context, viewerOf(request), await theSnapshot(context, request), { force: true })
         return new Reply(undefined, { status: 202 })

@@ -4,6 +4,7 @@ import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import type { VolumeContext } from '../app/context.ts'
 import { addMetadata, dropMetadata } from '../app/metadata.ts'
 import * as types from '../app/type.ts'
+import { ExtraSpec, ExtraSpecs, TypeAccess } from './answers.ts'
 import * as shape from './schemas.ts'
 import { truth, viewerOf } from './seen.ts'
 import { nextLink, typeView } from './views.ts'
@@ -21,6 +22,7 @@ export function typeRoutes(context: VolumeContext): Route[] {
     doc,
     policy: 'volume_extension:volume_type_access',
     body: accessBody(name),
+    response: 'nothing',
     async handler(request) {
       await types.setAccess(context, await the(request), request.body[name].project, name === 'addProjectAccess')
       return new Reply(undefined, { status: 202 })
@@ -94,6 +96,7 @@ export function typeRoutes(context: VolumeContext): Route[] {
       path: '/types/:type_id',
       doc: 'Delete a volume type that no volume has',
       policy: 'volume_extension:type_delete',
+      response: 'nothing',
       async handler(request) {
         await types.deleteType(context, await the(request))
         return new Reply(undefined, { status: 202 })
@@ -104,7 +107,7 @@ export function typeRoutes(context: VolumeContext): Route[] {
       path: '/types/:type_id/extra_specs',
       doc: "List a volume type's extra specs",
       policy: 'volume_extension:types_extra_specs:index',
-      response: shape.Free,
+      response: ExtraSpecs,
       handler: async (request) => ({ extra_specs: (await the(request)).extraSpecs }),
     },
     {
@@ -113,7 +116,7 @@ export function typeRoutes(context: VolumeContext): Route[] {
       doc: 'Add extra specs to a volume type',
       policy: 'volume_extension:types_extra_specs',
       body: shape.ExtraSpecs,
-      response: shape.Free,
+      response: ExtraSpecs,
       async handler(request) {
         await addMetadata(context, 'type', (await the(request)).id, request.body.extra_specs)
         return { extra_specs: request.body.extra_specs }
@@ -124,7 +127,7 @@ export function typeRoutes(context: VolumeContext): Route[] {
       path: '/types/:type_id/extra_specs/:key',
       doc: 'Show one extra spec',
       policy: 'volume_extension:types_extra_specs:index',
-      response: shape.Free,
+      response: ExtraSpec,
       async handler(request) {
         const type = await the(request)
         const key = request.params.key!
@@ -138,7 +141,7 @@ export function typeRoutes(context: VolumeContext): Route[] {
       doc: 'Set one extra spec',
       policy: 'volume_extension:types_extra_specs',
       body: shape.ExtraSpec,
-      response: shape.Free,
+      response: ExtraSpec,
       async handler(request) {
         if (Object.keys(request.body).join() !== request.params.key) throw badRequest('Request body and URI mismatch')
         await addMetadata(context, 'type', (await the(request)).id, request.body)
@@ -150,6 +153,7 @@ export function typeRoutes(context: VolumeContext): Route[] {
       path: '/types/:type_id/extra_specs/:key',
       doc: 'Remove one extra spec',
       policy: 'volume_extension:types_extra_specs',
+      response: 'nothing',
       async handler(request) {
         await dropMetadata(context, 'type', (await the(request)).id, request.params.key!)
         return new Reply(undefined, { status: 202 })
@@ -160,7 +164,7 @@ export function typeRoutes(context: VolumeContext): Route[] {
       path: '/types/:type_id/os-volume-type-access',
       doc: 'List the projects that may use a private volume type',
       policy: 'volume_extension:volume_type_access',
-      response: shape.Free,
+      response: TypeAccess,
       async handler(request) {
         const type = await the(request)
         if (type.is_public) throw notFound('Access list not available for public volume types.')

@@ -1,5 +1,5 @@
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
-import * as shape from './schemas.ts'
+import { Versions } from './answers.ts'
 
 export const MICROVERSIONS = { service: 'volume', min: '3.0', max: '3.70' }
 
@@ -10,7 +10,7 @@ export const versionRoutes = (root: string, status: 200 | 300): Route[] => [
     path: '/',
     doc: 'List the API versions',
     policy: { open: 'clients discover the API before they have a token' },
-    response: shape.Free,
+    response: Versions,
     handler: (request) => new Reply(versions(request, root), { status }),
   },
 ]

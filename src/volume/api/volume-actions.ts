@@ -31,6 +31,7 @@ export function volumeActionRoutes(context: VolumeContext): Route[] {
     target,
     status: 202,
     body: shape.action(name, body ?? shape.Anything),
+    response: 'nothing',
     async handler(request) {
       const answer = await handler(request, await theVolume(context, request), request.body[name])
       return answer === undefined ? new Reply(undefined, { status: more.status ?? 202 }) : answer
@@ -85,7 +86,7 @@ export function volumeActionRoutes(context: VolumeContext): Route[] {
       'volume_extension:volume_image_metadata:set',
       Type.Object({ metadata: shape.Metadata }),
       async (_request, volume, { metadata }) => ({ metadata: await addMetadata(context, 'image', volume.id, metadata) }),
-      { status: 200 },
+      { status: 200, response: shape.ImageMetadata },
     ),
     act(
       'os-unset_image_metadata',
@@ -101,9 +102,11 @@ export function volumeActionRoutes(context: VolumeContext): Route[] {
       'volume:get',
       undefined,
       (_request, volume) => ({ metadata: volume.imageMetadata ?? {} }),
-      { status: 200 },
+      { status: 200, response: shape.ImageMetadata },
     ),
-    act('os-volume_upload_image', 'Make an image of a volume', `${actions}:upload_image`, UploadBody, upload(context)),
+    act('os-volume_upload_image', 'Make an image of a volume', `${actions}:upload_image`, UploadBody, upload(context), {
+      response: shape.UploadAnswer,
+    }),
     act(
       'revert',
       'Take a volume back to its newest snapshot',
@@ -128,7 +131,7 @@ export function volumeActionRoutes(context: VolumeContext): Route[] {
       `${actions}:initialize_connection`,
       Type.Object({ connector: shape.Connector }),
       async (_request, volume, { connector }) => connectionView(await legacy.initializeConnection(context, volume, connector)),
-      { status: 200 },
+      { status: 200, response: shape.Connection },
     ),
     act(
       'os-terminate_connection',

@@ -4,6 +4,7 @@ import { countRows, isTrue, listRows } from '../app/listing.ts'
 import { addMetadata, checkMetadata } from '../app/metadata.ts'
 import type { NewVolume } from '../app/new-volume.ts'
 import { createVolume, deleteVolume, dressed, seeVolume, updateVolume } from '../app/volume.ts'
+import { Summary } from './answers.ts'
 import * as shape from './schemas.ts'
 import { theVolume, viewerOf, volumeTarget } from './seen.ts'
 import { briefVolume, changedVolumeView, nextLink, volumeView } from './views.ts'
@@ -49,7 +50,7 @@ export function volumeRoutes(context: VolumeContext): Route[] {
       policy: 'volume:get_all',
       microversions: { min: '3.12' },
       query: shape.ListQuery,
-      response: shape.Free,
+      response: Summary,
       async handler(request) {
         const { count, size } = await countRows(context, viewerOf(request), 'volumes', request.query)
         const metadata = request.version.atLeast('3.36') ? { metadata: {} } : {}
@@ -101,6 +102,7 @@ export function volumeRoutes(context: VolumeContext): Route[] {
       policy: 'volume:delete',
       target,
       query: shape.ListQuery,
+      response: 'nothing',
       async handler(request) {
         const force = isTrue(request.query.force)
         if (force) request.enforce('volume:force_delete', await target(request))

@@ -1,9 +1,11 @@
 import Type from 'typebox'
 import { badRequest, Fault, notFound } from '../../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../../kernel/http/route.ts'
+import { queryOf } from '../../../kernel/http/schema.ts'
 import type { ComputeContext } from '../../app/context.ts'
 import { type Host, listHosts, sharesOf, updateHost } from '../../app/host.ts'
-import { Choice, closed, Name, Wrapped } from '../common.ts'
+import { Shown } from '../answers.ts'
+import { Choice, closed, Name } from '../common.ts'
 
 const POLICY = 'os_compute_api:os-hosts:'
 const shared = { microversions: { max: '2.42' } }
@@ -27,6 +29,7 @@ export function olderHostRoutes(context: ComputeContext): Route[] {
     doc: `Ask a host to ${action}: no hypervisor here does that`,
     policy: `${POLICY}${action}`,
     ...shared,
+    response: 'nothing',
     async handler(request) {
       const { host } = await named(request)
       throw new Fault(501, 'HostPowerNotImplemented', `The hypervisor of ${host} does not switch its host: do it on the machine itself.`)
@@ -38,7 +41,8 @@ export function olderHostRoutes(context: ComputeContext): Route[] {
       path: '/os-hosts',
       doc: 'List hosts and what they serve (os-services does it since 2.43)',
       policy: `${POLICY}list`,
-      response: Wrapped('hosts', Type.Array(HostEntry)),
+      query: queryOf('zone'),
+      response: Shown('hosts', Type.Array(HostEntry)),
       ...shared,
       async handler(request) {
         const hosts = await listHosts(context)
@@ -54,7 +58,7 @@ export function olderHostRoutes(context: ComputeContext): Route[] {
       path: '/os-hosts/:host',
       doc: 'Show what a host has and who uses it (os-hypervisors does it since 2.43)',
       policy: `${POLICY}show`,
-      response: Wrapped('host', Type.Array(Type.Object({ resource: Resource }, closed))),
+      response: Shown('host', Type.Array(Type.Object({ resource: Resource }, closed))),
       ...shared,
       async handler(request) {
         const one = await named(request)
@@ -144,7 +148,7 @@ function auditRoutes(context: ComputeContext): Route[] {
       path: '/os-instance_usage_audit_log',
       doc: 'Show which hosts have audited the usage of the last month',
       policy: 'os_compute_api:os-instance-usage-audit-log:list',
-      response: Wrapped('instance_usage_audit_logs', Log),
+      response: Shown('instance_usage_audit_logs', Log),
       handler: async () => ({ instance_usage_audit_logs: await log(new Date()) }),
     },
     {
@@ -152,7 +156,7 @@ function auditRoutes(context: ComputeContext): Route[] {
       path: '/os-instance_usage_audit_log/:before',
       doc: 'The same of the month before a time',
       policy: 'os_compute_api:os-instance-usage-audit-log:show',
-      response: Wrapped('instance_usage_audit_log', Log),
+      response: Shown('instance_usage_audit_log', Log),
       async handler(request) {
         const before = request.params.before!
         const time = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?$/.test(before) ? Date.parse(`${before.replace(' ', 'T')}Z`) : Number.NaN

@@ -2,19 +2,20 @@ import Type from 'typebox'
 import type { ImageDocument } from '../../../image/client.ts'
 import { badRequest, notFound } from '../../../kernel/errors/errors.ts'
 import { type ApiRequest, Reply, type Route } from '../../../kernel/http/route.ts'
+import { queryOf } from '../../../kernel/http/schema.ts'
 import type { ComputeContext } from '../../app/context.ts'
 import { changeProperties, deleteImage, findImage, type OlderImageFilter, pageOfImages, propertiesOf } from '../../app/older-images.ts'
+import { ImageMetadata, Link, Paged, Shown } from '../answers.ts'
 import { closed, links, Metadata, nextLink, seconds, Wrapped, wholeNumber } from '../common.ts'
 
 const POLICY = 'os_compute_api:images:'
-const Link = Type.Object({ rel: Type.String(), href: Type.String(), type: Type.Optional(Type.String()) }, closed)
 const Brief = Type.Object({ id: Type.String(), name: Type.Union([Type.String(), Type.Null()]), links: Type.Array(Link) }, closed)
 const Image = Type.Object(
   {
     ...Brief.properties,
     minRam: Type.Integer(),
     minDisk: Type.Integer(),
-    metadata: Type.Record(Type.String(), Type.Unknown()),
+    metadata: ImageMetadata,
     created: Type.String(),
     updated: Type.String(),
     status: Type.String(),
@@ -41,7 +42,8 @@ export function olderImageRoutes(context: ComputeContext): Route[] {
     doc: `List images${detailed ? ' in full' : ''} (the image API does it since 2.36)`,
     policy: `${POLICY}list`,
     microversions: { max: '2.35' },
-    response: Type.Object({ images: Type.Array(detailed ? Image : Brief), images_links: Type.Optional(Type.Array(Link)) }, closed),
+    query: queryOf('name', 'status', 'server', 'type', 'changes-since', 'minRam', 'minDisk', 'marker', 'limit'),
+    response: Paged('images', detailed ? Image : Brief),
     async handler(request) {
       const { images, more } = await pageOfImages(context, request.context, filterOf(request))
       const next = nextLink(request, path, more, images.at(-1)?.id)
@@ -57,7 +59,7 @@ export function olderImageRoutes(context: ComputeContext): Route[] {
       doc: 'Show an image (the image API does it since 2.36)',
       policy: `${POLICY}show`,
       microversions: { max: '2.35' },
-      response: Wrapped('image', Image),
+      response: Shown('image', Image),
       handler: async (request) => ({ image: view(request, await findImage(context, request.context, request.params.image_id!)) }),
     },
     {
@@ -67,6 +69,7 @@ export function olderImageRoutes(context: ComputeContext): Route[] {
       policy: `${POLICY}delete`,
       microversions: { max: '2.35' },
       status: 204,
+      response: 'nothing',
       handler: (request) => deleteImage(context, request.context, request.params.image_id!),
     },
     ...metadataRoutes(context),
@@ -76,7 +79,7 @@ export function olderImageRoutes(context: ComputeContext): Route[] {
 function metadataRoutes(context: ComputeContext): Route[] {
   const path = '/images/:image_id/metadata'
   const shared = { microversions: { max: '2.38' } }
-  const whole = { ...shared, response: Wrapped('metadata', Type.Record(Type.String(), Type.Unknown())) }
+  const whole = { ...shared, response: Shown('metadata', ImageMetadata) }
   const now = async (request: ApiRequest) => propertiesOf(await findImage(context, request.context, request.params.image_id!))
   const change = (request: ApiRequest, properties: Record<string, string>, replace = false) =>
     changeProperties(context, request.context, request.params.image_id!, properties, replace)
@@ -118,7 +121,7 @@ function metadataRoutes(context: ComputeContext): Route[] {
       doc: "Show one item of an image's metadata",
       policy: `${POLICY}show`,
       ...shared,
-      response: Wrapped('meta', Type.Record(Type.String(), Type.Unknown())),
+      response: Shown('meta', ImageMetadata),
       async handler(request) {
         const properties = await now(request)
         const key = there(request, properties)
@@ -132,7 +135,7 @@ function metadataRoutes(context: ComputeContext): Route[] {
       policy: `${POLICY}update`,
       ...shared,
       body: Wrapped('meta', Metadata),
-      response: Wrapped('meta', Type.Record(Type.String(), Type.Unknown())),
+      response: Shown('meta', ImageMetadata),
       async handler(request) {
         const { key } = request.params
         if (Object.keys(request.body.meta).length !== 1 || !Object.hasOwn(request.body.meta, key!))
@@ -147,6 +150,7 @@ function metadataRoutes(context: ComputeContext): Route[] {
       policy: `${POLICY}update`,
       ...shared,
       status: 204,
+      response: 'nothing',
       async handler(request) {
         const properties = await now(request)
         const { [there(request, properties)]: _gone, ...rest } = properties

@@ -4,6 +4,7 @@ import { type ApiRequest, Reply, type Route } from '../../../kernel/http/route.t
 import type { FloatingIpDocument } from '../../../network/client.ts'
 import type { ComputeContext } from '../../app/context.ts'
 import { as } from '../../app/wanted-networks.ts'
+import { Shown } from '../answers.ts'
 import { closed, Nullable, server, targetServer, Wrapped } from '../common.ts'
 
 const shared = { microversions: { max: '2.35' } }
@@ -46,7 +47,7 @@ function floatingIpRoutes(context: ComputeContext): Route[] {
       path: '/os-floating-ips',
       doc: 'List floating IPs (the network API does it since 2.36)',
       policy: policy('list'),
-      response: Wrapped('floating_ips', Type.Array(FloatingIp)),
+      response: Shown('floating_ips', Type.Array(FloatingIp)),
       ...shared,
       async handler(request) {
         const mine = await context.networks.floatingIps({ project_id: request.context.projectId! }, as(request.context))
@@ -58,7 +59,7 @@ function floatingIpRoutes(context: ComputeContext): Route[] {
       path: '/os-floating-ips/:id',
       doc: 'Show a floating IP (the network API does it since 2.36)',
       policy: policy('show'),
-      response: Wrapped('floating_ip', FloatingIp),
+      response: Shown('floating_ip', FloatingIp),
       ...shared,
       async handler(request) {
         const { floatingip } = await context.networks.forward({ method: 'GET', path: path(request) }, as(request.context))
@@ -71,7 +72,7 @@ function floatingIpRoutes(context: ComputeContext): Route[] {
       doc: 'Take a floating IP of a pool (the network API does it since 2.36)',
       policy: policy('create'),
       body: Type.Union([Type.Object({ pool: Type.Optional(Nullable(Type.String())) }, closed), Type.Null()]),
-      response: Wrapped('floating_ip', FloatingIp),
+      response: Shown('floating_ip', FloatingIp),
       ...shared,
       async handler(request) {
         const pool = await poolOf(context, request, request.body?.pool)
@@ -88,6 +89,7 @@ function floatingIpRoutes(context: ComputeContext): Route[] {
       doc: 'Give a floating IP back (the network API does it since 2.36)',
       policy: policy('delete'),
       ...shared,
+      response: 'nothing',
       async handler(request) {
         await context.networks.forward({ method: 'DELETE', path: path(request) }, as(request.context))
         return new Reply(undefined, { status: 202 })
@@ -98,7 +100,7 @@ function floatingIpRoutes(context: ComputeContext): Route[] {
       path: '/os-floating-ip-pools',
       doc: 'List the networks that have floating IPs (the network API does it since 2.36)',
       policy: 'os_compute_api:os-floating-ip-pools',
-      response: Wrapped('floating_ip_pools', Type.Array(Type.Object({ name: Type.String() }, closed))),
+      response: Shown('floating_ip_pools', Type.Array(Type.Object({ name: Type.String() }, closed))),
       ...shared,
       async handler(request) {
         const pools = await context.networks.networks({ 'router:external': true }, as(request.context))
@@ -140,6 +142,7 @@ function actionRoutes(context: ComputeContext): Route[] {
         'addFloatingIp',
         Type.Object({ address: Type.String({ format: 'ipv4' }), fixed_address: Type.Optional(Type.String({ format: 'ipv4' })) }, closed),
       ),
+      response: 'nothing',
       async handler(request) {
         const { address, fixed_address } = request.body.addFloatingIp
         const row = await server(context, request)
@@ -162,6 +165,7 @@ function actionRoutes(context: ComputeContext): Route[] {
       doc: 'Take a floating IP from a server (the network API does it since 2.44)',
       policy: 'os_compute_api:os-floating-ips:remove',
       body: Wrapped('removeFloatingIp', Type.Object({ address: Type.String({ format: 'ipv4' }) }, closed)),
+      response: 'nothing',
       async handler(request) {
         const row = await server(context, request)
         const { address } = request.body.removeFloatingIp
@@ -189,7 +193,7 @@ function networkRoutes(context: ComputeContext): Route[] {
       path: `/os-${kind}`,
       doc: 'List networks (the network API does it since 2.36)',
       policy: `os_compute_api:os-${kind}:list`,
-      response: Wrapped('networks', Type.Array(Network)),
+      response: Shown('networks', Type.Array(Network)),
       ...shared,
       handler: async (request) => ({ networks: (await mine(request)).map(view) }),
     },
@@ -198,7 +202,7 @@ function networkRoutes(context: ComputeContext): Route[] {
       path: `/os-${kind}/:id`,
       doc: 'Show a network (the network API does it since 2.36)',
       policy: `os_compute_api:os-${kind}:show`,
-      response: Wrapped('network', Network),
+      response: Shown('network', Network),
       ...shared,
       handler: async (request) => ({ network: view(await context.networks.network(request.params.id!, as(request.context))) }),
     },

@@ -1,9 +1,11 @@
 import Type from 'typebox'
 import { badRequest, Fault } from '../../../kernel/errors/errors.ts'
 import { type ApiRequest, Reply, type Route } from '../../../kernel/http/route.ts'
+import { queryOf } from '../../../kernel/http/schema.ts'
 import type { ComputeContext } from '../../app/context.ts'
 import { ruleView } from '../../app/older-security-groups.ts'
 import { as } from '../../app/wanted-networks.ts'
+import { Shown } from '../answers.ts'
 import { closed, isTrue, Nullable, Wrapped, wholeNumber } from '../common.ts'
 
 const POLICY = 'os_compute_api:os-security-groups:'
@@ -67,14 +69,15 @@ export function olderSecurityGroupRoutes(context: ComputeContext): Route[] {
       rules: rules.map((rule: any) => ruleView(rule, groups)),
     }
   }
-  const one = { response: Wrapped('security_group', OlderGroup), ...shared }
+  const one = { response: Shown('security_group', OlderGroup), ...shared }
   return [
     {
       method: 'GET',
       path: '/os-security-groups',
       doc: 'List security groups (the network API does it since 2.36)',
       policy: `${POLICY}get`,
-      response: Wrapped('security_groups', Type.Array(OlderGroup)),
+      query: queryOf('all_tenants', 'limit', 'offset'),
+      response: Shown('security_groups', Type.Array(OlderGroup)),
       ...shared,
       async handler(request) {
         const all = request.context.isAdmin && isTrue(request.query.all_tenants)
@@ -125,6 +128,7 @@ export function olderSecurityGroupRoutes(context: ComputeContext): Route[] {
       doc: 'Delete a security group (the network API does it since 2.36)',
       policy: `${POLICY}delete`,
       ...shared,
+      response: 'nothing',
       async handler(request) {
         await ask(request, 'DELETE', named(request))
         return new Reply(undefined, { status: 202 })
@@ -136,7 +140,7 @@ export function olderSecurityGroupRoutes(context: ComputeContext): Route[] {
       doc: 'Create a rule of a security group (the network API does it since 2.36)',
       policy: `${POLICY}rule:create`,
       body: NewRule,
-      response: Wrapped('security_group_rule', OlderRule),
+      response: Shown('security_group_rule', OlderRule),
       ...shared,
       async handler(request) {
         const asked = request.body.security_group_rule
@@ -152,6 +156,7 @@ export function olderSecurityGroupRoutes(context: ComputeContext): Route[] {
       doc: 'Delete a rule of a security group (the network API does it since 2.36)',
       policy: `${POLICY}rule:delete`,
       ...shared,
+      response: 'nothing',
       async handler(request) {
         await ask(request, 'DELETE', `/security-group-rules/${encodeURIComponent(request.params.id!)}`)
         return new Reply(undefined, { status: 202 })

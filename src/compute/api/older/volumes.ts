@@ -1,8 +1,10 @@
 import Type, { type TSchema } from 'typebox'
 import { badRequest, Fault } from '../../../kernel/errors/errors.ts'
 import { type ApiRequest, Reply, type Route } from '../../../kernel/http/route.ts'
+import { queryOf } from '../../../kernel/http/schema.ts'
 import type { ComputeContext } from '../../app/context.ts'
 import { as } from '../../app/wanted-networks.ts'
+import { Shown } from '../answers.ts'
 import { Count, closed, Nullable, Truth, Wrapped, wholeNumber } from '../common.ts'
 
 const POLICY = 'os_compute_api:os-volumes:'
@@ -137,7 +139,8 @@ function kind({ ask, path, theirs, one, verbs, body, schema, view, wish }: Kind)
     path: path + suffix,
     doc: `List ${many}${suffix ? ' in full' : ''} (the volume API does it since 2.36)`,
     policy: POLICY + (suffix ? verbs.detail : verbs.list),
-    response: Wrapped(many, Type.Array(schema)),
+    query: queryOf('limit', 'offset'),
+    response: Shown(many, Type.Array(schema)),
     ...shared,
     async handler(request) {
       const all = (await ask(request, 'GET', `${theirs}/detail`))[many]
@@ -145,7 +148,7 @@ function kind({ ask, path, theirs, one, verbs, body, schema, view, wish }: Kind)
       return { [many]: all.slice(from, from + (wholeNumber('limit', request.query.limit) ?? 1000)).map(view) }
     },
   })
-  const single = { response: Wrapped(one, schema), ...shared }
+  const single = { response: Shown(one, schema), ...shared }
   return [
     list(''),
     list('/detail'),
@@ -176,6 +179,7 @@ function kind({ ask, path, theirs, one, verbs, body, schema, view, wish }: Kind)
       doc: `Delete a ${one} (the volume API does it since 2.36)`,
       policy: POLICY + verbs.remove,
       ...shared,
+      response: 'nothing',
       async handler(request) {
         await ask(request, 'DELETE', named(request))
         return new Reply(undefined, { status: 202 })
