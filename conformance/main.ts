@@ -1,15 +1,15 @@
 import { spawn } from 'node:child_process'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { table } from '../src/cli/table.ts'
 import { guestImage } from '../src/cloud/guest-image.ts'
 import type { Outcome } from './outcome.ts'
-import { enter, type Guests, readBook, rows, writeBook } from './record.ts'
+import { enter, type Guests, keepBook, readBook, rows, showBook } from './record.ts'
 import { run } from './run.ts'
 import { GROUPS } from './tests.ts'
 
-const HELP = `Runs OpenStack's own tests, tempest 33.0.0 of Debian 12, against a cloud that it starts, prints a table, and keeps the results in docs/conformance.md.
+const HELP = `Runs OpenStack's own tests, tempest 33.0.0 of Debian 12, against a cloud that it starts, prints a table, and keeps the results in conformance/results and docs/conformance.md.
 
 Usage: npm run conformance -- [options] [FILTER ...]
 
@@ -18,12 +18,13 @@ Usage: npm run conformance -- [options] [FILTER ...]
   --simulated         a cloud that plays guests, networks and disks: no root needed, and fast
   --concurrency N     test classes at a time (2; simulated 6: most of the time tempest sleeps)
   --keep DIR          leaves tempest's configuration and log and the cloud's log there
-  --no-record         leaves docs/conformance.md as it is
+  --no-record         leaves conformance/results and docs/conformance.md as they are
   --quiet             names only what did not pass
 
 Without --simulated everything is real (root), on a machine of its own inside this one: guests boot, and tempest logs into them.
 `
-const BOOK = join(import.meta.dirname, '../docs/conformance.md')
+const PAGE = join(import.meta.dirname, '../docs/conformance.md')
+const RESULTS = join(import.meta.dirname, 'results')
 
 process.exitCode = await main(process.argv.slice(2)).catch((error) => {
   console.error(error.message)
@@ -61,10 +62,13 @@ async function main(argv: string[]): Promise<number> {
   }
   const { all, found } = await run({ filters: positionals, imageFile, concurrency, keep, stop: stopping.signal, say })
   const guests: Guests = imageFile ? 'real' : 'simulated'
-  const book = readBook(existsSync(BOOK) ? readFileSync(BOOK, 'utf8') : '', all)
-  enter(book, guests, all, found)
-  if (!values['no-record']) writeFileSync(BOOK, writeBook(book))
-  const counts = rows(found).filter((row) => row.passed + row.failed + row.skipped > 0)
+  if (!values['no-record']) {
+    const book = readBook(RESULTS, all)
+    enter(book, guests, found)
+    keepBook(RESULTS, book)
+    writeFileSync(PAGE, showBook(book, all))
+  }
+  const counts = rows(found, all).filter((row) => row.passed + row.failed + row.skipped > 0)
   console.log(
     `\n${table(
       ['Tests', 'Passed', 'Failed', 'Skipped'],

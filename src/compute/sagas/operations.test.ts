@@ -1,5 +1,6 @@
+import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { after, before } from 'node:test'
+import { after, before, test } from 'node:test'
 import { timestamp } from '../../kernel/db/columns.ts'
 import type { Saga } from '../../kernel/saga/saga.ts'
 import { sagaTests } from '../../kernel/saga/testing.ts'
@@ -111,3 +112,14 @@ const cases: [saga: Saga<any>, one: Omit<Case, 'kind'>][] = [
 ]
 
 for (const [saga, one] of cases) sagaTests({ saga, service: 'compute', world: worldOf(() => yard, { kind: saga.kind, ...one }) })
+
+test('a server that was stopped is stopped when it has been rebuilt', async () => {
+  const id = await yard.server()
+  await act({ 'os-stop': null })(yard, id)
+  await act({ rebuild: { imageRef: yard.imageId } })(yard, id)
+  const { server } = await yard.cloud.api('GET', `/compute/v2.1/servers/${id}`)
+  assert.deepEqual([server.status, server['OS-EXT-STS:power_state']], ['SHUTOFF', 4])
+  await act({ 'os-start': null })(yard, id)
+  assert.equal((await yard.cloud.api('GET', `/compute/v2.1/servers/${id}`)).server.status, 'ACTIVE')
+  await yard.remove(id)
+})

@@ -5,7 +5,7 @@ import { host, type ImageSpec } from '../rpc.ts'
 import * as build from './build.ts'
 import { says } from './evidence.ts'
 import { change, LONG, onItsHost, type ServerRun, serverOf, undoOnItsHost, uuid } from './on-host.ts'
-import { giveBack, redefine, startAgain, wasRunning } from './operation.ts'
+import { giveBack, redefine, settle, startAgain, wasRunning } from './operation.ts'
 
 type Rebuild = ServerRun<
   { image: ImageSpec; adminPass?: string },
@@ -14,11 +14,11 @@ type Rebuild = ServerRun<
 
 const kept = (run: ServerRun) => ({ ...uuid(run), name: 'rebuild' })
 
-/** A new disk from an image; ports, addresses and volumes stay. The old disk is kept until the new guest runs. */
+/** A new disk from an image; ports, addresses and volumes stay, and a server that was stopped stays stopped. The old disk is kept until the new guest runs. */
 export const rebuildServer = saga<Rebuild>(
   'rebuild-server',
   [
-    step(null, 'was-running', at.host, wasRunning, null), // only reads
+    step(null, 'was-running', at.host, asItIs, null), // only reads
     step(null, 'power-off', at.host, onItsHost(host.destroy, uuid), startAgain),
     step(
       null,
@@ -36,12 +36,27 @@ export const rebuildServer = saga<Rebuild>(
     step(30, 'inject-files', at.host, build.injectFiles, null, says.injected),
     step(31, 'domain-xml', at.host, build.domainXml, null, says.xml),
     step(32, 'define-domain', at.host, build.define, null, says.defined), // the image's undo defines it as it was
-    step(37, 'start-domain', at.host, build.start, build.destroy, says.started),
+    step(37, 'start-domain', at.host, unlessStopped(build.start), build.destroy, {
+      evidence: (out) => (out ? says.started.evidence(out) : { text: 'stopped, as it was' }),
+    }),
     step(null, 'drop-disk', at.host, onItsHost(host.dropDisk, kept), null), // nothing that could fail follows
-    step(null, 'active', at.control, build.becomeActive, null),
+    step(null, 'rebuilt', at.control, rebuilt, null),
   ],
   { failed: giveBack },
 )
+
+async function asItIs(run: Rebuild): Promise<{ running: boolean; stopped: boolean }> {
+  return { ...(await wasRunning(run)), stopped: (await serverOf(run)).vm_state === 'stopped' }
+}
+
+function unlessStopped<Out>(action: (run: Rebuild) => Promise<Out>) {
+  return async (run: Rebuild): Promise<Out | null> => (run.outputs['was-running'].stopped ? null : await action(run))
+}
+
+async function rebuilt(run: Rebuild): Promise<void> {
+  if (run.outputs['was-running'].stopped) await settle({ vmState: 'stopped', powerState: 'shutdown' }, { fault_json: null })(run)
+  else await build.becomeActive(run)
+}
 
 async function takeImage(run: Rebuild): Promise<Rebuild['outputs']['image']> {
   const row = await serverOf(run)

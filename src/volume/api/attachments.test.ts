@@ -192,6 +192,20 @@ test('the old way: reserve, initialize, attach, detach', async () => {
   assert.equal(await status(), 'available')
 })
 
+test('an operator takes a volume in error from a server by force', async () => {
+  const { id: volume_uuid } = await house.volume()
+  const { attachment } = (
+    await house.request('POST', '/attachments', { body: { attachment: { volume_uuid, instance_uuid: randomUUID(), connector } } })
+  ).body
+  await client.completeAttachment(attachment.id)
+  await action(volume_uuid, { 'os-reset_status': { status: 'error' } }, 'admin')
+  const body = { 'os-force_detach': { attachment_id: attachment.id, connector: null } }
+  assert.equal((await action(volume_uuid, body)).status, 403)
+  assert.equal((await action(volume_uuid, body, 'admin')).status, 202)
+  const { status, attachments } = await house.show(volume_uuid)
+  assert.deepEqual([status, attachments, house.storage.exports.has(volume_uuid)], ['available', [], false])
+})
+
 test('a detaching that was cut off is ended', async () => {
   const cut = await volumeHouse({ staleMs: -1000 })
   const { id: volume_uuid } = await cut.volume()

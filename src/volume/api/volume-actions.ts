@@ -154,7 +154,7 @@ export function volumeActionRoutes(context: VolumeContext): Route[] {
       'Detach a volume whatever the guest says (administrators)',
       'volume_extension:volume_admin_actions:force_detach',
       undefined,
-      (_request, volume, what) => legacy.detach(context, volume, what?.attachment_id ?? null),
+      (_request, volume, what) => legacy.forceDetach(context, volume, what?.attachment_id ?? null),
     ),
   ]
 }

@@ -53,6 +53,15 @@ export async function detach(context: VolumeContext, volume: Volume, attachmentI
   })
 }
 
+/** Also of a volume that an operator has said is in error: it is free afterwards. */
+export async function forceDetach(context: VolumeContext, volume: Volume, attachmentId: string | null): Promise<void> {
+  await detach(context, volume, attachmentId)
+  await context.database.transaction(async (trx) => {
+    await holdVolume(trx, volume.id)
+    if (await moveVolume(trx, volume.id, ['error'], { status: 'available' })) await settleStatus(trx, volume.id)
+  })
+}
+
 export async function beginDetaching(context: VolumeContext, volume: Volume): Promise<void> {
   if (!(await moveVolume(context.database.db, volume.id, ['in-use'], { status: 'detaching' })))
     throw invalidVolume(`Volume ${volume.id} status must be in-use to detach, it is ${volume.status}.`)
