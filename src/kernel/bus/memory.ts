@@ -14,6 +14,12 @@ import { DoneOnce } from './done-once.ts'
 
 const copy = <T>(value: T): T => (value === undefined ? value : JSON.parse(JSON.stringify(value)))
 
+function frozen<T>(value: T): T {
+  if (typeof value !== 'object' || value === null) return value
+  for (const part of Object.values(value)) frozen(part)
+  return Object.freeze(value)
+}
+
 /** Thrown by a receiver that is a process elsewhere and has gone: whoever asked waits for it to come back, as long as the bus has patience. */
 export class ReceiverGone extends Error {}
 
@@ -101,12 +107,12 @@ export class MemoryBus implements Bus {
   publish<In>(event: Message<In, void>, payload: In): void {
     const handlers = [...(this.subscribers.get(event.name) ?? [])]
     if (handlers.length === 0) return
-    // a thousand hosts may listen: written once, read by each for itself
-    const text = JSON.stringify(payload)
+    // a thousand hosts may listen: one copy for all, that none can change
+    const sent = frozen(copy(payload))
     setImmediate(() => {
       for (const handler of handlers)
         try {
-          const result = handler(text === undefined ? undefined : JSON.parse(text)) as unknown
+          const result = handler(sent) as unknown
           if (result instanceof Promise) result.catch((error) => this.onError(error, event.name))
         } catch (error) {
           this.onError(error, event.name)

@@ -162,6 +162,9 @@ class Session implements DatabaseConnection {
   }
 }
 
+/** Of 4 KiB. */
+const LOG_PAGES = 4000
+
 class Connection {
   private readonly database: DatabaseSync
   private readonly statements = new Map<string, { statement: StatementSync; answers: boolean }>()
@@ -170,6 +173,8 @@ class Connection {
     this.database = database
     // a commit is in the log when it returns; for the disk wait those who must: see WalDisk
     database.exec('pragma journal_mode = wal; pragma synchronous = normal; pragma foreign_keys = on; pragma busy_timeout = 5000')
+    // moving the log into the file waits for the disk on the event loop: seldom, and with what was written many times written once
+    database.exec(`pragma wal_autocheckpoint = ${LOG_PAGES}`)
   }
 
   run<R>(sql: string, parameters: readonly unknown[] = []): QueryResult<R> {
