@@ -1,6 +1,7 @@
-import { type ExpressionBuilder, sql, type Transaction } from 'kysely'
+import { type ExpressionBuilder, type Kysely, sql, type Transaction } from 'kysely'
 import { timestamp } from '../../kernel/db/columns.ts'
 import { Raced } from '../../kernel/db/database.ts'
+import { prepared } from '../../kernel/db/prepared.ts'
 import type { Handle } from './handle.ts'
 import { fitting } from './name-pattern.ts'
 import type { BlockDeviceRow, ComputeTables, InstanceRow } from './tables.ts'
@@ -24,8 +25,10 @@ export async function insertInstance(trx: Transaction<ComputeTables>, row: Insta
   await trx.insertInto('instances').values(row).execute()
 }
 
+const byId = prepared((db: Kysely<ComputeTables>, { id }: { id: string }) => db.selectFrom('instances').selectAll().where('id', '=', id))
+
 export async function findInstance(db: Handle, id: string): Promise<InstanceRow | undefined> {
-  return await db.selectFrom('instances').selectAll().where('id', '=', id).executeTakeFirst()
+  return (await byId(db, { id })).rows[0]
 }
 
 export async function updateInstance(db: Handle, id: string, columns: Partial<InstanceRow>): Promise<void> {

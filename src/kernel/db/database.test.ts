@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import { type Kysely, sql } from 'kysely'
 import { id, integer, name } from './columns.ts'
 import { openDatabase } from './database.ts'
+import { prepared } from './prepared.ts'
 import { eachDatabase, onMariaDb } from './testing.ts'
 import { WalDisk } from './wal-disk.ts'
 
@@ -35,6 +36,31 @@ eachDatabase<Tables>(migrations, (open) => {
       }),
     )
     assert.deepEqual(await db.selectFrom('counters').selectAll().execute(), [])
+  })
+
+  test('a prepared query has other values each time, in a transaction and out of it, and in each database its own words', async () => {
+    type Row = Tables['counters']
+    const insert = prepared((db: Kysely<Tables>, { id, value, label }: Row) => db.insertInto('counters').values({ id, value, label }))
+    const find = prepared((db: Kysely<Tables>, { id }: Pick<Row, 'id'>) => db.selectFrom('counters').selectAll().where('id', '=', id))
+    const [one, other] = [await open(), await open()]
+    await insert(one.db, { id: 'a', value: 1, label: null })
+    await one.soon((db) => insert(db, { id: 'b', value: 2, label: "it's" }))
+    await assert.rejects(
+      one.transaction(async (trx) => {
+        await insert(trx, { id: 'c', value: 3, label: null })
+        assert.equal((await find(trx, { id: 'c' })).rows[0]!.value, 3)
+        throw new Error('no')
+      }),
+    )
+    const rows = async (id: string) => (await find(one.db, { id })).rows
+    assert.deepEqual(
+      [...(await rows('a')), ...(await rows('b')), ...(await rows('c'))].map(({ value, label }) => [value, label]),
+      [
+        [1, null],
+        [2, "it's"],
+      ],
+    )
+    assert.deepEqual((await find(other.db, { id: 'a' })).rows, [])
   })
 
   test('concurrent compare-and-swap loses no update', async () => {

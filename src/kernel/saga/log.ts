@@ -1,5 +1,6 @@
 import type { Kysely, Transaction } from 'kysely'
 import { id as idColumn, integer, name, text, time, timestamp, toJson } from '../db/columns.ts'
+import { prepared } from '../db/prepared.ts'
 
 /** The two tables of every service that has sagas. */
 export interface SagaTables {
@@ -98,17 +99,18 @@ export function replay(records: LogRecord[]): Position {
   return position
 }
 
+const insertRecord = prepared((db: Kysely<SagaTables>, { saga_id, seq, step, attempt, event, payload, at }: SagaTables['saga_log']) =>
+  db.insertInto('saga_log').values({ saga_id, seq, step, attempt, event, payload, at }),
+)
+
 export async function append(db: Kysely<any> | Transaction<any>, sagaId: string, record: LogRecord): Promise<void> {
-  await db
-    .insertInto('saga_log')
-    .values({
-      saga_id: sagaId,
-      seq: record.seq,
-      step: record.step,
-      attempt: record.attempt,
-      event: record.event,
-      payload: record.payload === undefined ? null : toJson(record.payload),
-      at: timestamp(),
-    })
-    .execute()
+  await insertRecord(db, {
+    saga_id: sagaId,
+    seq: record.seq,
+    step: record.step,
+    attempt: record.attempt,
+    event: record.event,
+    payload: record.payload === undefined ? null : toJson(record.payload),
+    at: timestamp(),
+  })
 }

@@ -1,4 +1,5 @@
 import { timestamp } from '../../kernel/db/columns.ts'
+import { prepared } from '../../kernel/db/prepared.ts'
 import type { Handle } from './handle.ts'
 import type { NetworkTables, StandardRow } from './tables.ts'
 
@@ -45,6 +46,18 @@ export async function countRows(db: Handle, table: ResourceTable, projectId: str
   return Number(row.n)
 }
 
+type ByOne = (db: Handle, values: { value: string }) => Promise<{ rows: any[] }>
+const byOne = new Map<string, ByOne>()
+
+/** By far the most often it is one value that is looked for. */
+function byOneValue(table: keyof NetworkTables, column: string): ByOne {
+  const known = byOne.get(`${table}.${column}`)
+  if (known) return known
+  const made = prepared((db, { value }: { value: string }) => db.selectFrom(table).selectAll().where(column, '=', value))
+  byOne.set(`${table}.${column}`, made)
+  return made
+}
+
 /** All rows of `table` whose `column` is one of `values`; none for no values. */
 export async function rowsWhere<T extends keyof NetworkTables>(
   db: Handle,
@@ -54,6 +67,7 @@ export async function rowsWhere<T extends keyof NetworkTables>(
 ): Promise<NetworkTables[T][]> {
   const wanted = [...new Set(values)]
   if (wanted.length === 0) return []
+  if (wanted.length === 1) return (await byOneValue(table, column)(db, { value: wanted[0]! })).rows
   const rows: NetworkTables[T][] = []
   for (let at = 0; at < wanted.length; at += 500)
     rows.push(
