@@ -12,7 +12,7 @@ import { report } from './report.ts'
 const ROUNDS = 5
 
 /** POST to ACTIVE and to the first word of the ssh server, beside a script that does the same work with qemu-img, ip, ovs-vsctl and virsh. In turns, so that both meet the same machine. */
-const cloud = await CloudUnderTest.start(['--hypervisor', 'libvirt'], { demo: true })
+const cloud = await CloudUnderTest.start(['--hypervisor', 'libvirt'], { demo: true, development: false })
 const admin = adminOf(cloud)
 try {
   const { servers } = await admin.get('/compute/v2.1/servers')

@@ -10,6 +10,7 @@ import { openApi } from '../kernel/http/openapi.ts'
 import type { Route } from '../kernel/http/route.ts'
 import type { Api } from '../kernel/http/server.ts'
 import { silent } from '../kernel/log/log.ts'
+import { QUERIES } from './queries.ts'
 
 const HELP = `Every route of every service.
 
@@ -62,10 +63,13 @@ function page(apis: Api[]): string {
   const total = apis.reduce((sum, api) => sum + api.routes.length, 0)
   const parts = apis.map((api) => {
     const versions = api.microversions ? `, microversions ${api.microversions.min} to ${api.microversions.max}` : ''
-    const rows = api.routes.map((route) => `| ${address(route)} | ${route.doc} | ${policyOf(route)} | ${since(route)} |`)
-    return `## ${api.name} at \`${api.prefix}\`\n\n${rows.length} routes${versions}.\n\n| route | does | policy rule | microversions |\n|---|---|---|---|\n${rows.join('\n')}\n`
+    const rows = api.routes.map(
+      (route) =>
+        `| ${address(route)} | ${route.doc} | ${policyOf(route)} | ${since(route)} | ${QUERIES[`${route.method} ${api.prefix}${route.path}`] ?? ''} |`,
+    )
+    return `## ${api.name} at \`${api.prefix}\`\n\n${rows.length} routes${versions}.\n\n| route | does | policy rule | microversions | queries |\n|---|---|---|---|---|\n${rows.join('\n')}\n`
   })
-  return `# The routes\n\nMade from the routes themselves by \`npx yun api-coverage docs\`: ${total} of them. In OpenAPI, with their shapes: [openapi/](openapi/).\n\n${parts.join('\n')}`
+  return `# The routes\n\nMade from the routes themselves by \`npx yun api-coverage docs\`: ${total} of them. In OpenAPI, with their shapes: [openapi/](openapi/).\n\nQueries: how many a list makes at most, in all services together, whatever its length; a test counts them.\n\n${parts.join('\n')}`
 }
 
 const address = (route: Route) => `\`${route.method} ${route.path}\`${route.action ? ` \`{"${route.action}": …}\`` : ''}`

@@ -162,7 +162,8 @@ export class NetworkClient {
     return await this.json({ ...request, path: `/network/v2.0${request.path}` }, as)
   }
 
-  private async portions<T>(ids: string[], ask: (some: string[]) => Promise<T[]>): Promise<T[]> {
+  /** Asks for many ids, as many at a time as an address holds. */
+  async portions<T>(ids: string[], ask: (some: string[]) => Promise<T[]>): Promise<T[]> {
     const all: T[] = []
     for (let at = 0; at < ids.length; at += PORTION) all.push(...(await ask(ids.slice(at, at + PORTION))))
     return all

@@ -1,3 +1,4 @@
+import { channel } from 'node:diagnostics_channel'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import {
   type CompiledQuery,
@@ -10,6 +11,9 @@ import {
   SqliteQueryCompiler,
 } from 'kysely'
 import { WalDisk } from './wal-disk.ts'
+
+/** Every query as it runs, in the context of who asks: for tests that count them. */
+export const queries = channel('yun.query')
 
 /** One database file and its one connection, used in turn: SQLite has one writer anyway. */
 export class SqliteFile {
@@ -128,6 +132,7 @@ class Session implements DatabaseConnection {
   }
 
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    if (queries.hasSubscribers) queries.publish(query.sql)
     if (this.release) return this.run<R>(query)
     const release = await this.file.turn()
     let result: QueryResult<R>

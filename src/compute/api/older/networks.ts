@@ -27,19 +27,25 @@ export function olderNetworkRoutes(context: ComputeContext): Route[] {
 
 function floatingIpRoutes(context: ComputeContext): Route[] {
   const policy = (verb: string) => `os_compute_api:os-floating-ips:${verb}`
-  const view = async (request: ApiRequest, one: FloatingIpDocument) => {
-    const [pool, port] = await Promise.all([
-      context.networks.network(one.floating_network_id, as(request.context)),
-      one.port_id ? context.networks.port(one.port_id, as(request.context)) : null,
+  /** All of them with what they belong to, asked for at once. */
+  const views = async (request: ApiRequest, all: FloatingIpDocument[]) => {
+    const { networks } = context
+    const [pools, ports] = await Promise.all([
+      networks.portions([...new Set(all.map((one) => one.floating_network_id))], (id) => networks.networks({ id }, as(request.context))),
+      networks.portions(
+        all.flatMap((one) => one.port_id ?? []),
+        (id) => networks.ports({ id }, as(request.context)),
+      ),
     ])
-    return {
+    return all.map((one) => ({
       id: one.id,
       ip: one.floating_ip_address,
       fixed_ip: one.fixed_ip_address,
-      instance_id: port?.device_id || null,
-      pool: pool.name || pool.id,
-    }
+      instance_id: ports.find(({ id }) => id === one.port_id)?.device_id || null,
+      pool: pools.find(({ id }) => id === one.floating_network_id)?.name || one.floating_network_id,
+    }))
   }
+  const view = async (request: ApiRequest, one: FloatingIpDocument) => (await views(request, [one]))[0]!
   const path = (request: ApiRequest) => `/floatingips/${encodeURIComponent(request.params.id!)}`
   return [
     {
@@ -51,7 +57,7 @@ function floatingIpRoutes(context: ComputeContext): Route[] {
       ...shared,
       async handler(request) {
         const mine = await context.networks.floatingIps({ project_id: request.context.projectId! }, as(request.context))
-        return { floating_ips: await Promise.all(mine.map((one) => view(request, one))) }
+        return { floating_ips: await views(request, mine) }
       },
     },
     {
