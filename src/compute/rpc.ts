@@ -175,6 +175,26 @@ export interface DiskOffer {
 /** A port of a server, with the flavor that may limit it. */
 export type Plug = { uuid: string; vif: Vif; flavor: FlavorSpec }
 
+/** What a hypervisor counts of a guest; null where it does not count. */
+export interface Diagnostics {
+  state: string
+  driver: string
+  hypervisor: string
+  hypervisor_os: string
+  uptime: number | null
+  config_drive: boolean
+  num_cpus: number
+  num_nics: number
+  num_disks: number
+  /** MiB. */
+  memory_details: { maximum: number; used: number }
+  /** ns. */
+  cpu_details: { id: number; time: number | null; utilisation: number | null }[]
+  /** `name` as the hypervisor calls the device. */
+  disk_details: ({ name: string } & Record<string, any>)[]
+  nic_details: ({ name: string } & Record<string, any>)[]
+}
+
 /** Control asks a host; every message may arrive twice. Messages that undo work from what is named here and look nothing up. */
 export const host = {
   /** 16 */
@@ -291,10 +311,11 @@ export const host = {
   attachInterface: message<{ uuid: string; vif: Vif; live: boolean }, void>('attach-interface'),
   detachInterface: message<{ uuid: string; vif: Vif; live: boolean }, void>('detach-interface'),
   setPassword: message<{ uuid: string; password: string }, void>('set-password'),
+  injectNmi: message<OfServer, void>('inject-nmi'),
   consoleLog: message<{ uuid: string; lines: number | null }, { output: string }>('console-log'),
   /** Where on this host the console listens; the proxy connects there. */
   console: message<{ uuid: string; kind: 'vnc' | 'serial' }, { host: string; port: number | null; path: string | null }>('console'),
-  diagnostics: message<OfServer, Record<string, unknown>>('diagnostics'),
+  diagnostics: message<OfServer, Diagnostics>('diagnostics'),
   domainXml: message<OfServer, { xml: string }>('domain-xml'),
   screenshot: message<OfServer, { type: string; base64: string }>('screenshot'),
   report: message<Record<string, never>, HostState>('report'),

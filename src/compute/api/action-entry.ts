@@ -1,5 +1,4 @@
 import type { TSchema } from 'typebox'
-import { badRequest } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
 import type { InstanceRow } from '../app/rows.ts'
 
@@ -15,7 +14,3 @@ export interface Action {
   status?: number
   run: (row: InstanceRow, request: ApiRequest) => Promise<unknown>
 }
-
-/** A property that this microversion does not have. */
-export const unexpected = (action: string, name: string) =>
-  badRequest(`Invalid input for field/attribute ${action}. Additional properties are not allowed ('${name}' was unexpected)`)

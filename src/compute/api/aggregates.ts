@@ -105,6 +105,26 @@ export function aggregateRoutes(context: ComputeContext): Route[] {
       Type.Object({ metadata: MetadataBody }, closed),
       (request) => aggregates.setMetadata(context, id(request), request.body.set_metadata.metadata),
     ),
+    {
+      method: 'POST',
+      path: '/os-aggregates/:aggregate_id/images',
+      doc: 'Have all hosts of an aggregate fetch images before servers need them',
+      policy: 'compute:aggregates:images',
+      microversions: { min: '2.81' },
+      status: 202,
+      response: 'nothing',
+      body: Type.Object(
+        { cache: Type.Array(Type.Object({ id: Type.String({ format: 'uuid' }) }, closed), { minItems: 1, uniqueItems: true }) },
+        closed,
+      ),
+      handler: (request) =>
+        aggregates.cacheImages(
+          context,
+          request.context,
+          id(request),
+          request.body.cache.map((one: { id: string }) => one.id),
+        ),
+    },
   ]
 }
 

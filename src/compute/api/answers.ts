@@ -130,6 +130,11 @@ export const Diagnostics = Type.Object({
   nic_details: Type.Array(Type.Object({ mac_address: MaybeText, ...counts(Traffic) })),
 })
 
+/** Before 2.48: each count by the name of its device. */
+export const LibvirtDiagnostics = table(MaybeWhole)
+export const ConsoleTarget = Type.Object({ instance_uuid: Text, host: Text, port: Whole, internal_access_path: Type.Null() })
+export const Topology = Type.Object({ nodes: Type.Array(Type.Never()), pagesize_kb: Type.Null() })
+
 const anything = (description: string) => Type.Unknown({ description })
 export const Trace = Type.Object({
   server_id: Text,

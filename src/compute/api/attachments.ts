@@ -1,14 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import Type from 'typebox'
-import { badRequest, notFound } from '../../kernel/errors/errors.ts'
+import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
-import { attachInterface, attachVolume, detachInterface, detachVolume, findAttachment } from '../app/attachment.ts'
+import { attachInterface, attachVolume, detachInterface, detachVolume, findAttachment, keepOnTermination } from '../app/attachment.ts'
 import type { ComputeContext } from '../app/context.ts'
-import type { BlockDeviceRow } from '../app/rows.ts'
+import type { BlockDeviceRow, InstanceRow } from '../app/rows.ts'
 import { devicesByServer } from '../app/server-list.ts'
 import { as, portsFor } from '../app/wanted-networks.ts'
 import { InterfaceAttachment, Shown, VolumeAttachment } from './answers.ts'
 import { closed, isTrue, Nullable, server, Truth, targetServer, Wrapped } from './common.ts'
+import { refuseUnknown } from './since.ts'
 
 /** Volumes and network cards that come and go while a server lives. */
 export function attachmentRoutes(context: ComputeContext): Route[] {
@@ -56,10 +57,13 @@ function volumeRoutes(context: ComputeContext): Route[] {
       ),
       response: Answer,
       async handler(request) {
+        refuseUnknown(request, 'volumeAttachment', request.body.volumeAttachment, { tag: '2.49', delete_on_termination: '2.79' })
         const { volumeId, device = null, tag = null, delete_on_termination: deleteToo } = request.body.volumeAttachment
         const row = await server(context, request)
-        const made = await attachVolume(context, request.context, row, { volumeId, device, tag, deleteOnTermination: isTrue(deleteToo) })
-        return { volumeAttachment: view(request, made) }
+        mayBeShelved(request, row, 'attach_volume')
+        const wanted = { volumeId, device, tag, deleteOnTermination: isTrue(deleteToo), sharedToo: request.version.atLeast('2.60') }
+        const made = await attachVolume(context, request.context, row, wanted)
+        return { volumeAttachment: madeView(request, made) }
       },
     },
     {
@@ -74,6 +78,45 @@ function volumeRoutes(context: ComputeContext): Route[] {
       }),
     },
     {
+      method: 'PUT',
+      path: `${path}/:volume_id`,
+      doc: 'Say whether a volume goes when its server goes',
+      policy: policy('update'),
+      microversions: { min: '2.85' },
+      target,
+      status: 202,
+      response: 'nothing',
+      body: Wrapped(
+        'volumeAttachment',
+        Type.Object(
+          {
+            volumeId: Type.String({ format: 'uuid' }),
+            id: Type.Optional(Type.String({ format: 'uuid' })),
+            serverId: Type.Optional(Type.String({ format: 'uuid' })),
+            device: Type.Optional(Nullable(Type.String())),
+            tag: Type.Optional(Nullable(Type.String())),
+            delete_on_termination: Type.Optional(Truth),
+          },
+          closed,
+        ),
+      ),
+      async handler(request) {
+        const { volumeId, id, serverId, device, tag, delete_on_termination: deleteToo } = request.body.volumeAttachment
+        const row = await server(context, request)
+        const attached = await findAttachment(context, row, request.params.volume_id!)
+        if (volumeId !== attached.volume_id) throw badRequest('Yun does not put one volume in the place of another while a server has it.')
+        const fixed = {
+          id: [id, attached.volume_id],
+          serverId: [serverId, row.id],
+          device: [device, attached.device],
+          tag: [tag, attached.tag],
+        }
+        for (const [name, [asked, now]] of Object.entries(fixed))
+          if (asked !== undefined && asked !== now) throw badRequest(`The ${name} of an attachment cannot be changed.`)
+        if (deleteToo !== undefined) await keepOnTermination(context, attached, !isTrue(deleteToo))
+      },
+    },
+    {
       method: 'DELETE',
       path: `${path}/:volume_id`,
       doc: 'Detach a volume from a server',
@@ -81,13 +124,29 @@ function volumeRoutes(context: ComputeContext): Route[] {
       target,
       status: 202,
       response: 'nothing',
-      handler: async (request) => detachVolume(context, request.context, await server(context, request), request.params.volume_id!),
+      async handler(request) {
+        const row = await server(context, request)
+        mayBeShelved(request, row, 'detach_volume')
+        await detachVolume(context, request.context, row, request.params.volume_id!)
+      },
     },
   ]
 }
 
-const view = (request: ApiRequest, one: BlockDeviceRow) => ({
-  ...(request.version.atLeast('2.89') ? { attachment_id: one.id, bdm_uuid: one.id } : { id: one.volume_id }),
+/** Since 2.20 a server's volumes come and go while it is shelved, too. @throws Fault 409 */
+function mayBeShelved(request: ApiRequest, row: InstanceRow, action: string): void {
+  if (row.vm_state.startsWith('shelved') && !request.version.atLeast('2.20'))
+    throw conflict(`Cannot '${action}' instance ${row.id} while it is in vm_state ${row.vm_state}`, 'InstanceInvalidState')
+}
+
+const view = (request: ApiRequest, one: BlockDeviceRow) => {
+  const { id, ...rest } = madeView(request, one)
+  return request.version.atLeast('2.89') ? { attachment_id: one.id, bdm_uuid: one.id, ...rest } : { id, ...rest }
+}
+
+/** What is made keeps the id by which attachments were known before 2.89. */
+const madeView = (request: ApiRequest, one: BlockDeviceRow) => ({
+  id: one.volume_id,
   volumeId: one.volume_id,
   serverId: one.server_id,
   device: one.device,
@@ -141,6 +200,7 @@ function interfaceRoutes(context: ComputeContext): Route[] {
       }),
       response: Answer,
       async handler(request) {
+        refuseUnknown(request, 'interfaceAttachment', request.body.interfaceAttachment, { tag: '2.49' })
         const { net_id = null, port_id = null, fixed_ips = [], tag = null } = request.body.interfaceAttachment ?? {}
         if (net_id && port_id) throw badRequest('Must not input both network_id and port_id')
         if (fixed_ips.length > 0 && !net_id) throw badRequest('Must input network_id when request IP address')

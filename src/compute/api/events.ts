@@ -25,6 +25,8 @@ const Event = Type.Object(
   closed,
 )
 
+const NEWER: Record<string, string> = { 'volume-extended': '2.51', 'power-update': '2.76', 'accelerator-request-bound': '2.82' }
+
 /** The door by which other services tell compute that something of a server is done. */
 export function eventRoutes(context: ComputeContext): Route[] {
   return [
@@ -36,6 +38,9 @@ export function eventRoutes(context: ComputeContext): Route[] {
       body: Wrapped('events', Type.Array(Event, { minItems: 1 })),
       response: Shown('events', Type.Array(ExternalEvent)),
       async handler(request) {
+        for (const { name } of request.body.events)
+          if (Object.hasOwn(NEWER, name) && !request.version.atLeast(NEWER[name]!))
+            throw badRequest(`Invalid input for field/attribute name. Value: ${name}. It is no event`)
         const events = request.body.events as { server_uuid: string; name: string; status?: string; tag?: string }[]
         const known = await knownServers(context, [...new Set(events.map((one) => one.server_uuid))])
         const done = events.map((one) => ({

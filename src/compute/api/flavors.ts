@@ -1,11 +1,13 @@
 import Type from 'typebox'
-import { badRequest, notFound } from '../../kernel/errors/errors.ts'
+import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
 import { queryOf } from '../../kernel/http/schema.ts'
 import type { ComputeContext } from '../app/context.ts'
+import { checkExtraSpecs } from '../app/extra-specs.ts'
 import * as flavors from '../app/flavor.ts'
 import { Flavor, FlavorAccess, FlavorSummary, Paged, Shown } from './answers.ts'
 import { Count, closed, isTrue, links, Name, Nullable, nextLink, Truth, Wrapped, wholeNumber } from './common.ts'
+import { refuseUnknown } from './since.ts'
 
 const Key = Type.String({ pattern: '^[a-zA-Z0-9-_:. ]{1,255}$' })
 const Value = Type.Union([Type.String({ maxLength: 255 }), Type.Number()])
@@ -80,6 +82,7 @@ export function flavorRoutes(context: ComputeContext): Route[] {
       response: FlavorAnswer,
       async handler(request) {
         const body = request.body.flavor
+        refuseUnknown(request, 'flavor', body, { description: '2.55' })
         const made = await flavors.createFlavor(context, {
           id: body.id,
           name: body.name,
@@ -133,7 +136,7 @@ export function flavorRoutes(context: ComputeContext): Route[] {
       body: ExtraSpecs,
       response: Shown('extra_specs', ExtraSpec),
       async handler(request) {
-        await flavors.changeExtraSpecs(context, request.params.flavor_id!, texts(request.body.extra_specs))
+        await flavors.changeExtraSpecs(context, request.params.flavor_id!, specsOf(request, request.body.extra_specs))
         return { extra_specs: request.body.extra_specs }
       },
     },
@@ -161,7 +164,7 @@ export function flavorRoutes(context: ComputeContext): Route[] {
         const { key } = request.params
         if (Object.keys(request.body).length !== 1) throw badRequest('Request body contains too many items or none')
         if (!Object.hasOwn(request.body, key!)) throw badRequest('Request body and URI mismatch')
-        await flavors.changeExtraSpecs(context, request.params.flavor_id!, texts({ [key!]: request.body[key!] }))
+        await flavors.changeExtraSpecs(context, request.params.flavor_id!, specsOf(request, { [key!]: request.body[key!] }))
         return { [key!]: String(request.body[key!]) }
       },
     },
@@ -203,7 +206,8 @@ export function flavorRoutes(context: ComputeContext): Route[] {
         async handler(request) {
           const flavor = await find(request)
           const { tenant } = request.body[action]
-          if (action === 'addTenantAccess' && flavor.is_public) throw badRequest('Can not add access to a public flavor.')
+          if (action === 'addTenantAccess' && flavor.is_public && request.version.atLeast('2.7'))
+            throw conflict('Can not add access to a public flavor.')
           await (action === 'addTenantAccess' ? flavors.grantAccess : flavors.revokeAccess)(context, flavor.id, tenant)
           return { flavor_access: (await flavors.accessList(context, flavor.id)).map((tenant_id) => ({ flavor_id: flavor.id, tenant_id })) }
         },
@@ -230,8 +234,12 @@ function limitOf(text: string | undefined): number {
   return Math.min(wholeNumber('limit', text) ?? 1000, 1000)
 }
 
-const texts = (specs: Record<string, string | number>) =>
-  Object.fromEntries(Object.entries(specs).map(([key, value]) => [key, String(value)]))
+/** As texts; looked at since 2.86. @throws Fault 400 */
+function specsOf(request: ApiRequest, asked: Record<string, string | number>): Record<string, string> {
+  const specs = Object.fromEntries(Object.entries(asked).map(([key, value]) => [key, String(value)]))
+  if (request.version.atLeast('2.86')) checkExtraSpecs(specs)
+  return specs
+}
 
 const summary = (request: ApiRequest, flavor: flavors.Flavor) => ({
   id: flavor.id,

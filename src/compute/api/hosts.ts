@@ -31,7 +31,7 @@ function serviceRoutes(context: ComputeContext, startedAt: string): Route[] {
     path: `/os-services/${action}`,
     doc,
     policy: policy('update'),
-    microversions: { max: '2.52' },
+    microversions: { min: action === 'force-down' ? '2.11' : '2.1', max: '2.52' },
     body: Type.Object(
       {
         host: Name,

@@ -1,27 +1,40 @@
-import Type from 'typebox'
 import { badRequest, notFound } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
 import { queryOf } from '../../kernel/http/schema.ts'
 import type { ComputeContext } from '../app/context.ts'
 import { type Host, listHosts, serversOn } from '../app/host.ts'
-import { Hypervisor, HypervisorBrief, HypervisorSum, HypervisorUptime, Shown } from './answers.ts'
+import { Hypervisor, HypervisorBrief, HypervisorSum, HypervisorUptime, Paged, Shown } from './answers.ts'
+import { nextLink, wholeNumber } from './common.ts'
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 export function hypervisorRoutes(context: ComputeContext): Route[] {
   const policy = (name: string) => `os_compute_api:os-hypervisors:${name}`
-  const response = Shown('hypervisors', Type.Array(HypervisorBrief))
-  const query = queryOf('hypervisor_hostname_pattern', 'with_servers')
-  const find = async (id: string): Promise<Host> => {
+  const response = Paged('hypervisors', HypervisorBrief)
+  const query = queryOf('hypervisor_hostname_pattern', 'with_servers', 'limit', 'marker')
+  const find = async (request: ApiRequest): Promise<Host> => {
+    const id = request.params.id!
+    if (request.version.atLeast('2.53') && !UUID.test(id)) throw badRequest(`Invalid uuid ${id}`)
     const found = (await listHosts(context)).find((one) => one.provider_id === id || String(one.number) === id)
     if (!found) throw notFound(`Hypervisor with ID '${id}' could not be found.`)
     return found
   }
   const matching = async (request: ApiRequest): Promise<Host[]> => {
     const hosts = await listHosts(context)
-    const pattern = request.query.hypervisor_hostname_pattern
+    const pattern = request.version.atLeast('2.53') ? request.query.hypervisor_hostname_pattern : undefined
     if (!pattern) return hosts
     const found = hosts.filter((one) => one.state.hypervisorHostname.includes(pattern))
     if (found.length === 0) throw notFound(`No hypervisor matching '${pattern}' could be found.`)
     return found
+  }
+  /** One page, since 2.33. @throws Fault 400 */
+  const page = (request: ApiRequest, path: string, hosts: Host[]) => {
+    const { marker, limit } = request.version.atLeast('2.33') ? request.query : {}
+    const from = marker ? hosts.findIndex((one) => String(idOf(request, one)) === marker) + 1 : 0
+    if (marker && from === 0) throw badRequest(`marker [${marker}] not found`)
+    const shown = hosts.slice(from, from + (wholeNumber('limit', limit) ?? 1000))
+    const next = nextLink(request, path, from + shown.length < hosts.length, shown.at(-1) && String(idOf(request, shown.at(-1)!)))
+    return { shown, links: next ? { hypervisors_links: next } : {} }
   }
   const serversOf = (hosts: Host[]) =>
     serversOn(
@@ -29,7 +42,10 @@ export function hypervisorRoutes(context: ComputeContext): Route[] {
       hosts.map((one) => one.host),
     )
   const withServers = async (request: ApiRequest, hosts: Host[]) => {
-    const servers = hosts.length > 0 && /^(true|1)$/i.test(request.query.with_servers ?? '') ? await serversOf(hosts) : null
+    const servers =
+      hosts.length > 0 && request.version.atLeast('2.53') && /^(true|1)$/i.test(request.query.with_servers ?? '')
+        ? await serversOf(hosts)
+        : null
     return (host: Host) => ({
       servers: servers?.get(host.host)?.map((row) => ({ uuid: row.id, name: row.name })) ?? (servers ? [] : undefined),
     })
@@ -43,9 +59,9 @@ export function hypervisorRoutes(context: ComputeContext): Route[] {
       query,
       response,
       async handler(request) {
-        const hosts = await matching(request)
-        const servers = await withServers(request, hosts)
-        return { hypervisors: hosts.map((one) => ({ ...brief(request, one), ...servers(one) })) }
+        const { shown, links } = page(request, '/os-hypervisors', await matching(request))
+        const servers = await withServers(request, shown)
+        return { hypervisors: shown.map((one) => ({ ...brief(request, one), ...servers(one) })), ...links }
       },
     },
     {
@@ -54,11 +70,11 @@ export function hypervisorRoutes(context: ComputeContext): Route[] {
       doc: 'List hypervisors in full',
       policy: policy('list-detail'),
       query,
-      response: Shown('hypervisors', Type.Array(Hypervisor)),
+      response: Paged('hypervisors', Hypervisor),
       async handler(request) {
-        const hosts = await matching(request)
-        const servers = await withServers(request, hosts)
-        return { hypervisors: hosts.map((one) => ({ ...view(request, one), ...servers(one) })) }
+        const { shown, links } = page(request, '/os-hypervisors/detail', await matching(request))
+        const servers = await withServers(request, shown)
+        return { hypervisors: shown.map((one) => ({ ...view(request, one), ...servers(one) })), ...links }
       },
     },
     {
@@ -110,7 +126,7 @@ export function hypervisorRoutes(context: ComputeContext): Route[] {
       microversions: { max: '2.87' },
       response: Shown('hypervisor', HypervisorUptime),
       async handler(request) {
-        const host = await find(request.params.id!)
+        const host = await find(request)
         if (!host.up) throw badRequest(`Host ${host.host} is down.`)
         return { hypervisor: { ...brief(request, host), uptime: uptime(host) } }
       },
@@ -123,7 +139,7 @@ export function hypervisorRoutes(context: ComputeContext): Route[] {
       query: queryOf('with_servers'),
       response: Shown('hypervisor', Hypervisor),
       async handler(request) {
-        const host = await find(request.params.id!)
+        const host = await find(request)
         const servers = await withServers(request, [host])
         return { hypervisor: { ...view(request, host), ...servers(host) } }
       },

@@ -1,13 +1,16 @@
 import Type from 'typebox'
-import { notFound } from '../../kernel/errors/errors.ts'
+import { badRequest, notFound } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
+import { queryOf } from '../../kernel/http/schema.ts'
 import type { StepRecord } from '../../kernel/trace/trace.ts'
 import { actionsOf } from '../app/action.ts'
 import type { ComputeContext } from '../app/context.ts'
 import { vifsOf } from '../app/instance-spec.ts'
-import type { ActionRow } from '../app/rows.ts'
-import { InstanceAction, InstanceActionWithEvents, Shown } from './answers.ts'
-import { micro, server } from './common.ts'
+import type { ActionRow, InstanceRow } from '../app/rows.ts'
+import { timeOf } from '../app/time.ts'
+import { InstanceAction, InstanceActionWithEvents, Link, Shown } from './answers.ts'
+import { micro, nextLink, server, wholeNumber } from './common.ts'
+import { hostIdOf } from './server-view.ts'
 
 /** What was done to a server, and the steps in which it was done: the trace's rows under their standard name. */
 export function instanceActionRoutes(context: ComputeContext): Route[] {
@@ -24,10 +27,13 @@ export function instanceActionRoutes(context: ComputeContext): Route[] {
       doc: 'List what was done to a server',
       policy: 'os_compute_api:os-instance-actions:list',
       target,
-      response: Shown('instanceActions', Type.Array(InstanceAction)),
+      query: queryOf('limit', 'marker', 'changes-since', 'changes-before'),
+      response: Type.Object({ instanceActions: Type.Array(InstanceAction), links: Type.Optional(Type.Array(Link)) }),
       async handler(request) {
-        const rows = await actionsOf(context, (await one(request)).id)
-        return { instanceActions: rows.map((row) => view(request, row)) }
+        const { id } = await one(request)
+        const { shown, more } = page(request, await actionsOf(context, id))
+        const next = nextLink(request, `/servers/${id}/os-instance-actions`, more, shown.at(-1)?.request_id)
+        return { instanceActions: shown.map((row) => view(request, row)), ...(next ? { links: next } : {}) }
       },
     },
     {
@@ -45,11 +51,24 @@ export function instanceActionRoutes(context: ComputeContext): Route[] {
         const details = request.allowed('os_compute_api:os-instance-actions:events:details')
         const events = steps
           .filter((step) => step.requestId === action.request_id && step.saga)
-          .map((step) => eventView(request, step, row.host, details))
+          .map((step) => eventView(request, step, row, details))
         return { instanceAction: { ...view(request, action), events } }
       },
     },
   ]
+}
+
+/** Since 2.58 in pages and by time, since 2.66 up to a time. @throws Fault 400 */
+function page(request: ApiRequest, all: ActionRow[]): { shown: ActionRow[]; more: boolean } {
+  const { version, query } = request
+  if (!version.atLeast('2.58')) return { shown: all, more: false }
+  const since = query['changes-since'] ? timeOf('changes-since', query['changes-since']) : null
+  const before = version.atLeast('2.66') && query['changes-before'] ? timeOf('changes-before', query['changes-before']) : null
+  const rows = all.filter((row) => (!since || row.updated_at >= since) && (!before || row.updated_at <= before))
+  const from = query.marker ? rows.findIndex((row) => row.request_id === query.marker) + 1 : 0
+  if (query.marker && from === 0) throw badRequest(`Marker ${query.marker} could not be found.`, 'MarkerNotFound')
+  const shown = rows.slice(from, from + (wholeNumber('limit', query.limit) ?? 1000))
+  return { shown, more: from + shown.length < rows.length }
 }
 
 const view = (request: ApiRequest, row: ActionRow) => ({
@@ -63,12 +82,12 @@ const view = (request: ApiRequest, row: ActionRow) => ({
   ...(request.version.atLeast('2.58') ? { updated_at: micro(row.updated_at) } : {}),
 })
 
-const eventView = (request: ApiRequest, step: StepRecord, host: string | null, details: boolean) => ({
+const eventView = (request: ApiRequest, step: StepRecord, { host, project_id }: InstanceRow, details: boolean) => ({
   event: step.step > 0 ? `${String(step.step).padStart(2, '0')}_${step.name}` : step.name,
   start_time: micro(new Date(step.startedAt).toISOString()),
   finish_time: micro(new Date(step.startedAt + step.ms).toISOString()),
   result: step.outcome === 'done' ? 'Success' : step.outcome === 'undone' ? 'Undone' : 'Error',
   ...(details ? { traceback: step.outcome === 'failed' ? step.evidence.text : null } : {}),
-  ...(request.version.atLeast('2.62') ? { hostId: '', ...(request.context.isAdmin ? { host } : {}) } : {}),
+  ...(request.version.atLeast('2.62') ? { hostId: hostIdOf(project_id, host), ...(request.context.isAdmin ? { host } : {}) } : {}),
   ...(request.version.atLeast('2.84') ? { details: step.evidence.text || null } : {}),
 })

@@ -5,8 +5,9 @@ import { queryOf } from '../../kernel/http/schema.ts'
 import type { ComputeContext } from '../app/context.ts'
 import { createKeypair, deleteKeypair, findKeypair, listKeypairs } from '../app/keypair.ts'
 import type { KeypairRow } from '../app/rows.ts'
-import { KeypairAnswer, KeypairBrief, Shown } from './answers.ts'
-import { Choice, closed, micro, Wrapped, wholeNumber } from './common.ts'
+import { KeypairAnswer, KeypairBrief, Paged } from './answers.ts'
+import { Choice, closed, micro, nextLink, Wrapped, wholeNumber } from './common.ts'
+import { refuseUnknown, required } from './since.ts'
 
 const NewKeypair = Wrapped(
   'keypair',
@@ -35,13 +36,15 @@ export function keypairRoutes(context: ComputeContext): Route[] {
       doc: "List one's key pairs",
       policy: 'os_compute_api:os-keypairs:index',
       query: queryOf('user_id', 'marker', 'limit'),
-      response: Shown('keypairs', Type.Array(KeypairBrief)),
+      response: Paged('keypairs', KeypairBrief),
       async handler(request) {
         const rows = await listKeypairs(context, userOf(request, request.query.user_id))
-        const from = request.query.marker ? rows.findIndex((row) => row.name === request.query.marker) + 1 : 0
-        if (request.query.marker && from === 0) throw badRequest(`marker [${request.query.marker}] not found`)
-        const page = rows.slice(from, from + (wholeNumber('limit', request.query.limit) ?? 1000))
-        return { keypairs: page.map((row) => ({ keypair: brief(request, row) })) }
+        const { marker, limit } = request.version.atLeast('2.35') ? request.query : {}
+        const from = marker ? rows.findIndex((row) => row.name === marker) + 1 : 0
+        if (marker && from === 0) throw badRequest(`marker [${marker}] not found`)
+        const page = rows.slice(from, from + (wholeNumber('limit', limit) ?? 1000))
+        const next = nextLink(request, '/os-keypairs', from + page.length < rows.length, page.at(-1)?.name)
+        return { keypairs: page.map((row) => ({ keypair: brief(request, row) })), ...(next ? { keypairs_links: next } : {}) }
       },
     },
     {
@@ -53,8 +56,10 @@ export function keypairRoutes(context: ComputeContext): Route[] {
       response: KeypairAnswer,
       async handler(request) {
         const { name, type = 'ssh', public_key, user_id } = request.body.keypair
-        if (request.version.atLeast('2.92') && !public_key)
-          throw badRequest("Invalid input for field/attribute keypair. 'public_key' is a required property")
+        refuseUnknown(request, 'keypair', request.body.keypair, { type: '2.2', user_id: '2.10' })
+        if (request.version.atLeast('2.92') && !public_key) throw required('keypair', 'public_key')
+        if (!request.version.atLeast('2.92') && /[.@]/.test(name))
+          throw badRequest('Keypair data is invalid: Keypair name contains unsafe characters')
         const owner = { userId: userOf(request, user_id), projectId: request.context.projectId ?? '' }
         const { keypair, privateKey } = await createKeypair(context, owner, { name, type, publicKey: public_key })
         const view = { ...brief(request, keypair), user_id: keypair.user_id, ...(privateKey ? { private_key: privateKey } : {}) }

@@ -26,10 +26,12 @@ export const policies: Record<string, string> = {
     'revert_resize',
     'start',
     'stop',
+    'trigger_crash_dump',
   ]),
   ...under('', ADMIN, ['os-evacuate']),
   ...under('os-shelve:', WRITE, ['shelve', 'unshelve']),
   ...under('os-shelve:', ADMIN, ['shelve_offload', 'unshelve_to_host']),
+  'compute:aggregates:images': ADMIN,
   ...under('os-migrate-server:', ADMIN, ['migrate', 'migrate:host', 'migrate_live']),
   ...under('servers:migrations:', ADMIN, ['index', 'show', 'force_complete', 'delete']),
   ...under('servers:', ADMIN, [

@@ -4,9 +4,9 @@ import type { ApiRequest, Route } from '../../kernel/http/route.ts'
 import { queryOf } from '../../kernel/http/schema.ts'
 import type { ComputeContext } from '../app/context.ts'
 import * as quota from '../app/quota.ts'
-import { usageReport } from '../app/usage.ts'
-import { Limits, QuotaDetail, QuotaSet, Shown, TenantUsage, TenantUsageOrNone } from './answers.ts'
-import { Wrapped } from './common.ts'
+import { summed, usageReport } from '../app/usage.ts'
+import { Limits, Link, Paged, QuotaDetail, QuotaSet, Shown, TenantUsage, TenantUsageOrNone } from './answers.ts'
+import { nextLink, Wrapped, wholeNumber } from './common.ts'
 
 const NETWORK = new Set<quota.Resource>(['floating_ips', 'fixed_ips', 'security_groups', 'security_group_rules'])
 const FILES = new Set<quota.Resource>(['injected_files', 'injected_file_content_bytes', 'injected_file_path_bytes'])
@@ -17,8 +17,16 @@ const shown = (request: ApiRequest): quota.Resource[] =>
     (one) => !(request.version.atLeast('2.36') && NETWORK.has(one)) && !(request.version.atLeast('2.57') && FILES.has(one)),
   )
 
-const pick = <T>(request: ApiRequest, values: Record<string, T>): Record<string, T> =>
-  Object.fromEntries(shown(request).map((one) => [one, values[one]!]))
+/** Of the defaults the networks' went later, and those of server groups came with it. */
+const shownOfClass = (request: ApiRequest): quota.Resource[] =>
+  quota.RESOURCES.filter((one) =>
+    request.version.atLeast('2.50')
+      ? !NETWORK.has(one) && !(request.version.atLeast('2.57') && FILES.has(one))
+      : !['server_groups', 'server_group_members'].includes(one),
+  )
+
+const pick = <T>(request: ApiRequest, values: Record<string, T>, names = shown(request)): Record<string, T> =>
+  Object.fromEntries(names.map((one) => [one, values[one]!]))
 
 const Limit = Type.Union([Type.Integer({ minimum: -1, maximum: 2_147_483_647 }), Type.String({ pattern: '^(-1|[0-9]{1,9})$' })])
 const QuotaBody = (key: string) =>
@@ -119,7 +127,7 @@ export function quotaRoutes(context: ComputeContext): Route[] {
       response: Shown('quota_class_set', QuotaSet),
       async handler(request) {
         onlyDefault(request)
-        return { quota_class_set: { id: 'default', ...pick(request, await quota.defaultLimits(context)) } }
+        return { quota_class_set: { id: 'default', ...pick(request, await quota.defaultLimits(context), shownOfClass(request)) } }
       },
     },
     {
@@ -133,7 +141,7 @@ export function quotaRoutes(context: ComputeContext): Route[] {
         onlyDefault(request)
         const { class_name: _name, networks: _networks, force: _force, ...asked } = request.body.quota_class_set
         await quota.setDefaultLimits(context, Object.fromEntries(Object.entries(asked).map(([name, value]) => [name, Number(value)])))
-        return { quota_class_set: pick(request, await quota.defaultLimits(context)) }
+        return { quota_class_set: pick(request, await quota.defaultLimits(context), shownOfClass(request)) }
       },
     },
     {
@@ -189,6 +197,22 @@ async function limits(context: ComputeContext, request: ApiRequest) {
   return { limits: { rate: [], absolute } }
 }
 
+type Report = Awaited<ReturnType<typeof usageReport>>[number]
+
+/** Since 2.40 a report comes in pages of servers, each summed up for itself. @throws Fault 400 */
+function page(request: ApiRequest, path: string, all: Report[]) {
+  if (!request.version.atLeast('2.40')) return { reports: all, links: undefined }
+  const { marker, limit } = request.query
+  const ids = all.flatMap((report) => report.server_usages.map((one) => one.instance_id))
+  const from = marker ? ids.indexOf(marker) + 1 : 0
+  if (marker && from === 0) throw badRequest(`marker [${marker}] not found`)
+  const shown = new Set(ids.slice(from, from + (wholeNumber('limit', limit) ?? 1000)))
+  const reports = all
+    .map((report) => ({ ...report, ...summed(report.server_usages.filter((one) => shown.has(one.instance_id))) }))
+    .filter((report) => report.server_usages.length > 0)
+  return { reports, links: nextLink(request, path, from + shown.size < ids.length, [...shown].at(-1)) }
+}
+
 function usageRoutes(context: ComputeContext): Route[] {
   const period = (request: ApiRequest) => {
     const time = (name: string, fallback: number) => {
@@ -209,13 +233,14 @@ function usageRoutes(context: ComputeContext): Route[] {
       path: '/os-simple-tenant-usage',
       doc: 'Show what all projects have used',
       policy: 'os_compute_api:os-simple-tenant-usage:list',
-      query: queryOf('start', 'end', 'detailed'),
-      response: Shown('tenant_usages', Type.Array(TenantUsage)),
+      query: queryOf('start', 'end', 'detailed', 'limit', 'marker'),
+      response: Paged('tenant_usages', TenantUsage),
       async handler(request) {
         const { from, until } = period(request)
-        const reports = await usageReport(context, from, until, null)
+        const { reports, links } = page(request, '/os-simple-tenant-usage', await usageReport(context, from, until, null))
         const detailed = request.query.detailed === '1'
-        return { tenant_usages: reports.map(({ server_usages, ...sum }) => (detailed ? { ...sum, server_usages } : sum)) }
+        const usages = reports.map(({ server_usages, ...sum }) => (detailed ? { ...sum, server_usages } : sum))
+        return { tenant_usages: usages, ...(links ? { tenant_usages_links: links } : {}) }
       },
     },
     {
@@ -224,12 +249,14 @@ function usageRoutes(context: ComputeContext): Route[] {
       doc: 'Show what a project has used',
       policy: 'os_compute_api:os-simple-tenant-usage:show',
       target: (request) => ({ project_id: request.params.project }),
-      query: queryOf('start', 'end'),
-      response: Shown('tenant_usage', TenantUsageOrNone),
+      query: queryOf('start', 'end', 'limit', 'marker'),
+      response: Type.Object({ tenant_usage: TenantUsageOrNone, tenant_usage_links: Type.Optional(Type.Array(Link)) }),
       async handler(request) {
         const { from, until } = period(request)
-        const [report] = await usageReport(context, from, until, request.params.project!)
-        return { tenant_usage: report ?? {} }
+        const id = request.params.project!
+        const all = await usageReport(context, from, until, id)
+        const { reports, links } = page(request, `/os-simple-tenant-usage/${id}`, all)
+        return { tenant_usage: reports[0] ?? {}, ...(links ? { tenant_usage_links: links } : {}) }
       },
     },
   ]

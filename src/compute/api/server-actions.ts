@@ -5,6 +5,7 @@ import { password } from '../app/accept.ts'
 import { operate } from '../app/action.ts'
 import { consoleLog, remoteConsole } from '../app/console.ts'
 import type { ComputeContext } from '../app/context.ts'
+import { triggerCrashDump } from '../app/crash-dump.ts'
 import { evacuate } from '../app/evacuate.ts'
 import { liveMigrate } from '../app/live-migrate.ts'
 import { migrate } from '../app/migrate.ts'
@@ -16,16 +17,26 @@ import { devicesByServer } from '../app/server-list.ts'
 import { addSecurityGroup, removeSecurityGroup } from '../app/server-security.ts'
 import { move } from '../app/server-state.ts'
 import { createImage } from '../app/snapshot.ts'
-import { type Action, unexpected } from './action-entry.ts'
+import type { Action } from './action-entry.ts'
 import { ServerAnswer, Shown } from './answers.ts'
 import { Choice, closed, isTrue, Metadata, Name, Nullable, server, Truth, targetServer, viewerOf, Wrapped } from './common.ts'
 import { NewServerBody } from './server-schemas.ts'
-import { changedView } from './server-view.ts'
+import { changedView, hostStatuses } from './server-view.ts'
 import { shelveActions } from './shelve-actions.ts'
+import { refuseUnknown, required, type Since } from './since.ts'
 
 const Nothing = Type.Unknown()
 const AdminPass = Type.Object({ adminPass: Type.String() })
 const HostName = Type.String({ minLength: 1, maxLength: 255, pattern: '^[a-zA-Z0-9._-]+$' })
+
+const REBUILD: Since = {
+  description: '2.19',
+  key_name: '2.54',
+  user_data: '2.57',
+  personality: '2.1-2.56',
+  trusted_image_certificates: '2.63',
+  hostname: '2.90',
+}
 
 /** POST /servers/{id}/action: one entry for each operation, in its own words. Most begin a saga (app/action.ts) and answer 202. */
 export function serverActionRoutes(context: ComputeContext): Route[] {
@@ -105,10 +116,9 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
         closed,
       ),
       async run(row, request) {
+        refuseUnknown(request, 'evacuate', request.body.evacuate, { onSharedStorage: '2.1-2.13', force: '2.29-2.67' })
         const { host, adminPass = password(), ...old } = request.body.evacuate
-        const { version } = request
-        if ('onSharedStorage' in old && version.atLeast('2.14')) throw unexpected('evacuate', 'onSharedStorage')
-        if ('force' in old && (!version.atLeast('2.29') || version.atLeast('2.68'))) throw unexpected('evacuate', 'force')
+        if (!('onSharedStorage' in old) && !request.version.atLeast('2.14')) throw required('evacuate', 'onSharedStorage')
         await evacuate(context, request.context, row, { target: host ?? null, adminPass })
         return { adminPass }
       },
@@ -143,6 +153,7 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
       ),
       async run(row, request) {
         const body = request.body.rebuild
+        refuseUnknown(request, 'rebuild', body, REBUILD)
         const adminPass = body.adminPass ?? password()
         await rebuild(context, request.context, row, {
           imageRef: body.imageRef,
@@ -162,7 +173,7 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
           request,
           { ...now, image_id: body.imageRef },
           devices,
-          null,
+          (await hostStatuses(context, request))(now.host),
         )
         return {
           server: {
@@ -183,7 +194,8 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
         Type.Object({ adminPass: Type.Optional(Type.String()), rescue_image_ref: Type.Optional(Type.String({ format: 'uuid' })) }, closed),
       ),
       async run(row, request) {
-        await rescue(context, request.context, row, request.body.rescue?.rescue_image_ref ?? null)
+        const imageRef = request.body.rescue?.rescue_image_ref ?? null
+        await rescue(context, request.context, row, { imageRef, volumeBootedToo: request.version.atLeast('2.87') })
         return { adminPass: request.body.rescue?.adminPass ?? '' }
       },
     },
@@ -254,13 +266,20 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
       run: async () => {},
     },
     resetNetwork: { doc: 'Kept for old clients: does nothing', policy: 'os-admin-actions:inject_network_info', run: async () => {} },
+    trigger_crash_dump: {
+      doc: 'Send the guest a non-maskable interrupt, on which its kernel dumps its memory',
+      policy: 'servers:trigger_crash_dump',
+      microversions: { min: '2.17' },
+      body: Type.Null(),
+      run: (row, request) => triggerCrashDump(context, request.context, row),
+    },
     migrate: {
       doc: 'Move a server to another host, standing still; to be confirmed or reverted',
       policy: 'os-migrate-server:migrate',
       body: Nullable(Type.Object({ host: Type.Optional(Nullable(HostName)) }, closed)),
       async run(row, request) {
         const wanted: { host?: string | null } | null = request.body.migrate
-        if (wanted && 'host' in wanted && !request.version.atLeast('2.56')) throw unexpected('migrate', 'host')
+        refuseUnknown(request, 'migrate', wanted, { host: '2.56' })
         if (wanted?.host) request.enforce('os_compute_api:os-migrate-server:migrate:host', await target(request))
         await migrate(context, request.context, row, wanted?.host ?? null)
       },
@@ -280,12 +299,10 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
       async run(row, request) {
         const { host, block_migration: block, ...old } = request.body['os-migrateLive']
         const { version } = request
-        if ('disk_over_commit' in old && version.atLeast('2.25')) throw unexpected('os-migrateLive', 'disk_over_commit')
-        if (!('disk_over_commit' in old) && !version.atLeast('2.25'))
-          throw badRequest("Invalid input for field/attribute os-migrateLive. 'disk_over_commit' is a required property")
+        refuseUnknown(request, 'os-migrateLive', old, { disk_over_commit: '2.1-2.24', force: '2.30-2.67' })
+        if (!('disk_over_commit' in old) && !version.atLeast('2.25')) throw required('os-migrateLive', 'disk_over_commit')
         if (block === 'auto' && !version.atLeast('2.25'))
           throw badRequest("Invalid input for field/attribute block_migration. Value: auto. 'auto' is not one of [True, False]")
-        if ('force' in old && (!version.atLeast('2.30') || version.atLeast('2.68'))) throw unexpected('os-migrateLive', 'force')
         await liveMigrate(context, request.context, row, { target: host, blockMigration: block === 'auto' ? block : isTrue(block) })
       },
     },
@@ -311,8 +328,9 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
       async run(row, request) {
         const { name, metadata = {} } = request.body.createImage
         const id = await createImage(context, request.context, row, { name, metadata })
+        if (response) return { image_id: id }
         const location = `${new URL(request.link('/')).origin}/image/v2/images/${id}`
-        return new Reply(response ? { image_id: id } : undefined, { status: 202, headers: { Location: location } })
+        return new Reply(undefined, { status: 202, headers: { Location: location } })
       },
     },
   ]

@@ -6,6 +6,7 @@ import type { ComputeContext } from '../app/context.ts'
 import { createServerGroup, deleteServerGroup, findServerGroup, listServerGroups, type ServerGroup } from '../app/server-group.ts'
 import { ServerGroupView, Shown } from './answers.ts'
 import { Choice, Count, closed, Name, Wrapped, wholeNumber } from './common.ts'
+import { refuseUnknown, required } from './since.ts'
 
 const POLICIES = ['anti-affinity', 'affinity', 'soft-anti-affinity', 'soft-affinity']
 const Body = Wrapped(
@@ -52,8 +53,11 @@ export function serverGroupRoutes(context: ComputeContext): Route[] {
       response: Answer,
       async handler(request) {
         const { name, policies, policy: one, rules } = request.body.server_group
+        refuseUnknown(request, 'server_group', request.body.server_group, { policies: '2.1-2.63', policy: '2.64', rules: '2.64' })
         const wanted = one ?? policies?.[0]
-        if (!wanted) throw badRequest("Invalid input for field/attribute server_group. 'policies' is a required property")
+        if (!wanted) throw required('server_group', request.version.atLeast('2.64') ? 'policy' : 'policies')
+        if (wanted.startsWith('soft-') && !request.version.atLeast('2.15'))
+          throw badRequest(`Invalid input for field/attribute 0. Value: ${wanted}. '${wanted}' is not one of ['anti-affinity', 'affinity']`)
         if (rules?.max_server_per_host && wanted !== 'anti-affinity') throw badRequest('Only anti-affinity policy supports rules.')
         const owner = { projectId: request.context.projectId!, userId: request.context.userId! }
         const numbers = rules?.max_server_per_host ? { max_server_per_host: Number(rules.max_server_per_host) } : {}

@@ -1,15 +1,16 @@
 import Type from 'typebox'
 import { fromJson } from '../../kernel/db/columns.ts'
-import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
+import { badRequest, conflict, Fault, notFound } from '../../kernel/errors/errors.ts'
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
-import { remoteConsole } from '../app/console.ts'
+import { consoleTarget, remoteConsole } from '../app/console.ts'
 import type { ComputeContext } from '../app/context.ts'
 import { changeMetadata, changeTags } from '../app/server.ts'
 import { groupsOf } from '../app/server-security.ts'
 import { traceOf } from '../app/trace.ts'
 import { computeTopic, host } from '../rpc.ts'
-import { Addresses, Diagnostics, SecurityGroup, Shown, Trace } from './answers.ts'
+import { Addresses, ConsoleTarget, Diagnostics, LibvirtDiagnostics, SecurityGroup, Shown, Topology, Trace } from './answers.ts'
 import { Choice, Metadata, server, targetServer, Wrapped } from './common.ts'
+import { inCommonWords, inLibvirtsWords } from './diagnostics-view.ts'
 import { addressesOf } from './server-view.ts'
 
 /** What hangs on a server: metadata, tags, addresses, groups, console, diagnostics, trace. */
@@ -73,7 +74,34 @@ export function serverPartRoutes(context: ComputeContext): Route[] {
       response: Shown('remote_console', Type.Object({ protocol: Type.String(), type: Type.String(), url: Type.String() })),
       async handler(request) {
         const { protocol, type } = request.body.remote_console
+        if (protocol === 'mks' && !request.version.atLeast('2.8'))
+          throw badRequest(`Invalid input for field/attribute protocol. Value: mks. 'mks' is not one of ['vnc', 'spice', 'rdp', 'serial']`)
         return { remote_console: { protocol, type, ...(await remoteConsole(context, await row(request), protocol)) } }
+      },
+    },
+    {
+      method: 'GET',
+      path: '/os-console-auth-tokens/:token',
+      doc: 'Show where a console token leads, for a console proxy',
+      policy: 'os_compute_api:os-console-auth-tokens',
+      response: Shown('console', ConsoleTarget),
+      async handler(request) {
+        if (!request.version.atLeast('2.31')) throw new Fault(401, 'Unauthorized', 'The requested console type details are not accessible')
+        const { instanceId, host: address, port } = await consoleTarget(context, request.params.token!)
+        return { console: { instance_uuid: instanceId, host: address, port, internal_access_path: null } }
+      },
+    },
+    {
+      method: 'GET',
+      path: '/servers/:server_id/topology',
+      doc: "Show a server's NUMA nodes: guests here have none of their own",
+      policy: 'os_compute_api:server-topology:index',
+      microversions: { min: '2.78' },
+      target,
+      response: Topology,
+      async handler(request) {
+        await row(request)
+        return { nodes: [], pagesize_kb: null }
       },
     },
     {
@@ -82,11 +110,12 @@ export function serverPartRoutes(context: ComputeContext): Route[] {
       doc: 'Show what the hypervisor counts of a guest',
       policy: 'os_compute_api:server-diagnostics',
       target,
-      response: Diagnostics,
+      response: Type.Union([Diagnostics, LibvirtDiagnostics]),
       async handler(request) {
         const { id, host: where } = await row(request)
         if (!where) throw conflict(`Instance ${id} is not ready`, 'InstanceNotReady')
-        return await context.bus.call(computeTopic(where), host.diagnostics, { uuid: id })
+        const counted = await context.bus.call(computeTopic(where), host.diagnostics, { uuid: id })
+        return request.version.atLeast('2.48') ? inCommonWords(counted) : inLibvirtsWords(counted)
       },
     },
     {

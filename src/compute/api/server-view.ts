@@ -1,13 +1,15 @@
 import { createHash } from 'node:crypto'
 import { fromJson } from '../../kernel/db/columns.ts'
 import type { ApiRequest } from '../../kernel/http/route.ts'
+import type { ComputeContext } from '../app/context.ts'
+import { type Host, listHosts } from '../app/host.ts'
 import { domainNameOf, flavorOf, requestOf, vifsOf } from '../app/instance-spec.ts'
 import type { BlockDeviceRow, InstanceRow } from '../app/rows.ts'
 import { statusOf } from '../app/server-state.ts'
 import type { FlavorSpec } from '../rpc.ts'
 import { links, micro, seconds } from './common.ts'
 
-const NO_PROGRESS = new Set(['ERROR', 'SHUTOFF', 'DELETED', 'PAUSED', 'SUSPENDED', 'SHELVED', 'SHELVED_OFFLOADED'])
+const WITH_PROGRESS = new Set(['ACTIVE', 'BUILD', 'REBUILD', 'RESIZE', 'VERIFY_RESIZE', 'MIGRATING'])
 
 export const serverSummary = (request: ApiRequest, row: InstanceRow) => ({
   id: row.id,
@@ -28,7 +30,7 @@ export function serverView(request: ApiRequest, row: InstanceRow, devices: Block
     tenant_id: row.project_id,
     user_id: row.user_id,
     metadata: fromJson(row.metadata_json),
-    hostId: row.host ? createHash('sha224').update(`${row.project_id}${row.host}`).digest('hex') : '',
+    hostId: hostIdOf(row.project_id, row.host),
     image: row.image_id && !volumeBoot ? { id: row.image_id, links: [links(request, `/images/${row.image_id}`)[1]] } : '',
     flavor: flavorView(request, flavorOf(row)),
     created: seconds(row.created_at),
@@ -37,7 +39,7 @@ export function serverView(request: ApiRequest, row: InstanceRow, devices: Block
     accessIPv4: row.access_ipv4 ?? '',
     accessIPv6: row.access_ipv6 ?? '',
     'OS-DCF:diskConfig': 'MANUAL',
-    ...(NO_PROGRESS.has(status) ? {} : { progress: row.progress }),
+    ...(WITH_PROGRESS.has(status) ? { progress: row.progress } : {}),
     'OS-EXT-AZ:availability_zone': row.zone ?? row.requested_zone ?? '',
     config_drive: row.config_drive ? 'True' : '',
     key_name: row.key_name,
@@ -61,6 +63,19 @@ export function serverView(request: ApiRequest, row: InstanceRow, devices: Block
     ...(version.atLeast('2.73') ? { locked_reason: row.locked_reason } : {}),
     ...(version.atLeast('2.90') ? { 'OS-EXT-SRV-ATTR:hostname': row.hostname } : {}),
   }
+}
+
+/** Tells a project's hosts apart, but not which ones they are. */
+export const hostIdOf = (projectId: string, host: string | null) =>
+  host ? createHash('sha224').update(`${projectId}${host}`).digest('hex') : ''
+
+/** A host's state in one word, for whoever may know it; null for others. */
+export async function hostStatuses(context: ComputeContext, request: ApiRequest): Promise<(host: string | null) => string | null> {
+  if (!request.version.atLeast('2.16') || !request.allowed('os_compute_api:servers:show:host_status')) return () => null
+  const hosts = await listHosts(context)
+  const word = (one: Host) => (one.forced_down ? 'DOWN' : one.disabled ? 'MAINTENANCE' : one.up ? 'UP' : 'UNKNOWN')
+  const status = new Map(hosts.map((one) => [one.host, word(one)]))
+  return (host) => status.get(host ?? '') ?? ''
 }
 
 interface View {

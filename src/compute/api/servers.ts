@@ -5,7 +5,6 @@ import { queryOf } from '../../kernel/http/schema.ts'
 import type { Passage } from '../../kernel/http/server.ts'
 import { acceptServers } from '../app/accept.ts'
 import type { ComputeContext } from '../app/context.ts'
-import { listHosts } from '../app/host.ts'
 import type { NewServer, WantedBlockDevice, WantedNetwork } from '../app/new-server.ts'
 import type { InstanceRow } from '../app/rows.ts'
 import { deleteServer, updateServer } from '../app/server.ts'
@@ -13,11 +12,26 @@ import { devicesByServer, pageOfServers, SERVER_QUERY } from '../app/server-list
 import { parseZone } from '../app/zone.ts'
 import { AcceptedServer, ServerAnswer, ServerList, ServerSummaries } from './answers.ts'
 import { isTrue, links, nextLink, server, targetServer, viewerOf } from './common.ts'
+import { serverQuery } from './server-query.ts'
 import { ChangeServerBody, NewServerBody } from './server-schemas.ts'
-import { changedView, serverSummary, serverView } from './server-view.ts'
+import { changedView, hostStatuses, serverSummary, serverView } from './server-view.ts'
+import { refuseUnknown, required, type Since } from './since.ts'
 
 const POLICY = 'os_compute_api:servers:'
 const Listed = queryOf(...SERVER_QUERY)
+
+const NEW_SERVER: Since = {
+  description: '2.19',
+  tags: '2.52',
+  trusted_image_certificates: '2.63',
+  host: '2.74',
+  hypervisor_hostname: '2.74',
+  hostname: '2.90',
+  personality: '2.1-2.56',
+}
+// what a network card or a disk is called in the guest came with 2.32, and again with 2.42
+const NEW_NETWORK: Since = { tag: ['2.32-2.36', '2.42'] }
+const NEW_DEVICE: Since = { tag: ['2.32-2.32', '2.42'], volume_type: '2.67' }
 
 export function serverRoutes(context: ComputeContext): Route[] {
   const target = targetServer(context)
@@ -57,7 +71,7 @@ export function serverRoutes(context: ComputeContext): Route[] {
       query: Listed,
       response: ServerSummaries,
       async handler(request) {
-        const { servers, more } = await pageOfServers(context, viewerOf(request), request.query)
+        const { servers, more } = await pageOfServers(context, viewerOf(request), serverQuery(request))
         return listView(
           request,
           '/servers',
@@ -74,7 +88,7 @@ export function serverRoutes(context: ComputeContext): Route[] {
       query: Listed,
       response: ServerList,
       async handler(request) {
-        const { servers, more } = await pageOfServers(context, viewerOf(request), request.query)
+        const { servers, more } = await pageOfServers(context, viewerOf(request), serverQuery(request))
         const views = await views_(context, request, servers)
         return listView(request, '/servers/detail', views, more)
       },
@@ -100,6 +114,7 @@ export function serverRoutes(context: ComputeContext): Route[] {
       body: ChangeServerBody,
       response: ServerAnswer,
       async handler(request) {
+        refuseUnknown(request, 'server', request.body.server, { description: '2.19', hostname: '2.90' })
         const { accessIPv4, accessIPv6, ...change } = request.body.server
         const addresses = {
           ...(accessIPv4 !== undefined ? { accessIPv4: accessIPv4 || null } : {}),
@@ -135,22 +150,18 @@ async function views_(
   rows: InstanceRow[],
   view: (...args: Parameters<typeof serverView>) => { id: string } = serverView,
 ): Promise<{ id: string }[]> {
-  const showStatus = request.version.atLeast('2.16') && request.allowed(`${POLICY}show:host_status`)
-  const [devices, hosts] = await Promise.all([devicesByServer(context, rows), showStatus ? listHosts(context) : []])
-  const status = new Map(
-    hosts.map((one) => [one.host, one.forced_down ? 'DOWN' : one.disabled ? 'MAINTENANCE' : one.up ? 'UP' : 'UNKNOWN']),
-  )
-  return rows.map((row) => view(request, row, devices.get(row.id) ?? [], showStatus ? (status.get(row.host ?? '') ?? '') : null))
+  const [devices, statusOf] = await Promise.all([devicesByServer(context, rows), hostStatuses(context, request)])
+  return rows.map((row) => view(request, row, devices.get(row.id) ?? [], statusOf(row.host)))
 }
 
 /** The request's words, with the defaults of its microversion. @throws Fault 400 */
 function newServer(request: ApiRequest): NewServer {
   const { server: body } = request.body
   const hints = request.body['os:scheduler_hints'] ?? request.body['OS-SCH-HNT:scheduler_hints'] ?? body['os:scheduler_hints'] ?? {}
-  if (request.version.atLeast('2.37') && body.networks === undefined)
-    throw badRequest("Invalid input for field/attribute server. 'networks' is a required property")
-  if (request.version.atLeast('2.57') && body.personality)
-    throw badRequest("Additional properties are not allowed ('personality' was unexpected)")
+  refuseUnknown(request, 'server', body, NEW_SERVER)
+  for (const network of Array.isArray(body.networks) ? body.networks : []) refuseUnknown(request, 'networks', network, NEW_NETWORK)
+  for (const device of body.block_device_mapping_v2 ?? []) refuseUnknown(request, 'block_device_mapping_v2', device, NEW_DEVICE)
+  if (request.version.atLeast('2.37') && body.networks === undefined) throw required('server', 'networks')
   if (typeof body.networks === 'string' && !request.version.atLeast('2.37'))
     throw badRequest(`Invalid input for field/attribute networks. Value: ${body.networks}. '${body.networks}' is not of type 'array'`)
   const minCount = Number(body.min_count ?? 1)
@@ -208,6 +219,7 @@ function wantedDevice(one: any): WantedBlockDevice {
     deviceName: one.device_name ?? null,
     deleteOnTermination: isTrue(one.delete_on_termination),
     tag: one.tag ?? null,
+    volumeType: one.volume_type ?? null,
   }
 }
 

@@ -1,8 +1,9 @@
 import Type from 'typebox'
 import type { ComputeContext } from '../app/context.ts'
 import { offload, shelve, type Unshelve, unshelve } from '../app/shelve.ts'
-import { type Action, unexpected } from './action-entry.ts'
+import type { Action } from './action-entry.ts'
 import { closed, Nullable, targetServer } from './common.ts'
+import { refuseUnknown } from './since.ts'
 
 const Place = Nullable(Type.String({ minLength: 1, maxLength: 255 }))
 
@@ -25,9 +26,7 @@ export function shelveActions(context: ComputeContext): Record<string, Action> {
       body: Nullable(Type.Object({ availability_zone: Type.Optional(Place), host: Type.Optional(Place) }, closed)),
       async run(row, request) {
         const wanted: { availability_zone?: string | null; host?: string | null } = request.body.unshelve ?? {}
-        const { version } = request
-        if ('availability_zone' in wanted && !version.atLeast('2.77')) throw unexpected('unshelve', 'availability_zone')
-        if ('host' in wanted && !version.atLeast('2.91')) throw unexpected('unshelve', 'host')
+        refuseUnknown(request, 'unshelve', wanted, { availability_zone: '2.77', host: '2.91' })
         if (wanted.host) request.enforce('os_compute_api:os-shelve:unshelve_to_host', await target(request))
         await unshelve(context, request.context, row, { zone: wanted.availability_zone, host: wanted.host } satisfies Unshelve)
       },

@@ -2,9 +2,12 @@ import { randomUUID } from 'node:crypto'
 import type { Transaction } from 'kysely'
 import { fromJson, timestamp, toJson } from '../../kernel/db/columns.ts'
 import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
+import type { RequestContext } from '../../kernel/http/context.ts'
 import { type Handle, nextNumber } from '../db/handle.ts'
 import type { AggregateRow, ComputeTables } from '../db/tables.ts'
+import { computeTopic, host } from '../rpc.ts'
 import type { ComputeContext } from './context.ts'
+import { imageSpec } from './image-spec.ts'
 import { takeTurn } from './quota.ts'
 
 /** A host is in one zone, whatever aggregates it is in: changes of any of them follow one another. */
@@ -52,6 +55,19 @@ export async function findAggregate(db: Handle, id: string): Promise<Aggregate> 
     .executeTakeFirst()
   if (!row) throw notFound(`Aggregate ${id} could not be found.`, 'AggregateNotFound')
   return dress(row)
+}
+
+/** Returns when it is known which images are meant; the hosts fetch them on their own. @throws Fault 400 for an image that is not there */
+export async function cacheImages(context: ComputeContext, request: RequestContext, id: string, imageIds: string[]): Promise<void> {
+  const { hosts } = await findAggregate(context.database.db, id)
+  const images = await Promise.all(imageIds.map((imageId) => imageSpec(context, request, imageId)))
+  for (const name of hosts)
+    for (const image of images)
+      context.bus
+        .call(computeTopic(name), host.fetchBase, { image }, { timeoutMs: 3_600_000 })
+        .catch((error) =>
+          context.log.warn({ err: error, host: name, image: image.id }, 'a host did not fetch an image ahead of its servers'),
+        )
 }
 
 export async function createAggregate(context: ComputeContext, name: string, zone: string | null): Promise<Aggregate> {

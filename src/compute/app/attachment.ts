@@ -24,10 +24,12 @@ export async function attachVolume(
   context: ComputeContext,
   request: RequestContext,
   row: InstanceRow,
-  wanted: { volumeId: string; device: string | null; tag: string | null; deleteOnTermination: boolean },
+  wanted: { volumeId: string; device: string | null; tag: string | null; deleteOnTermination: boolean; sharedToo: boolean },
 ): Promise<BlockDeviceRow> {
   mayChange(request, row, 'attach_volume', WITH_SHELVED)
   const volume = await context.volumes.volume(wanted.volumeId, { token: request.token, requestId: request.requestId })
+  if (volume.multiattach && !wanted.sharedToo)
+    throw badRequest(`Volume ${volume.id} is one that several servers may have: that needs microversion 2.60.`, 'MultiattachNotSupported')
   if (volume.status !== 'available' && !volume.multiattach)
     throw badRequest(`Invalid volume: Volume ${volume.id} status must be available to attach, but it is ${volume.status}.`, 'InvalidVolume')
   const device = await context.database.transaction(async (trx) => {
@@ -50,6 +52,7 @@ export async function attachVolume(
       boot_index: null,
       delete_on_termination: wanted.deleteOnTermination ? 1 : 0,
       tag: wanted.tag,
+      volume_type: null,
       source_type: 'volume',
       source_id: null,
       size: volume.size,
@@ -73,6 +76,11 @@ export async function findAttachment(context: ComputeContext, row: InstanceRow, 
   const device = (await blockDevicesOf(context.database.db, [row.id])).find((one) => one.volume_id === volumeId)
   if (!device) throw notFound(`volume_id not found: ${volumeId}`, 'DiskNotFound')
   return device
+}
+
+export async function keepOnTermination(context: ComputeContext, device: BlockDeviceRow, keep: boolean): Promise<void> {
+  const columns = { delete_on_termination: keep ? 0 : 1 }
+  await context.database.db.updateTable('block_devices').set(columns).where('id', '=', device.id).execute()
 }
 
 export async function detachVolume(context: ComputeContext, request: RequestContext, row: InstanceRow, volumeId: string): Promise<void> {

@@ -47,4 +47,6 @@ export interface WantedBlockDevice {
   deviceName: string | null
   deleteOnTermination: boolean
   tag: string | null
+  /** Of a volume that is made for the server; null: the default one. */
+  volumeType: string | null
 }

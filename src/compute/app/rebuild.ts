@@ -52,8 +52,15 @@ export async function rebuild(context: ComputeContext, request: RequestContext, 
 }
 
 /** Boots from another image (its own by default) with its disk as the second one. */
-export async function rescue(context: ComputeContext, request: RequestContext, row: InstanceRow, imageRef: string | null): Promise<void> {
+export async function rescue(
+  context: ComputeContext,
+  request: RequestContext,
+  row: InstanceRow,
+  { imageRef, volumeBootedToo }: { imageRef: string | null; volumeBootedToo: boolean },
+): Promise<void> {
   const own = requestOf(row).image
+  if (!own && !volumeBootedToo)
+    throw badRequest(`Instance ${row.id} cannot be rescued: Cannot rescue a volume-backed instance`, 'InstanceNotRescuable')
   if (!own && !imageRef) throw badRequest(`Server ${row.id} boots from a volume: name an image to rescue it with.`)
   const image = imageRef ? await imageSpec(context, request, imageRef) : own!
   await operate(context, request, row, {

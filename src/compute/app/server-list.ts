@@ -34,7 +34,7 @@ const SORT_KEYS: Record<string, keyof InstanceRow> = {
   access_ip_v6: 'access_ipv6',
 }
 
-/** Equal to: query name → column. Those of operators are ignored for others, as in Nova. */
+/** Equal to: query name → column; api/server-query.ts says who may ask for what. Those of operators are ignored for others. */
 const EQUAL: Record<string, keyof InstanceRow> = {
   image: 'image_id',
   uuid: 'id',
@@ -45,13 +45,13 @@ const EQUAL: Record<string, keyof InstanceRow> = {
   access_ip_v6: 'access_ipv6',
   launch_index: 'launch_index',
   description: 'description',
+  task_state: 'task_state',
+  vm_state: 'vm_state',
+  user_id: 'user_id',
 }
 const OPERATORS_ONLY: Record<string, keyof InstanceRow> = {
   host: 'host',
   node: 'node',
-  task_state: 'task_state',
-  vm_state: 'vm_state',
-  user_id: 'user_id',
   project_id: 'project_id',
   tenant_id: 'project_id',
 }
@@ -70,6 +70,8 @@ export const SERVER_QUERY = [
     'ip6',
     'tags',
     'tags-any',
+    'not-tags',
+    'not-tags-any',
     'changes-since',
     'changes-before',
   ],
@@ -103,6 +105,7 @@ async function filterOf(context: ComputeContext, viewer: Viewer, query: Query): 
     deleted: viewer.isAdmin && truth('deleted', one(query.deleted)),
     columns: [],
     like: [],
+    lacks: [],
     matches: [],
     sort: sortOf(query),
     limit: limitOf(one(query.limit)),
@@ -123,6 +126,9 @@ async function filterOf(context: ComputeContext, viewer: Viewer, query: Query): 
     else if (name === 'tags')
       filter.like.push(...text.split(',').map((tag) => ({ column: 'tags_json' as const, oneOf: [JSON.stringify(tag)] })))
     else if (name === 'tags-any') filter.like.push({ column: 'tags_json', oneOf: text.split(',').map((tag) => JSON.stringify(tag)) })
+    else if (name === 'not-tags') filter.lacks.push({ column: 'tags_json', oneOf: text.split(',').map((tag) => JSON.stringify(tag)) })
+    else if (name === 'not-tags-any')
+      filter.lacks.push(...text.split(',').map((tag) => ({ column: 'tags_json' as const, oneOf: [JSON.stringify(tag)] })))
     else if (name === 'changes-since' || name === 'changes-before') {
       filter.columns.push({ column: 'updated_at', is: name === 'changes-since' ? '>=' : '<=', value: timeOf(name, text) })
       if (name === 'changes-since' && query.deleted === undefined) filter.deleted = null

@@ -35,16 +35,22 @@ export async function usageReport(context: ComputeContext, from: number, until: 
         uptime: Math.round((until - began) / 1000),
       }
     })
-    const sum = (of: (one: (typeof servers)[number]) => number) => servers.reduce((total, one) => total + of(one), 0)
     return {
       tenant_id: id,
       start: micro(new Date(from).toISOString()),
       stop: micro(new Date(until).toISOString()),
-      total_hours: sum((one) => one.hours),
-      total_vcpus_usage: sum((one) => one.hours * one.vcpus),
-      total_memory_mb_usage: sum((one) => one.hours * one.memory_mb),
-      total_local_gb_usage: sum((one) => one.hours * one.local_gb),
-      server_usages: servers,
+      ...summed(servers),
     }
   })
+}
+
+export function summed<One extends { hours: number; vcpus: number; memory_mb: number; local_gb: number }>(servers: One[]) {
+  const sum = (of: (one: One) => number) => servers.reduce((total, one) => total + of(one), 0)
+  return {
+    total_hours: sum((one) => one.hours),
+    total_vcpus_usage: sum((one) => one.hours * one.vcpus),
+    total_memory_mb_usage: sum((one) => one.hours * one.memory_mb),
+    total_local_gb_usage: sum((one) => one.hours * one.local_gb),
+    server_usages: servers,
+  }
 }

@@ -33,6 +33,7 @@ export async function blockDevicesFor(context: ComputeContext, request: RequestC
       boot_index: one.bootIndex,
       delete_on_termination: one.deleteOnTermination ? 1 : 0,
       tag: one.tag,
+      volume_type: one.volumeType,
       source_type: one.sourceType,
       source_id: one.sourceType === 'volume' ? null : one.uuid,
       size: await sizeOf(context, request, one),

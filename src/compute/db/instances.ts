@@ -14,6 +14,8 @@ export interface InstanceFilter {
   columns: { column: keyof InstanceRow; is: '=' | '!=' | '>=' | '<=' | 'in' | 'not in'; value: any }[]
   /** Pieces of text of which a JSON column must hold one. */
   like: { column: keyof InstanceRow; oneOf: string[] }[]
+  /** Pieces of text of which a JSON column must lack one. */
+  lacks: { column: keyof InstanceRow; oneOf: string[] }[]
   /** Regular expressions; as in MySQL: not anchored. */
   matches: { column: 'name' | 'hostname'; pattern: string }[]
   sort: { key: keyof InstanceRow; direction: 'asc' | 'desc' }[]
@@ -100,6 +102,7 @@ export async function listInstances(db: Handle, filter: InstanceFilter): Promise
   for (const { column, is, value } of filter.columns)
     query = value === null ? query.where(column, is === '!=' ? 'is not' : 'is', null) : query.where(column, is, value)
   for (const { column, oneOf } of filter.like) query = query.where((eb) => eb.or(oneOf.map((text) => holds(column, text))))
+  for (const { column, oneOf } of filter.lacks) query = query.where((eb) => eb.or(oneOf.map((text) => eb.not(holds(column, text)))))
   const { after } = filter
   if (after) query = query.where((eb) => comesAfter(eb, after, filter.sort))
   for (const { key, direction } of filter.sort) query = query.orderBy(key, direction)

@@ -16,6 +16,11 @@ export const migrations: Migrations = {
   },
   '002-rate-buckets': { up: createRateBuckets },
   '003-server-migrations': { up: serverMigrations },
+  '004-volume-types': {
+    async up(db: Kysely<any>) {
+      await db.schema.alterTable('block_devices').addColumn('volume_type', name).execute()
+    },
+  },
 }
 
 async function serverMigrations(db: Kysely<any>): Promise<void> {

@@ -17,6 +17,7 @@ const all = (own: Partial<InstanceFilter> = {}): InstanceFilter => ({
   deleted: false,
   columns: [],
   like: [],
+  lacks: [],
   matches: [],
   sort: [{ key: 'number', direction: 'asc' }],
   limit: 100,

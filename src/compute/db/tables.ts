@@ -83,6 +83,8 @@ export interface BlockDeviceRow {
   source_type: string
   source_id: string | null
   size: number | null
+  /** Of the volume that is made; null: the default one. */
+  volume_type: string | null
   created_at: string
 }
 

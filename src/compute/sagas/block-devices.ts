@@ -35,6 +35,7 @@ async function makeVolume(run: ServerRun, device: BlockDeviceRow, projectId: str
     id: device.volume_id!,
     project_id: projectId,
     size: Number(device.size),
+    ...(device.volume_type ? { volume_type: device.volume_type } : {}),
     ...(device.source_type === 'image' ? { imageRef: device.source_id! } : {}),
     ...(device.source_type === 'snapshot' ? { snapshot_id: device.source_id! } : {}),
   })

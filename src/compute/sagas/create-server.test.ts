@@ -58,6 +58,7 @@ async function world(): Promise<SagaWorld> {
         deviceName: null,
         deleteOnTermination: true,
         tag: null,
+        volumeType: null,
       },
       {
         sourceType: 'image' as const,
@@ -68,6 +69,7 @@ async function world(): Promise<SagaWorld> {
         deviceName: null,
         deleteOnTermination: true,
         tag: null,
+        volumeType: null,
       },
     ],
     accessIPv4: null,

@@ -45,6 +45,7 @@ async function device(at: Yard, id: string) {
       boot_index: null,
       delete_on_termination: 1,
       tag: null,
+      volume_type: null,
       source_type: 'volume',
       source_id: null,
       size: 1,

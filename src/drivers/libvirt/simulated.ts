@@ -233,6 +233,7 @@ export function simulatedLibvirt(options: SimulatedLibvirtOptions = {}): Simulat
       change('monitorCommand', `qemu-monitor-command ${execute} ${nameOf(uuid)}`, () => {
         const { state, name } = running(uuid, 'qemu-monitor-command')
         if (execute === 'query-status') return { status: state, running: state === 'running', singlestep: false }
+        if (execute === 'inject-nmi') return {}
         throw libvirtFault(
           libvirtError.operationFailed,
           `The command ${execute} has not been found`,

@@ -26,7 +26,7 @@ import { ownDomains } from './own-domains.ts'
 import { makePassable } from './passable.ts'
 import { placesIn } from './places.ts'
 import { createBridge, createVeth, joinBridge, joinIntegration, unplug, waitWired } from './plug.ts'
-import { pause, reboot, resume, setPassword, stop, suspend, unpause } from './power.ts'
+import { injectNmi, pause, reboot, resume, setPassword, stop, suspend, unpause } from './power.ts'
 import { receive } from './receive.ts'
 import { hostState, reporter } from './report.ts'
 import { resizeDisk } from './resize-disk.ts'
@@ -156,6 +156,7 @@ export function createComputeHost(options: ComputeHostOptions): ComputeHost {
     inTurn(messages.unpause, ({ uuid }) => unpause(world, uuid))
     inTurn(messages.suspend, ({ uuid }) => world.busy(() => suspend(world, uuid)))
     inTurn(messages.resume, ({ uuid }) => resume(world, uuid))
+    serve(messages.injectNmi, ({ uuid }) => injectNmi(world, uuid))
     serve(messages.setPassword, (payload) => setPassword(world, payload))
   }
 

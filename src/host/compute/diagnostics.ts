@@ -1,18 +1,21 @@
+import type { Diagnostics } from '../../compute/rpc.ts'
 import { find, first, parseXml } from '../../drivers/libvirt/xml.ts'
 import { KiB } from '../../kernel/units/units.ts'
 import { isActive, powerOf } from './power-states.ts'
 import type { World } from './world.ts'
 
-/** What the hypervisor counts of a guest, in the words of Nova's 2.48. */
-export async function diagnostics({ machine: { libvirt }, options }: World, uuid: string): Promise<Record<string, unknown>> {
+/** What the hypervisor counts of a guest. */
+export async function diagnostics({ machine: { libvirt }, options }: World, uuid: string): Promise<Diagnostics> {
   const info = await libvirt.domainInfo(uuid)
   const xml = parseXml(await libvirt.domainXml(uuid))
   const on = isActive(info)
   const disks = find(xml, 'devices', 'disk')
   const cards = find(xml, 'devices', 'interface')
   const diskDetails = disks.map(async (disk) => {
-    const stats = on ? await libvirt.diskStats(uuid, first(disk, 'target')?.attributes.dev ?? '') : undefined
+    const name = first(disk, 'target')?.attributes.dev ?? ''
+    const stats = on ? await libvirt.diskStats(uuid, name) : undefined
     return {
+      name,
       read_bytes: stats?.readBytes ?? null,
       read_requests: stats?.readRequests ?? null,
       write_bytes: stats?.writeBytes ?? null,
@@ -21,8 +24,10 @@ export async function diagnostics({ machine: { libvirt }, options }: World, uuid
     }
   })
   const nicDetails = cards.map(async (card) => {
-    const stats = on ? await libvirt.interfaceStats(uuid, first(card, 'target')?.attributes.dev ?? '') : undefined
+    const name = first(card, 'target')?.attributes.dev ?? ''
+    const stats = on ? await libvirt.interfaceStats(uuid, name) : undefined
     return {
+      name,
       mac_address: first(card, 'mac')?.attributes.address ?? null,
       rx_octets: stats?.rxBytes ?? null,
       rx_packets: stats?.rxPackets ?? null,

@@ -72,6 +72,10 @@ export async function unpause({ machine: { libvirt } }: World, uuid: string): Pr
   if (state !== 'running') await libvirt.resumeDomain(uuid)
 }
 
+export async function injectNmi({ machine: { libvirt } }: World, uuid: string): Promise<void> {
+  await libvirt.monitorCommand(uuid, { execute: 'inject-nmi' })
+}
+
 /** Its memory goes to the disk. */
 export async function suspend({ machine: { libvirt } }: World, uuid: string): Promise<void> {
   const domain = await libvirt.domainByUuid(uuid)

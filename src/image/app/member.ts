@@ -27,7 +27,7 @@ export async function memberOf(context: ImageContext, image: Image, viewer: View
 
 /** @throws Fault 403 when the image is not shared, 409 when there is such a member, 413 for too many */
 export async function addMember(context: ImageContext, image: Image, memberId: string): Promise<MemberRow> {
-  if (image.visibility !== 'shared') throw forbidden('Only shared images have members.')
+  if (image.visibility !== 'shared') throw forbidden(`Not allowed to create members for image ${image.id}.`)
   const known = await listMembers(context.database.db, image.id)
   const duplicate = () => conflict(`Member ${memberId} is duplicated for image ${image.id}`)
   if (known.some((member) => member.member_id === memberId)) throw duplicate()

@@ -11,6 +11,8 @@ const Flag = Type.Union([
   Type.String({ pattern: '^([Tt]rue|[Ff]alse|TRUE|FALSE|[01]|yes|no|on|off)$' }),
   Type.Integer({ minimum: 0, maximum: 1 }),
 ])
+/** What is out of range is told in words of its own. */
+const PortOrType = Type.Union([Type.Integer(), Type.String({ pattern: '^-?\\d{1,9}$' })])
 const Whole = (maximum: number) => Type.Union([Type.Integer({ minimum: 0, maximum }), Type.String({ pattern: '^\\d{1,10}$' })])
 const Count = Whole(4_294_967_295)
 const Mac = Type.String({ pattern: '^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$' })
@@ -97,8 +99,8 @@ const rule = {
   direction: Choice(['ingress', 'egress']),
   ethertype: Nullable(Type.String({ pattern: '^[Ii][Pp][Vv][46]$' })),
   protocol: Nullable(Type.Union([Name, Type.Integer({ minimum: 0, maximum: 255 })])),
-  port_range_min: Nullable(Type.Integer()),
-  port_range_max: Nullable(Type.Integer()),
+  port_range_min: Nullable(PortOrType),
+  port_range_max: Nullable(PortOrType),
   remote_ip_prefix: Nullable(Address),
   remote_group_id: Nullable(Id),
   security_group_id: Id,
