@@ -11,6 +11,7 @@ import { computeTopic, host } from '../rpc.ts'
 import { Addresses, ConsoleTarget, Diagnostics, LibvirtDiagnostics, SecurityGroup, Shown, Topology, Trace } from './answers.ts'
 import { Choice, Metadata, server, targetServer, Wrapped } from './common.ts'
 import { inCommonWords, inLibvirtsWords } from './diagnostics-view.ts'
+import { serverPasswordRoutes } from './server-password.ts'
 import { addressesOf } from './server-view.ts'
 
 /** What hangs on a server: metadata, tags, addresses, groups, console, diagnostics, trace. */
@@ -20,6 +21,7 @@ export function serverPartRoutes(context: ComputeContext): Route[] {
   return [
     ...metadataRoutes(context),
     ...tagRoutes(context),
+    ...serverPasswordRoutes(context),
     {
       method: 'GET',
       path: '/servers/:server_id/ips',

@@ -18,9 +18,9 @@ before(async () => {
 after(() => house.stop())
 
 const sign = (id: string) => createHmac('sha256', SECRET).update(id).digest('hex')
-async function get(path: string, headers: Record<string, string> = {}, method = 'GET') {
+async function get(path: string, headers: Record<string, string> = {}, method = 'GET', sent = '') {
   const own = { 'x-instance-id': one.id, 'x-tenant-id': house.alpha, 'x-instance-id-signature': sign(one.id), ...headers }
-  const { status, body } = await answerGuest(house.yard.context, SECRET, { method, path, headers: own })
+  const { status, body } = await answerGuest(house.yard.context, SECRET, { method, path, headers: own, body: Buffer.from(sent) })
   return { status, text: Buffer.from(body as string).toString() }
 }
 const text = async (path: string) => {
@@ -41,7 +41,10 @@ test('who asks is vouched for: else 403, and 404 for another project or a server
 test("OpenStack's tree", async () => {
   assert.match(await text('/'), /^1\.0\n.*latest\nopenstack$/s)
   assert.match(await text('/openstack'), /^2012-08-10\n.*\nlatest$/s)
-  assert.equal(await text('/openstack/latest/'), 'meta_data.json\nnetwork_data.json\nuser_data\nvendor_data.json\nvendor_data2.json')
+  assert.equal(
+    await text('/openstack/latest/'),
+    'meta_data.json\nnetwork_data.json\npassword\nuser_data\nvendor_data.json\nvendor_data2.json',
+  )
   const metadata = JSON.parse(await text('/openstack/latest/meta_data.json'))
   assert.deepEqual([metadata.uuid, metadata.name, metadata.meta], [one.id, 'one', { role: 'web' }])
   assert.match(metadata.public_keys.mykey, /^ecdsa-sha2-nistp256 /)
@@ -53,6 +56,19 @@ test("OpenStack's tree", async () => {
   assert.equal(await text('/openstack/latest/user_data'), '#!/bin/sh\nexit 0\n')
   assert.equal((await get('/openstack/latest/nothing')).status, 404)
   for (const odd of ['/%', '/%ff', '/..', '/openstack/../../etc/passwd', '//']) assert.ok((await get(odd)).status < 500, odd)
+})
+
+test('a guest posts its password once, for its user to fetch and to forget', async () => {
+  const path = '/openstack/2013-10-17/password'
+  const shown = async () => (await house.ask('GET', `/servers/${one.id}/os-server-password`)).body
+  assert.deepEqual([await text(path), await shown()], ['', { password: '' }])
+  assert.equal((await get('/openstack/2012-08-10/password', {}, 'POST', 'early')).status, 405)
+  assert.equal((await get(path, {}, 'POST', 'x'.repeat(1025))).status, 400)
+  assert.equal((await get(path, {}, 'POST', 'c2VjcmV0')).status, 200)
+  assert.equal((await get(path, {}, 'POST', 'another')).status, 409)
+  assert.deepEqual([await text(path), await shown()], ['c2VjcmV0', { password: 'c2VjcmV0' }])
+  assert.equal((await house.ask('DELETE', `/servers/${one.id}/os-server-password`)).status, 204)
+  assert.deepEqual(await shown(), { password: '' })
 })
 
 test("Amazon's tree", async () => {

@@ -3,11 +3,13 @@ import { findInstance } from '../db/instances.ts'
 import { guestFiles } from '../instance-metadata.ts'
 import type { ComputeContext } from './context.ts'
 import { specOf, vifsOf } from './instance-spec.ts'
+import { keepPassword, LONGEST_PASSWORD, passwordOf } from './server-password.ts'
 
 export interface MetadataRequest {
   method: string
   path: string
   headers: Record<string, string>
+  body: Uint8Array
 }
 
 export interface MetadataAnswer {
@@ -22,11 +24,26 @@ const text = (status: number, body: string): MetadataAnswer => ({ status, header
 export async function answerGuest(context: ComputeContext, secret: string, request: MetadataRequest): Promise<MetadataAnswer> {
   const id = request.headers['x-instance-id']
   if (!id || !vouched(secret, id, request.headers['x-instance-id-signature'])) return text(403, 'Invalid proxy request signature.\n')
-  if (request.method !== 'GET' && request.method !== 'HEAD') return text(405, 'Only GET is answered here.\n')
+  const posts = request.method === 'POST' && PASSWORD.test(request.path)
+  if (!posts && request.method !== 'GET' && request.method !== 'HEAD')
+    return text(405, 'Only GET is answered here, and POST of a password.\n')
   const row = await findInstance(context.database.db, id)
   if (!row || row.deleted) return text(404, 'There is no such instance.\n')
   if (request.headers['x-tenant-id'] && request.headers['x-tenant-id'] !== row.project_id) return text(404, 'There is no such instance.\n')
-  return find(guestFiles(specOf(row), vifsOf(row)), request.path)
+  if (posts) return await takePassword(context, id, Buffer.from(request.body).toString())
+  const files = guestFiles(specOf(row), vifsOf(row))
+  const password = await passwordOf(context.database.db, id)
+  for (const version of [...files.keys()].flatMap((file) => WITH_PASSWORD.exec(file)?.[1] ?? []))
+    files.set(`openstack/${version}/password`, password)
+  return find(files, request.path)
+}
+
+const PASSWORD = /^\/+openstack\/+(latest|20(1[3-9]|[2-9]\d)-[\d-]+)\/+password$/
+const WITH_PASSWORD = /^openstack\/(latest|2013-[\d-]+|201[4-9]-[\d-]+|20[2-9]\d-[\d-]+)\/meta_data\.json$/
+
+async function takePassword(context: ComputeContext, id: string, password: string): Promise<MetadataAnswer> {
+  if (password.length > LONGEST_PASSWORD) return text(400, `A password has ${LONGEST_PASSWORD} bytes at most.\n`)
+  return (await keepPassword(context.database.db, id, password)) ? text(200, '') : text(409, 'There is a password already.\n')
 }
 
 function plain(path: string): string | null {

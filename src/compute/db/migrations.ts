@@ -21,6 +21,15 @@ export const migrations: Migrations = {
       await db.schema.alterTable('block_devices').addColumn('volume_type', name).execute()
     },
   },
+  '005-server-passwords': { up: serverPasswords },
+}
+
+async function serverPasswords(db: Kysely<any>): Promise<void> {
+  await db.schema
+    .createTable('server_passwords')
+    .addColumn('server_id', id, (c) => c.primaryKey())
+    .addColumn('password', text, (c) => c.notNull())
+    .execute()
 }
 
 async function serverMigrations(db: Kysely<any>): Promise<void> {

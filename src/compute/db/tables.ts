@@ -228,6 +228,7 @@ export interface ComputeTables extends SagaTables {
   actions: ActionRow
   steps: StepRow
   console_tokens: ConsoleTokenRow
+  server_passwords: { server_id: string; password: string }
   migrations: MigrationRow
   /** `owner` is a project, `project/user`, or `class:default`. */
   quotas: { owner: string; resource: string; hard_limit: number }

@@ -2,6 +2,7 @@ import { timestamp } from '../../kernel/db/columns.ts'
 import { at, saga, step } from '../../kernel/saga/saga.ts'
 import { vifsOf } from '../app/instance-spec.ts'
 import { changeMigration, openMigrations } from '../app/migration.ts'
+import { forgetPassword } from '../app/server-password.ts'
 import { move } from '../app/server-state.ts'
 import { blockDevicesOf } from '../db/instances.ts'
 import { host } from '../rpc.ts'
@@ -48,6 +49,7 @@ async function releaseVolumes(run: ServerRun): Promise<void> {
 
 async function deleted(run: ServerRun): Promise<void> {
   const { db } = run.world.database
+  await forgetPassword(db, run.input.serverId)
   await db.deleteFrom('console_tokens').where('server_id', '=', run.input.serverId).execute()
   await move(
     db,

@@ -62,6 +62,7 @@ export function inMemory(app: () => FastifyInstance): RestTransport {
         method: request.method,
         url: address(request),
         headers: headersOf(request),
+        payload: payloadOf(request) as string | undefined,
         payloadAsStream: true,
       })
       return { status: answer.statusCode, headers: answer.headers as Record<string, string>, body: answer.stream() as Readable }
