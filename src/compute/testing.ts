@@ -73,11 +73,20 @@ export class House {
     return new House(yard, tokens, alpha, beta)
   }
 
+  token(of: 'admin' | 'member' | 'reader' | 'stranger'): string {
+    return this.tokens[of]!
+  }
+
   /** Asks compute; any answer is an answer. */
-  async ask(method: string, path: string, { as = 'member', body, text, at, headers = {} }: Asking = {}): Promise<Answer> {
+  ask(method: string, path: string, asking: Asking = {}): Promise<Answer> {
+    return this.request(method, `/compute/v2.1${path}`, asking)
+  }
+
+  /** Asks any service. */
+  async request(method: string, url: string, { as = 'member', body, text, at, headers = {} }: Asking = {}): Promise<Answer> {
     const answer = await this.yard.cloud.control.server.fastify.inject({
       method: method as 'GET',
-      url: `/compute/v2.1${path}`,
+      url,
       headers: {
         ...(as ? { 'x-auth-token': this.tokens[as]! } : {}),
         ...(body !== undefined || text !== undefined ? { 'content-type': 'application/json' } : {}),
