@@ -60,6 +60,18 @@ describe('ports', () => {
     assert.deepEqual(await house.client.vifs('server-1'), [])
   })
 
+  test('a DHCP option that the file of the DHCP server cannot say is refused: it would stop the whole network', async () => {
+    const { network } = await house.network('192.168.77.0/24')
+    const make = (opt_name: string, opt_value: string) =>
+      house.client.createPort({ network_id: network.id, project_id: DEMO, extra_dhcp_opts: [{ opt_name, opt_value }] } as never)
+    for (const value of ['a\nport=53', 'a\rb', 'a"b', 'a\\b', 'ä', '\0'])
+      await assert.rejects(make('bootfile-name', value), { status: 400 }, JSON.stringify(value))
+    for (const name of ['bootfile name', 'Bootfile', 'a\nb', 'a,b', '--conf-file=/etc/shadow'])
+      await assert.rejects(make(name, 'a'), { status: 400 }, JSON.stringify(name))
+    assert.ok(await make('bootfile-name', 'a file'))
+    assert.ok(await make('66', 'a'))
+  })
+
   test('twenty at once get twenty addresses; a full subnet says so', async () => {
     const { network, subnet } = await house.network('10.9.0.0/27')
     const made = await Promise.all(Array.from({ length: 20 }, () => house.make('/ports', 'port', { network_id: network.id })))

@@ -69,7 +69,8 @@ function options(asked: DhcpOption[]): DhcpOption[] {
   return asked
     .filter((option) => option.opt_value !== null)
     .map(({ opt_name, opt_value, ip_version = 4 }) => {
-      if (!/^[\w-]{1,64}$/.test(opt_name) || /[\n\r]/.test(opt_value!))
+      // what dnsmasq's files cannot say would stop the DHCP of the whole network
+      if (!/^[a-z0-9-]{1,40}$/.test(opt_name) || !/^[\x20-\x7e]*$/.test(opt_value!) || /["\\]/.test(opt_value!))
         throw badRequest('Invalid data format for extra-dhcp-opt.', 'HTTPBadRequest')
       return { opt_name, opt_value, ip_version }
     })
