@@ -19,6 +19,13 @@ const row = async (id: string) => (await findInstance(yard.context.database.db, 
 const act = (id: string, body: object, version = '2.93') =>
   yard.cloud.api('POST', `/compute/v2.1/servers/${id}/action`, body, { 'openstack-api-version': `compute ${version}` })
 const show = async (id: string) => (await yard.cloud.api('GET', `/compute/v2.1/servers/${id}`)).server
+const attach = (id: string, volumeId: string, version = '2.93') =>
+  yard.cloud.api(
+    'POST',
+    `/compute/v2.1/servers/${id}/os-volume_attachments`,
+    { volumeAttachment: { volumeId } },
+    { 'openstack-api-version': `compute ${version}` },
+  )
 const portsOf = async (id: string) =>
   (await yard.context.networks.ports({ device_id: id })).map((port: any) => [port.id, port.fixed_ips, port['binding:host_id']])
 const allocationsOf = async (id: string) => Object.keys((await yard.context.placement.allocations(id)).allocations)
@@ -99,7 +106,8 @@ describe('with two hosts', () => {
     await assert.rejects(act(id, { unshelve: { host: 'nowhere' } }), /400.*nowhere could not be found/)
 
     const more = await yard.volume()
-    await yard.cloud.api('POST', `/compute/v2.1/servers/${id}/os-volume_attachments`, { volumeAttachment: { volumeId: more } })
+    await assert.rejects(attach(id, more, '2.19'), /409.*shelved_offloaded/)
+    await attach(id, more)
     await yard.settled()
     assert.equal((await volume(more)).status, 'in-use')
 
