@@ -40,6 +40,22 @@ async function serviceOf(host: string, forced_down: boolean): Promise<void> {
   const { services } = await lab.api.get(`/compute/v2.1/os-services?binary=nova-compute&host=${host}`)
   await lab.api.put(`/compute/v2.1/os-services/${services[0].id}`, { forced_down })
 }
+/** A volume that lies on this machine, in a server that is on the other. */
+async function volumeFrom(name: string, serverId: string): Promise<string> {
+  for (let tries = 0; tries < 6; tries++) {
+    const { volume } = await lab.api.post('/volume/v3/volumes', { volume: { size: 1 } })
+    const made = await until('the volume is there', 60_000, async () => {
+      const now = (await lab.api.get(`/volume/v3/volumes/${volume.id}`)).volume
+      return now.status !== 'creating' && now
+    })
+    if (made['os-vol-host-attr:host'].startsWith(`${name}@`)) {
+      await lab.api.post(`/compute/v2.1/servers/${serverId}/os-volume_attachments`, { volumeAttachment: { volumeId: volume.id } })
+      await until('it is attached', 60_000, async () => (await lab.api.get(`/volume/v3/volumes/${volume.id}`)).volume.status === 'in-use')
+      return volume.id
+    }
+  }
+  throw new Error(`no volume came to lie on ${name}`)
+}
 const hostOf = (one: any) => lab.cloud.hosts.find((host) => host.name === one['OS-EXT-SRV-ATTR:host'])!
 
 before(async () => {
@@ -132,6 +148,9 @@ test('the machine with the router dies: the floating IP answers again within ten
     await lab.api.post(`/network/v2.0/agents/${agentOf(dying.name)}/l3-routers`, { router_id: routers[0].id })
     await until('it answers through the other machine', 30_000, async () => (await pings(1)) === 1)
   }
+  const orphan = await create('orphan', { availability_zone: `nova:${hostOf(hello).name}` })
+  await lab.becomes('ACTIVE', orphan)
+  const volume = await volumeFrom(dying.name, orphan)
   await dying.machine.powerOff()
   await dying.kill()
   const started = performance.now()
@@ -139,6 +158,11 @@ test('the machine with the router dies: the floating IP answers again within ten
   const gap = performance.now() - started
   t.diagnostic(`silent for ${(gap / 1000).toFixed(1)} s`)
   assert.ok(gap < 10_000)
+
+  // a server whose volume lies on it is deleted without it
+  await remove(orphan)
+  const left = (await lab.api.get(`/volume/v3/volumes/${volume}`)).volume
+  assert.deepEqual([left.status, left.attachments], ['available', []])
 
   // its own guest is built again on the machine that is left, from where the router is now
   await serviceOf(dying.name, true)
@@ -158,6 +182,7 @@ test('the machine with the router dies: the floating IP answers again within ten
   assert.doesNotMatch((await onMachine(dying.name, 'virsh', 'list', '--all')).stdout, /instance-/)
   await serviceOf(dying.name, false)
   await lab.noLeaks()
+  await lab.api.remove(`/volume/v3/volumes/${volume}`)
   const id = await create('back', { availability_zone: `nova:${dying.name}` })
   await lab.becomes('ACTIVE', id)
   await remove(id)
