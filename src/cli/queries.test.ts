@@ -84,7 +84,7 @@ async function seed(n: number, outside: { id: string }): Promise<void> {
     const { flavor } = await api('POST', '/compute/v2.1/flavors', { flavor: { name, ram: 64, vcpus: 1, disk: 1 } })
     await api('POST', `/compute/v2.1/flavors/${flavor.id}/os-extra_specs`, { extra_specs: { a: name } })
     await post('/compute/v2.1/os-keypairs', { keypair: { name } })
-    await post('/compute/v2.1/os-server-groups', { server_group: { name, policies: ['soft-affinity'] } })
+    await post('/compute/v2.1/os-server-groups', { server_group: { name, policies: ['affinity'] } })
     await post('/compute/v2.1/os-aggregates', { aggregate: { name } })
     const server = await yard.request()
     await yard.settled()
