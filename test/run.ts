@@ -3,6 +3,7 @@ import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { debianKernel } from '../src/drivers/lvm/guest-testing.ts'
+import { buildDebianGuest } from '../src/guest/build-debian.ts'
 import { buildTinyGuest } from '../src/guest/build-tiny.ts'
 import { startMariaDb } from './mariadb.ts'
 
@@ -126,6 +127,7 @@ const stages: Stage[] = [
     name: 'cloud',
     async run() {
       await buildTinyGuest()
+      await buildDebianGuest()
       return await oneByOne(globSync('test/cloud/*.test.ts').sort())
     },
   },

@@ -1,11 +1,11 @@
 import { execFile, execFileSync } from 'node:child_process'
-import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Readable } from 'node:stream'
 import { unavailable } from '../kernel/errors/errors.ts'
 import { showBytes } from '../kernel/units/units.ts'
 import { type Api, until } from './api.ts'
 import { type Screen, StepsView, type TraceStep } from './steps-view.ts'
+import { uploadImage } from './upload.ts'
 
 export interface DemoOptions {
   api: Api
@@ -158,21 +158,9 @@ async function ensureImage({ api, imageFile }: DemoOptions, view: StepsView): Pr
     return found
   }
   const diskFormat = imageFile ? 'qcow2' : 'raw'
-  const image = await api.post('/image/v2/images', {
-    name: 'tiny',
-    disk_format: diskFormat,
-    container_format: 'bare',
-    visibility: 'public',
-    min_ram: 128,
-    min_disk: 0,
-  })
-  const size = imageFile ? statSync(imageFile).size : 1024 * 1024
-  await api.upload(
-    `/image/v2/images/${image.id}/file`,
-    imageFile ? (Readable.toWeb(createReadStream(imageFile)) as ReadableStream) : new Uint8Array(size),
-    size,
-  )
-  view.note('Glance', 'image tiny', performance.now() - started, `${showBytes(size)} ${diskFormat} uploaded, inspected, checksummed`)
+  const record = { name: 'tiny', disk_format: diskFormat, min_ram: 128, min_disk: 0 }
+  const image = await uploadImage(api, record, imageFile ?? new Uint8Array(1024 * 1024))
+  view.note('Glance', 'image tiny', performance.now() - started, `${showBytes(image.bytes)} ${diskFormat} uploaded, inspected, checksummed`)
   return image
 }
 

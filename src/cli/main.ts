@@ -15,6 +15,7 @@ const COMMANDS: Record<string, { help: string; load: () => Promise<{ run(argv: s
     help: 'every route of every service, as docs/api-coverage.md and docs/openapi have it',
     load: () => import('./api-coverage.ts'),
   },
+  image: { help: 'image build tiny|debian: guest images from Debian packages', load: () => import('./image.ts') },
   db: { help: 'the databases: db status, db upgrade, db move --to mysql://...', load: () => import('./db.ts') },
   doctor: { help: 'doctor leaks: everything on this machine that should not be there', load: () => import('./doctor.ts') },
 }

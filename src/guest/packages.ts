@@ -79,7 +79,7 @@ async function intact(path: string, wanted: Package): Promise<boolean> {
 }
 
 /** A package index that is missing or older than the mirror is refreshed once, if we may. */
-async function withFreshIndex<T>(action: () => Promise<T>): Promise<T> {
+export async function withFreshIndex<T>(action: () => Promise<T>): Promise<T> {
   try {
     return await action()
   } catch (error) {
@@ -89,12 +89,13 @@ async function withFreshIndex<T>(action: () => Promise<T>): Promise<T> {
   }
 }
 
-async function apt(program: string, args: string[], options: ExecOptions = {}): Promise<string> {
+/** Runs a program that reads packages. @throws Fault 503 with what it said and what to do */
+export async function apt(program: string, args: string[], options: ExecOptions = {}): Promise<string> {
   try {
     return (await exec(program, args, { timeoutMs: 120_000, ...options })).stdout
   } catch (error) {
     throw unavailable(
-      `The tiny guest is built from Debian packages, and apt does not give them: ${describe(error).message}. ` +
+      `Guests are built from Debian packages, and apt does not give them: ${describe(error).message}. ` +
         'It needs a Debian machine whose apt sources can be reached; `apt-get update` as root tells what is wrong.',
       'GuestBuildFailed',
       error,

@@ -6,19 +6,23 @@ import { eventually, run } from '../cloud-under-test.ts'
 export class Guest {
   readonly cloud: CloudUnderTest
   readonly address: string
+  readonly user: string
+  readonly key: string
 
-  constructor(cloud: CloudUnderTest, address: string) {
+  /** By default the tiny guest's user and the demo's key. */
+  constructor(cloud: CloudUnderTest, address: string, { user = 'cirros', key = join(cloud.stateDir, 'demo_ed25519') } = {}) {
     this.cloud = cloud
     this.address = address
+    this.user = user
+    this.key = key
   }
 
-  /** Runs a command in the guest by the demo's key; what it said. @throws Error */
+  /** Runs a command in the guest; what it said. @throws Error */
   async sh(command: string): Promise<string> {
-    const key = join(this.cloud.stateDir, 'demo_ed25519')
     const options = ['StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'LogLevel=ERROR', 'ConnectTimeout=3', 'BatchMode=yes']
     const { code, stdout, stderr } = await run(
       'ssh',
-      ['-i', key, ...options.flatMap((one) => ['-o', one]), `cirros@${this.address}`, command],
+      ['-i', this.key, ...options.flatMap((one) => ['-o', one]), `${this.user}@${this.address}`, command],
       {},
       60_000,
     )
@@ -27,8 +31,8 @@ export class Guest {
   }
 
   /** Emulated guests boot in some ten seconds, on a busy machine in some thirty. */
-  answers(): Promise<string> {
-    return eventually(`${this.address} answers by ssh`, 180_000, () => this.sh('hostname').catch(() => null))
+  answers(timeoutMs = 180_000): Promise<string> {
+    return eventually(`${this.address} answers by ssh`, timeoutMs, () => this.sh('hostname').catch(() => null))
   }
 }
 
