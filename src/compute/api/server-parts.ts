@@ -4,6 +4,7 @@ import { badRequest, conflict, Fault, notFound } from '../../kernel/errors/error
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import { consoleTarget, remoteConsole } from '../app/console.ts'
 import type { ComputeContext } from '../app/context.ts'
+import { vifsOf } from '../app/instance-spec.ts'
 import { changeMetadata, changeTags } from '../app/server.ts'
 import { groupsOf } from '../app/server-security.ts'
 import { traceOf } from '../app/trace.ts'
@@ -29,7 +30,7 @@ export function serverPartRoutes(context: ComputeContext): Route[] {
       policy: 'os_compute_api:ips:index',
       target,
       response: Shown('addresses', Addresses()),
-      handler: async (request) => ({ addresses: plain(addressesOf(await row(request))) }),
+      handler: async (request) => ({ addresses: plain(addressesOf(vifsOf(await row(request)))) }),
     },
     {
       method: 'GET',
@@ -40,7 +41,7 @@ export function serverPartRoutes(context: ComputeContext): Route[] {
       response: Addresses(),
       async handler(request) {
         const { label } = request.params
-        const addresses = plain(addressesOf(await row(request)))
+        const addresses = plain(addressesOf(vifsOf(await row(request))))
         if (!addresses[label!]) throw notFound('Instance is not a member of specified network')
         return { [label!]: addresses[label!] }
       },

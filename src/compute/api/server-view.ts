@@ -6,7 +6,7 @@ import { type Host, listHosts } from '../app/host.ts'
 import { domainNameOf, flavorOf, requestOf, vifsOf } from '../app/instance-spec.ts'
 import type { BlockDeviceRow, InstanceRow } from '../app/rows.ts'
 import { statusOf } from '../app/server-state.ts'
-import type { FlavorSpec } from '../rpc.ts'
+import type { FlavorSpec, Vif } from '../rpc.ts'
 import { links, micro, seconds } from './common.ts'
 
 const WITH_PROGRESS = new Set(['ACTIVE', 'BUILD', 'REBUILD', 'RESIZE', 'VERIFY_RESIZE', 'MIGRATING'])
@@ -24,6 +24,7 @@ export function serverView(request: ApiRequest, row: InstanceRow, devices: Block
   const volumeBoot = devices.some((one) => one.boot_index !== null && Number(one.boot_index) === 0)
   const extended = request.allowed('os_compute_api:os-extended-server-attributes', { project_id: row.project_id })
   const fault = fromJson(row.fault_json)
+  const vifs = vifsOf(row)
   return {
     ...serverSummary(request, row),
     status,
@@ -35,7 +36,7 @@ export function serverView(request: ApiRequest, row: InstanceRow, devices: Block
     flavor: flavorView(request, flavorOf(row)),
     created: seconds(row.created_at),
     updated: seconds(row.updated_at),
-    addresses: addressesOf(row),
+    addresses: addressesOf(vifs),
     accessIPv4: row.access_ipv4 ?? '',
     accessIPv6: row.access_ipv6 ?? '',
     'OS-DCF:diskConfig': 'MANUAL',
@@ -51,7 +52,7 @@ export function serverView(request: ApiRequest, row: InstanceRow, devices: Block
     'os-extended-volumes:volumes_attached': devices
       .filter((one) => one.volume_id)
       .map((one) => ({ id: one.volume_id, ...(version.atLeast('2.3') ? { delete_on_termination: one.delete_on_termination === 1 } : {}) })),
-    ...groupsView(row),
+    ...groupsView(row, vifs),
     ...(fault && (status === 'ERROR' || status === 'DELETED') ? { fault: faultView(request, fault) } : {}),
     ...(extended ? extendedView(request, row, devices) : {}),
     ...(version.atLeast('2.9') ? { locked: row.locked === 1 } : {}),
@@ -66,8 +67,15 @@ export function serverView(request: ApiRequest, row: InstanceRow, devices: Block
 }
 
 /** Tells a project's hosts apart, but not which ones they are. */
-export const hostIdOf = (projectId: string, host: string | null) =>
-  host ? createHash('sha224').update(`${projectId}${host}`).digest('hex') : ''
+export function hostIdOf(projectId: string, host: string | null): string {
+  if (!host) return ''
+  const of = `${projectId}${host}`
+  const id = hostIds.get(of) ?? createHash('sha224').update(of).digest('hex')
+  if (hostIds.size > 10_000) hostIds.clear()
+  hostIds.set(of, id)
+  return id
+}
+const hostIds = new Map<string, string>()
 
 /** A host's state in one word, for whoever may know it; null for others. */
 export async function hostStatuses(context: ComputeContext, request: ApiRequest): Promise<(host: string | null) => string | null> {
@@ -123,8 +131,8 @@ const faultView = (request: ApiRequest, fault: { code: number; message: string; 
   ...(request.context.isAdmin && Object.keys(fault.details ?? {}).length > 0 ? { details: JSON.stringify(fault.details) } : {}),
 })
 
-function groupsView(row: InstanceRow) {
-  if (vifsOf(row).length === 0 && row.vm_state !== 'building') return {}
+function groupsView(row: InstanceRow, vifs: Vif[]) {
+  if (vifs.length === 0 && row.vm_state !== 'building') return {}
   const groups = fromJson<{ name: string }[]>(row.security_groups_json)
   return { security_groups: groups.length > 0 ? groups.map(({ name }) => ({ name })) : [{ name: 'default' }] }
 }
@@ -150,9 +158,9 @@ interface Address {
 }
 
 /** Network → its addresses, fixed ones and the floating ones behind which they are. */
-export function addressesOf(row: InstanceRow): Record<string, Address[]> {
+export function addressesOf(vifs: Vif[]): Record<string, Address[]> {
   const addresses: Record<string, Address[]> = {}
-  for (const vif of vifsOf(row)) {
+  for (const vif of vifs) {
     const list = addresses[vif.network.label] ?? []
     addresses[vif.network.label] = list
     const entry = (addr: string, version: number, type: string) =>

@@ -23,14 +23,22 @@ export class Version {
   }
   /** `version.atLeast('2.47')` */
   atLeast(other: string): boolean {
-    return compare(this, Version.parse(other)!) >= 0
+    return compare(this, known(other)) >= 0
   }
   atMost(other: string): boolean {
-    return compare(this, Version.parse(other)!) <= 0
+    return compare(this, known(other)) <= 0
   }
   toString(): string {
     return `${this.major}.${this.minor}`
   }
+}
+
+/** Of those that the code names: each is read once. */
+const named = new Map<string, Version>()
+function known(text: string): Version {
+  const version = named.get(text) ?? Version.parse(text)!
+  named.set(text, version)
+  return version
 }
 
 const compare = (a: Version, b: Version) => a.major - b.major || a.minor - b.minor

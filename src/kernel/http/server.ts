@@ -249,6 +249,7 @@ export class ApiServer {
   ): ApiRequest & { passage: Passage } {
     const base = `${raw.headers.host ? `${this.options.tls ? 'https' : 'http'}://${raw.headers.host}` : this.options.publicUrl}${api.prefix}`
     const query = raw.url.indexOf('?')
+    const credentials = policyCredentials(context)
     return {
       method: raw.method,
       params: raw.params as Record<string, string>,
@@ -262,7 +263,7 @@ export class ApiServer {
       passage,
       link: (path) => `${base}${path}`,
       enforce: (rule, target) => void enforce(api.policy, rule, context, target),
-      allowed: (rule, target) => api.policy.decide(rule, policyCredentials(context), target ?? own(context)).allowed,
+      allowed: (rule, target) => api.policy.decide(rule, credentials, target ?? own(context)).allowed,
     }
   }
 

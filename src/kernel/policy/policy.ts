@@ -115,10 +115,15 @@ function check(token: string): Check {
       if (depth > 32) throw new Fault(500, 'PolicyFile', `policy rule "${value}" refers to itself`)
       return rules.get(value)?.(c, t, rules, depth + 1) ?? false
     }
-  if (kind === 'role') return (c, t) => c.roles.some((role) => role.toLowerCase() === String(fill(value, t)).toLowerCase())
+  const wantedOf = filled(value)
+  if (kind === 'role')
+    return (c, t) => {
+      const wanted = String(wantedOf(t)).toLowerCase()
+      return c.roles.some((role) => role.toLowerCase() === wanted)
+    }
   if (kind === 'http' || kind === 'https') throw new Error('checks by an HTTP server are not supported')
   return (c, t) => {
-    const wanted = fill(value, t)
+    const wanted = wantedOf(t)
     if (wanted === undefined) return false
     const have = kind.startsWith("'") ? kind.slice(1, -1) : attribute(c, kind)
     if (Array.isArray(have)) return have.map(String).includes(String(wanted))
@@ -126,9 +131,12 @@ function check(token: string): Check {
   }
 }
 
-function fill(value: string, target: Target): unknown {
+/** What a value stands for: an attribute of the target, or itself. */
+function filled(value: string): (target: Target) => unknown {
   const name = /^%\((.*)\)s$/.exec(value)?.[1]
-  return name === undefined ? value.replace(/^'(.*)'$/, '$1') : (attribute(target, name) ?? undefined)
+  if (name !== undefined) return (target) => attribute(target, name) ?? undefined
+  const literal = value.replace(/^'(.*)'$/, '$1')
+  return () => literal
 }
 
 /** `target.project.id` of a nested object, or the key itself if the object is flat. */

@@ -13,17 +13,21 @@ export const viewerOf = (request: ApiRequest): Viewer => ({
 /** Attributes that have a rule of their own when they are given or shown. */
 const RULED = new Set(Object.keys(policies))
 export const hasRule = (rule: string): boolean => RULED.has(rule)
+/** By noun: `get_port:binding:host_id` rules an attribute of ports. */
+const RULED_WHEN_SHOWN = new Map<string, string[]>()
+for (const rule of RULED) {
+  const [, noun, name] = /^get_(\w+):(.*)$/.exec(rule) ?? []
+  if (noun) RULED_WHEN_SHOWN.set(noun, [...(RULED_WHEN_SHOWN.get(noun) ?? []), name!])
+}
 
 /** What the caller may see of a document and asked for: `fields`, repeated or with commas. */
 export function shown(request: ApiRequest, noun: string, document: Record<string, unknown>): Record<string, unknown> {
   const fields = [request.query.fields ?? []].flat().flatMap((text: string) => String(text).split(','))
   const target = { project_id: document.project_id, tenant_id: document.project_id }
+  const hidden = (RULED_WHEN_SHOWN.get(noun) ?? []).filter((name) => !request.allowed(`get_${noun}:${name}`, target))
+  if (fields.length === 0 && hidden.length === 0) return document
   return Object.fromEntries(
-    Object.entries(document).filter(([name]) => {
-      if (fields.length > 0 && !fields.includes(name)) return false
-      const rule = `get_${noun}:${name}`
-      return !hasRule(rule) || request.allowed(rule, target)
-    }),
+    Object.entries(document).filter(([name]) => !hidden.includes(name) && (fields.length === 0 || fields.includes(name))),
   )
 }
 
