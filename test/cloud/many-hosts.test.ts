@@ -40,21 +40,25 @@ async function serviceOf(host: string, forced_down: boolean): Promise<void> {
   const { services } = await lab.api.get(`/compute/v2.1/os-services?binary=nova-compute&host=${host}`)
   await lab.api.put(`/compute/v2.1/os-services/${services[0].id}`, { forced_down })
 }
-/** A volume that lies on this machine, in a server that is on the other. */
+/** A volume that lies on this machine, in a server wherever that is. */
 async function volumeFrom(name: string, serverId: string): Promise<string> {
-  for (let tries = 0; tries < 6; tries++) {
-    const { volume } = await lab.api.post('/volume/v3/volumes', { volume: { size: 1 } })
-    const made = await until('the volume is there', 60_000, async () => {
+  const { services } = await lab.api.get('/volume/v3/os-services?binary=cinder-volume')
+  const others = services.filter((one: any) => !one.host.startsWith(`${name}@`))
+  const may = (word: 'enable' | 'disable') =>
+    Promise.all(others.map(({ host, binary }: any) => lab.api.put(`/volume/v3/os-services/${word}`, { host, binary })))
+  await may('disable')
+  const { volume } = await lab.api.post('/volume/v3/volumes', { volume: { size: 1 } })
+  const is = (status: string) =>
+    until(`the volume is ${status}`, 60_000, async () => {
       const now = (await lab.api.get(`/volume/v3/volumes/${volume.id}`)).volume
-      return now.status !== 'creating' && now
+      return now.status === status && now
     })
-    if (made['os-vol-host-attr:host'].startsWith(`${name}@`)) {
-      await lab.api.post(`/compute/v2.1/servers/${serverId}/os-volume_attachments`, { volumeAttachment: { volumeId: volume.id } })
-      await until('it is attached', 60_000, async () => (await lab.api.get(`/volume/v3/volumes/${volume.id}`)).volume.status === 'in-use')
-      return volume.id
-    }
-  }
-  throw new Error(`no volume came to lie on ${name}`)
+  const made = await is('available')
+  assert.ok(made['os-vol-host-attr:host'].startsWith(`${name}@`), made['os-vol-host-attr:host'])
+  await may('enable')
+  await lab.api.post(`/compute/v2.1/servers/${serverId}/os-volume_attachments`, { volumeAttachment: { volumeId: volume.id } })
+  await is('in-use')
+  return volume.id
 }
 const hostOf = (one: any) => lab.cloud.hosts.find((host) => host.name === one['OS-EXT-SRV-ATTR:host'])!
 
