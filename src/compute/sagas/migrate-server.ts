@@ -26,21 +26,14 @@ import {
 } from './moving.ts'
 import { networkInfo, waitUntilPlugged } from './networking.ts'
 import { ask, change, LONG, onItsHost, type ServerRun, serverOf, tell, uuid } from './on-host.ts'
-import { flavorColumns, giveBack, intoError, rest, settle, wasRunning } from './operation.ts'
+import { flavorColumns, giveBack, intoError, powerOff, rest, settle, wasRunning } from './operation.ts'
 
 /** A server that stands still while it goes: its disks are carried over, and what is left behind is kept until the user has seen that all is well. */
 export const migrateServer = saga<Move>(
   'migrate-server',
   [
     ...chooseDestination,
-    step(
-      null,
-      'power-off',
-      at.host,
-      onItsHost(host.stop, (run) => ({ ...uuid(run), timeoutMs: 60_000 })),
-      startWhereItWas,
-      entering('resize_migrating', 'migrating'),
-    ),
+    step(null, 'power-off', at.host, powerOff, startWhereItWas, entering('resize_migrating', 'migrating')),
     step(null, 'moved', at.control, takePlace, takePlaceBack, build.task('resize_migrated')),
     step(18, 'bind-ports', at.control, bindToDestination, bindToSource),
     step(21, 'network-info', at.control, networkInfo, null, says.networkInfo),

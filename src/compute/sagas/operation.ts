@@ -6,7 +6,7 @@ import { move, type StateChange } from '../app/server-state.ts'
 import { connectionsOf } from '../app/volume-connection.ts'
 import type { InstanceRow } from '../db/tables.ts'
 import { type FlavorSpec, host } from '../rpc.ts'
-import { type ServerRun, serverOf, tell } from './on-host.ts'
+import { onItsHost, type ServerRun, serverOf, tell, uuid } from './on-host.ts'
 
 /** The end of an operation that worked. */
 export const settle =
@@ -44,6 +44,9 @@ export async function wasRunning(run: ServerRun): Promise<{ running: boolean }> 
   const { powerState } = await tell(run, row.host!, host.powerState, { uuid: row.id })
   return { running: powerState === 'running' || powerState === 'paused' }
 }
+
+/** The guest is asked to go off, and is switched off when it has not within a minute. */
+export const powerOff = onItsHost(host.stop, (run) => ({ ...uuid(run), timeoutMs: 60_000 }))
 
 /** Undo of a power-off. */
 export async function startAgain(run: ServerRun): Promise<void> {

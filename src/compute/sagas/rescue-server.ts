@@ -5,7 +5,7 @@ import { host, type ImageSpec } from '../rpc.ts'
 import * as build from './build.ts'
 import { says } from './evidence.ts'
 import { ask, LONG, onItsHost, type ServerRun, serverOf, undoOnItsHost, uuid } from './on-host.ts'
-import { asItWas, giveBack, intoError, redefine, settle, startAgain, wasRunning } from './operation.ts'
+import { asItWas, giveBack, intoError, powerOff, redefine, settle, startAgain, wasRunning } from './operation.ts'
 
 type Rescue = ServerRun<{ image: ImageSpec }>
 
@@ -16,13 +16,7 @@ export const rescueServer = saga<Rescue>(
   'rescue-server',
   [
     step(null, 'was-running', at.host, wasRunning, null), // only reads
-    step(
-      null,
-      'power-off',
-      at.host,
-      onItsHost(host.stop, (run) => ({ ...uuid(run), timeoutMs: 60_000 })),
-      startAgain,
-    ),
+    step(null, 'power-off', at.host, powerOff, startAgain),
     step(null, 'keep-disk', at.host, onItsHost(host.keepDisk, kept, LONG), backAsItWas),
     step(26, 'fetch-base', at.host, fetchRescueImage, null, says.base), // the cache is shared by all servers and ages
     step(27, 'create-overlay', at.host, build.createOverlay, null, says.overlay), // the kept disk comes in its place

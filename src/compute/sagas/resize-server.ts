@@ -8,7 +8,7 @@ import * as build from './build.ts'
 import { says } from './evidence.ts'
 import { entering, setMigration } from './moving.ts'
 import { change, LONG, onItsHost, type ServerRun, serverOf, tell, undoOnItsHost, uuid } from './on-host.ts'
-import { asItWas, flavorColumns, giveBack, intoError, redefine, rest, settle, startAgain, wasRunning } from './operation.ts'
+import { asItWas, flavorColumns, giveBack, intoError, powerOff, redefine, rest, settle, startAgain, wasRunning } from './operation.ts'
 
 type Resize = ServerRun<{ flavor: FlavorSpec; migrationId: string }>
 type End = ServerRun<{ migrationId: string }>
@@ -36,14 +36,7 @@ export const resizeServer = saga<Resize>(
       says.claim,
     ),
     step(null, 'was-running', at.host, wasRunning, null), // only reads
-    step(
-      null,
-      'power-off',
-      at.host,
-      onItsHost(host.stop, (run) => ({ ...uuid(run), timeoutMs: 60_000 })),
-      startAgain,
-      entering('resize_migrating', 'migrating'),
-    ),
+    step(null, 'power-off', at.host, powerOff, startAgain, entering('resize_migrating', 'migrating')),
     step(null, 'keep-disk', at.host, onItsHost(host.keepDisk, kept, LONG), undoOnItsHost(host.restoreDisk, kept)),
     step(null, 'flavor', at.control, takeFlavor, giveFlavorBack, entering('resize_finish', 'post-migrating')),
     step(28, 'resize-disk', at.host, build.resizeDisk, null, says.size), // goes with the disk that is restored

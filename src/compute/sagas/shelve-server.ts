@@ -9,8 +9,8 @@ import type { InstanceRow } from '../db/tables.ts'
 import { host } from '../rpc.ts'
 import * as build from './build.ts'
 import { clearHost } from './clear-host.ts'
-import { ask, change, LONG, onItsHost, type ServerRun, serverOf, undoOnItsHost, uuid } from './on-host.ts'
-import { asItWas, giveBack, settle, startAgain, wasRunning } from './operation.ts'
+import { ask, change, LONG, type ServerRun, serverOf, undoOnItsHost, uuid } from './on-host.ts'
+import { asItWas, giveBack, powerOff, settle, startAgain, wasRunning } from './operation.ts'
 
 /** `imageId`: of the record that was made with the request; null for a server that boots from a volume, which keeps its data by itself. */
 type Shelving = ServerRun<{ imageId: string | null }>
@@ -21,13 +21,7 @@ export const shelveServer = saga<Shelving>(
   [
     step(null, 'image-record', at.control, () => {}, removeRecord), // made with the request
     step(null, 'was-running', at.host, wasRunning, null), // only reads
-    step(
-      null,
-      'power-off',
-      at.host,
-      onItsHost(host.stop, (run) => ({ ...uuid(run), timeoutMs: 60_000 })),
-      startAgain,
-    ),
+    step(null, 'power-off', at.host, powerOff, startAgain),
     step(null, 'take-picture', at.host, takePicture, discardPicture, {
       ...build.task('shelving_image_uploading'),
       evidence: (out) =>
