@@ -82,6 +82,8 @@ export interface Vif {
   details: { ovsHybridPlug: boolean; portFilter: boolean; bridgeName: string; datapathType: string }
   /** Fixed address → the floating ones that lead to it. */
   floatingIps?: Record<string, string[]>
+  /** Ids. */
+  securityGroups?: string[]
   /** tapXXXXXXXX-XX */
   deviceName: string
   active: boolean

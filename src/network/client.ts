@@ -211,6 +211,7 @@ function vif(port: PortDocument, network: NetworkDocument, subnets: SubnetDocume
     floatingIps: Object.fromEntries(
       [...Map.groupBy(mine, (one) => one.fixed_ip_address!)].map(([fixed, list]) => [fixed, list.map((one) => one.floating_ip_address)]),
     ),
+    securityGroups: port.security_groups,
     deviceName: `tap${port.id.slice(0, 11)}`,
     active: port.status === 'ACTIVE',
   }

@@ -110,6 +110,8 @@ export interface RouterDetails {
   interfaces: RouterPort[]
   floatingIps: { id: string; floatingAddress: string; fixedAddress: string; portId: string }[]
   routes: { destination: string; nexthop: string }[]
+  /** Control has not heard that all its floating addresses are in place here. */
+  awaited: boolean
 }
 
 /** The external network as the machine itself should reach it: br-ex's own address. */

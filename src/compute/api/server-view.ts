@@ -132,7 +132,8 @@ const faultView = (request: ApiRequest, fault: { code: number; message: string; 
 })
 
 function groupsView(row: InstanceRow, vifs: Vif[]) {
-  if (vifs.length === 0 && row.vm_state !== 'building') return {}
+  const without = vifs.every((vif) => vif.securityGroups?.length === 0)
+  if (without && (vifs.length > 0 || row.vm_state !== 'building')) return {}
   const groups = fromJson<{ name: string }[]>(row.security_groups_json)
   return { security_groups: groups.length > 0 ? groups.map(({ name }) => ({ name })) : [{ name: 'default' }] }
 }

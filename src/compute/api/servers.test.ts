@@ -43,6 +43,18 @@ describe('a server', () => {
     await house.remove(id)
   })
 
+  test('shows the security groups that its ports have, and none when they have none', async () => {
+    const { id } = await house.server()
+    const groups = async () => (await house.ask('GET', `/servers/${id}`)).body.server.security_groups
+    assert.deepEqual(await groups(), [{ name: 'default' }])
+    const change = (action: string) => house.ask('POST', `/servers/${id}/action`, { body: { [action]: { name: 'default' } } })
+    assert.equal((await change('removeSecurityGroup')).status, 202)
+    assert.equal(await groups(), undefined)
+    assert.equal((await change('addSecurityGroup')).status, 202)
+    assert.deepEqual(await groups(), [{ name: 'default' }])
+    await house.remove(id)
+  })
+
   test('is renamed, described, given addresses', async () => {
     const { id } = await house.server()
     const change = { name: 'two', description: 'd', accessIPv4: '10.0.0.1', accessIPv6: '::1', hostname: 'host-two' }

@@ -4,6 +4,7 @@ import type { RequestContext } from '../../kernel/http/context.ts'
 import { updateInstance } from '../db/instances.ts'
 import type { InstanceRow } from '../db/tables.ts'
 import type { ComputeContext } from './context.ts'
+import { networkChanged } from './network-changed.ts'
 import { as, type SecurityGroup } from './wanted-networks.ts'
 
 /** The groups of a server are those of its ports; the names are kept in its row, so that lists need not ask the network service. */
@@ -43,4 +44,5 @@ async function keepNames(context: ComputeContext, request: RequestContext, row: 
   const groups = (await groupsOf(context, request, row)).map(({ id, name }) => ({ id, name }))
   if (toJson(groups) !== toJson(fromJson(row.security_groups_json)))
     await updateInstance(context.database.db, row.id, { security_groups_json: toJson(groups) })
+  await networkChanged(context, row.id)
 }

@@ -50,6 +50,12 @@ test('a router routes, translates, announces and takes back', () =>
     )
     assert.ok((await lab.machine.netns.routes(namespace, 4)).some((route) => route.to === '192.168.7.0/24' && route.via === '10.1.0.12'))
     assert.ok(guest)
+    const said = lab.control.heard('router-ready').length
+    await lab.host.settle()
+    assert.equal(lab.control.heard('router-ready').length, said, 'once is enough')
+    lab.control.routers = [{ ...lab.control.routers[0]!, awaited: true }]
+    await lab.host.settle()
+    assert.ok(lab.control.heard('router-ready').length > said, 'unless control still waits for it')
     lab.control.routers = [router({ gateway: null, floatingIps: [] })]
     await lab.host.settle()
     assert.deepEqual(

@@ -107,8 +107,8 @@ export class L3Agent {
       }
       states.push(state)
       try {
-        const text = JSON.stringify(router)
-        if (!full && this.built.get(router.id) === text) continue
+        const text = JSON.stringify({ ...router, awaited: false })
+        if (!full && !router.awaited && this.built.get(router.id) === text) continue
         this.built.delete(router.id)
         changes.push(...(await this.route(router)))
         this.built.set(router.id, text)
@@ -210,7 +210,7 @@ export class L3Agent {
     }))
     const message = { host: settings.host, routerId: router.id, floatingIps }
     const text = JSON.stringify({ status, ...message })
-    if (this.reported.get(router.id) === text) return
+    if (!router.awaited && this.reported.get(router.id) === text) return
     await bus.call(NETWORK_CONTROL, control.routerReady, message)
     this.reported.set(router.id, text)
   }

@@ -107,6 +107,7 @@ export const router = (over: Partial<RouterDetails> = {}): RouterDetails => ({
   ],
   floatingIps: [],
   routes: [],
+  awaited: false,
   ...over,
 })
 

@@ -2,14 +2,15 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { until } from '../../drivers/daemon.ts'
 import { eachDatabaseUrl } from '../../kernel/db/testing.ts'
-import { events } from '../rpc.ts'
+import { control, events, NETWORK_CONTROL } from '../rpc.ts'
 import { type NetworkHouse, networkHouse } from '../testing.ts'
 
 eachDatabaseUrl((fresh) => {
   let house: NetworkHouse
+  let outside: { id: string }
   before(async () => {
     house = await networkHouse({ databaseUrl: await fresh() })
-    await house.outside()
+    outside = (await house.outside()).network
   })
   after(() => house.close())
 
@@ -73,6 +74,29 @@ eachDatabaseUrl((fresh) => {
       assert.ok((await house.request('GET', `/agents/${next.id}/l3-routers`)).body.routers.some((one: any) => one.id === router.id))
       const [port] = await house.client.ports({ device_id: router.id })
       assert.equal(port!['binding:host_id'], to)
+    })
+
+    test('a floating address is down until the host to which its router went says that it is there', async () => {
+      const { network, subnet } = await house.network('10.5.0.0/24')
+      const router = await house.make('/routers', 'router', { external_gateway_info: { network_id: outside.id } })
+      await house.request('PUT', `/routers/${router.id}/add_router_interface`, { body: { subnet_id: subnet.id } })
+      const port = await house.make('/ports', 'port', { network_id: network.id })
+      const floating = await house.make('/floatingips', 'floatingip', { floating_network_id: outside.id, port_id: port.id })
+      const [from] = await hostsOf(`/routers/${router.id}/l3-agents`)
+      const to = ['one', 'two', 'three'].find((host) => host !== from)!
+      const says = async (host: string) => {
+        const floatingIps = [{ id: floating.id, status: 'ACTIVE' as const, rules: [] }]
+        await house.bus.call(NETWORK_CONTROL, control.routerReady, { host, routerId: router.id, floatingIps })
+        return (await house.client.floatingIps({ id: floating.id }))[0]!.status
+      }
+      const awaited = async (host: string) =>
+        (await house.bus.call(NETWORK_CONTROL, control.routers, { host })).routers.find((one) => one.id === router.id)?.awaited
+      assert.deepEqual([await awaited(from), await says(from), await awaited(from)], [true, 'ACTIVE', false])
+      const [old, next] = [await agentOn(from, 'L3 agent'), await agentOn(to, 'L3 agent')]
+      await house.request('DELETE', `/agents/${old.id}/l3-routers/${router.id}`)
+      assert.equal(await says(from), 'DOWN', 'what the first host still says is late')
+      await house.request('POST', `/agents/${next.id}/l3-routers`, { body: { router_id: router.id } })
+      assert.deepEqual([await says(from), await awaited(to), await says(to)], ['DOWN', true, 'ACTIVE'])
     })
 
     test('only the operator may see and change it', async () => {

@@ -92,6 +92,7 @@ eachDatabaseUrl((databaseUrl) => {
       const { network, subnet } = await house.network('10.4.0.0/24')
       const { network: outside } = await house.outside()
       const port = await guest(network.id)
+      await house.agents('one')
       const router = await house.make('/routers', 'router', { external_gateway_info: { network_id: outside.id } })
       await house.request('PUT', `/routers/${router.id}/add_router_interface`, { body: { subnet_id: subnet.id } })
       const floating = await house.make('/floatingips', 'floatingip', { floating_network_id: outside.id, port_id: port.id })

@@ -5,6 +5,7 @@ import { events } from '../rpc.ts'
 import { mutate, type NetworkContext } from './context.ts'
 import { dressPorts } from './port.ts'
 import { recordOf } from './port-steps.ts'
+import { routerLock } from './router.ts'
 import { STATUS_LOCK, settleStatus } from './status.ts'
 
 /** The switch of `host` carries these ports, or does not. */
@@ -79,10 +80,12 @@ export async function leaseSeen(
 /** Step 41: floating addresses are in place, or could not be put there. */
 export async function routerReady(
   context: NetworkContext,
-  report: { routerId: string; floatingIps: { id: string; status: 'ACTIVE' | 'ERROR'; rules: string[] }[] },
+  report: { host: string; routerId: string; floatingIps: { id: string; status: 'ACTIVE' | 'ERROR'; rules: string[] }[] },
 ): Promise<void> {
   if (report.floatingIps.length === 0) return
-  const fresh = await mutate(context, [], async ({ trx }) => {
+  const fresh = await mutate(context, [routerLock(report.routerId)], async ({ trx }) => {
+    const [router] = await rowsWhere(trx, 'routers', 'id', [report.routerId])
+    if (router?.host !== report.host) return [] // it has moved on since
     const rows = await rowsWhere(
       trx,
       'floatingips',

@@ -45,6 +45,7 @@ export async function routerDetails(
             portId: one.port_id!,
           })),
         routes: JSON.parse(router.routes),
+        awaited: (floating.get(router.id) ?? []).some((one) => one.status !== 'ACTIVE'),
       }
     }),
     external: outside.flatMap((network) => hostAddress(network, [...subnets.values()], external)),

@@ -50,6 +50,8 @@ export async function hostsForDhcp(db: Handle, context: NetworkContext): Promise
 export async function placeRouter(work: Work, routerId: string, host: string): Promise<void> {
   const { trx } = work
   await updateRow(trx, 'routers', routerId, { host })
+  // until the agent there says that they are in place
+  await trx.updateTable('floatingips').set({ status: 'DOWN' }).where('router_id', '=', routerId).execute()
   for (const port of await portsOfRouter(trx, routerId)) await movePort(work, port, host)
   tellRouter(work, routerId)
 }
