@@ -16,6 +16,7 @@ Usage: npm run conformance -- [options] [FILTER ...]
   FILTER              interop (the tests behind "OpenStack Powered Compute"), a group (${GROUPS.join(', ')}),
                       @FILE with a list of tests, or a regular expression on their names; without filters all tests run
   --simulated         a cloud that plays guests, networks and disks: no root needed, and fast
+  --hosts N           compute hosts: real ones on machines inside this one, as yun lab makes them (1; simulated 2)
   --concurrency N     test classes at a time (2; simulated 6: most of the time tempest sleeps)
   --keep DIR          leaves tempest's configuration and log and the cloud's log there
   --no-record         leaves conformance/results and docs/conformance.md as they are
@@ -37,6 +38,7 @@ async function main(argv: string[]): Promise<number> {
     allowPositionals: true,
     options: {
       simulated: { type: 'boolean' },
+      hosts: { type: 'string' },
       concurrency: { type: 'string' },
       keep: { type: 'string' },
       'no-record': { type: 'boolean' },
@@ -48,8 +50,10 @@ async function main(argv: string[]): Promise<number> {
     console.log(HELP)
     return 0
   }
-  const concurrency = Number(values.concurrency ?? (values.simulated ? 6 : 2))
-  if (!Number.isInteger(concurrency) || concurrency < 1) throw new Error(`--concurrency ${values.concurrency}: a whole number is needed`)
+  const [hosts, concurrency] = [
+    atLeastOne('hosts', values, values.simulated ? 2 : 1),
+    atLeastOne('concurrency', values, values.simulated ? 6 : 2),
+  ]
   if (!values.simulated && process.getuid?.() !== 0) throw new Error('real guests need root: run it with sudo, or with --simulated')
   const imageFile = values.simulated ? null : await guestImage((text) => console.log(text))
   if (imageFile && !process.env.YUN_ISOLATED) return await onMachineOfItsOwn(argv)
@@ -60,7 +64,7 @@ async function main(argv: string[]): Promise<number> {
   const say = (line: string, passed: boolean) => {
     if (!passed || !values.quiet) console.log(line)
   }
-  const { all, found } = await run({ filters: positionals, imageFile, concurrency, keep, stop: stopping.signal, say })
+  const { all, found } = await run({ filters: positionals, imageFile, hosts, concurrency, keep, stop: stopping.signal, say })
   const guests: Guests = imageFile ? 'real' : 'simulated'
   if (!values['no-record']) {
     const book = readBook(RESULTS, all)
@@ -77,6 +81,12 @@ async function main(argv: string[]): Promise<number> {
   )
   if (process.env.YUN_TEST_COUNTS) writeFileSync(process.env.YUN_TEST_COUNTS, JSON.stringify(countsOf([...found.values()])))
   return [...found.values()].every(({ status }) => status === 'passed') ? 0 : 1
+}
+
+function atLeastOne<Name extends string>(name: Name, values: { [name in Name]?: string }, preset: number): number {
+  const number = Number(values[name] ?? preset)
+  if (!Number.isInteger(number) || number < 1) throw new Error(`--${name} ${values[name]}: a whole number is needed`)
+  return number
 }
 
 /** As the stages of npm test read them. */

@@ -1,10 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Api } from '../src/cli/api.ts'
-import { loadSecrets } from '../src/cloud/secrets.ts'
-import { CloudUnderTest } from '../test/cloud-under-test.ts'
-import { configuration, PASSWORD_RULES } from './configuration.ts'
+import { startCloud } from './cloud.ts'
+import { configuration } from './configuration.ts'
 import { layGround } from './ground.ts'
 import { type Outcome, outcomeOf, outcomes } from './outcome.ts'
 import { type Reported, Tempest } from './tempest.ts'
@@ -12,8 +11,10 @@ import { chosen, groupOf, nameOf } from './tests.ts'
 
 export interface RunOptions {
   filters: string[]
-  /** qcow2 of the guest, for a cloud with real guests on this machine; null: a simulated one. */
+  /** qcow2 of the guest, for a cloud with real guests; null: a simulated one. */
   imageFile: string | null
+  /** Compute hosts. */
+  hosts: number
   concurrency: number
   /** Where tempest's configuration, log and results are left, with the cloud's log; null: nowhere. */
   keep: string | null
@@ -28,10 +29,16 @@ export interface Ran {
   found: Map<string, Outcome>
 }
 
-const SIMULATED_HOSTS = 2
-
 /** Starts a cloud, runs the tests that the filters choose against it, stops it. @throws Error when nothing is chosen or cloud or tempest do not start */
-export async function run({ filters, imageFile, concurrency, keep, stop = new AbortController().signal, say }: RunOptions): Promise<Ran> {
+export async function run({
+  filters,
+  imageFile,
+  hosts,
+  concurrency,
+  keep,
+  stop = new AbortController().signal,
+  say,
+}: RunOptions): Promise<Ran> {
   const dir = keep ?? mkdtempSync(join(tmpdir(), 'yun-conformance-'))
   try {
     const tempest = new Tempest(dir)
@@ -41,25 +48,12 @@ export async function run({ filters, imageFile, concurrency, keep, stop = new Ab
       .sort()
     const names = chosen(all, filters)
     if (names.length === 0) throw new Error(`no test is called ${filters.join(' or ')}`)
-    const cloud = await start(dir, imageFile !== null)
+    const cloud = await startCloud({ dir, real: imageFile !== null, hosts })
     try {
-      const adminPassword = loadSecrets(cloud.stateDir).adminPassword
-      const api = new Api({
-        url: cloud.env.OS_AUTH_URL!.replace(/\/identity\/v3$/, ''),
-        username: 'admin',
-        password: adminPassword,
-        project: 'admin',
-      })
-      const ground = await layGround(api, imageFile)
-      const hosts = imageFile ? 1 : SIMULATED_HOSTS
-      const about = {
-        authUrl: cloud.env.OS_AUTH_URL!,
-        region: cloud.env.OS_REGION_NAME!,
-        adminPassword,
-        real: imageFile !== null,
-        hosts,
-        imageFile,
-      }
+      const { url, region, adminPassword } = cloud
+      const ground = await layGround(new Api({ url, username: 'admin', password: adminPassword, project: 'admin' }), imageFile)
+      const about = { authUrl: `${url}/identity/v3`, region, adminPassword, real: imageFile !== null, hosts, imageFile }
+      tempest.enter = cloud.enterAt(dir)
       tempest.configure(configuration(about, ground, dir))
       // what a test is called besides its name depends on the configuration
       const ids = new Map((await tempest.list()).map((id) => [nameOf(id), id]))
@@ -81,17 +75,6 @@ export async function run({ filters, imageFile, concurrency, keep, stop = new Ab
   } finally {
     if (!keep) rmSync(dir, { recursive: true, force: true })
   }
-}
-
-/** With rules for passwords, which a cloud has only where its configuration names some; tempest uploads noise as images of every format. */
-function start(dir: string, real: boolean): Promise<CloudUnderTest> {
-  const config = join(dir, 'yun.yaml')
-  writeFileSync(config, JSON.stringify({ securityCompliance: PASSWORD_RULES, strictImageFormats: false }))
-  return CloudUnderTest.start([
-    '--config',
-    config,
-    ...(real ? [] : ['--hypervisor', 'simulated', '--simulated-hosts', String(SIMULATED_HOSTS)]),
-  ])
 }
 
 function line(reported: Reported, count: number): string {

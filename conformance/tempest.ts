@@ -24,6 +24,8 @@ const PYTHON = '/usr/bin/python3'
 export class Tempest {
   private readonly dir: string
   private readonly env: NodeJS.ProcessEnv
+  /** Put before tempest when it runs tests: how it gets to where guests are reached. */
+  enter: string[] = []
 
   constructor(dir: string) {
     this.dir = dir
@@ -51,7 +53,8 @@ export class Tempest {
     const list = join(this.dir, 'tests.txt')
     writeFileSync(list, `${ids.join('\n')}\n`)
     const options = { cwd: this.dir, env: this.env }
-    const tempest = spawn('tempest', ['run', '--subunit', '--load-list', list, '--concurrency', String(concurrency)], {
+    const [program, ...args] = [...this.enter, 'tempest', 'run', '--subunit', '--load-list', list, '--concurrency', String(concurrency)]
+    const tempest = spawn(program!, args, {
       ...options,
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,

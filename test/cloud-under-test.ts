@@ -67,8 +67,7 @@ export class CloudUnderTest {
 
   /** The variables of openrc. */
   get env(): Record<string, string> {
-    const lines = readFileSync(join(this.stateDir, 'openrc'), 'utf8').matchAll(/^export (\w+)=(.*)$/gm)
-    return Object.fromEntries([...lines].map((match) => [match[1]!, match[2]!]))
+    return openrcOf(this.stateDir)
   }
 
   /** A client as one types it; its output. @throws Error with what it said when it fails */
@@ -91,6 +90,12 @@ export class CloudUnderTest {
     await this.yun('stop')
     rmSync(this.stateDir, { recursive: true, force: true })
   }
+}
+
+/** The variables of a cloud's openrc. */
+export function openrcOf(stateDir: string): Record<string, string> {
+  const lines = readFileSync(join(stateDir, 'openrc'), 'utf8').matchAll(/^export (\w+)=(.*)$/gm)
+  return Object.fromEntries([...lines].map((match) => [match[1]!, match[2]!]))
 }
 
 export function freePort(): Promise<number> {

@@ -1,0 +1,72 @@
+import { copyFileSync, existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { adminPasswordOf } from '../src/cloud/client-files.ts'
+import type { Settings } from '../src/cloud/settings.ts'
+import { startLabCloud } from '../src/lab/lab-cloud.ts'
+import { CloudUnderTest, openrcOf } from '../test/cloud-under-test.ts'
+import { PASSWORD_RULES } from './configuration.ts'
+
+/** The cloud that the tests run against. */
+export interface TestedCloud {
+  url: string
+  region: string
+  adminPassword: string
+  /** Put before a program to run it where guests are reached, in this directory; nothing where that is here. */
+  enterAt(dir: string): string[]
+  /** Copies what the cloud has written about itself into `dir`. */
+  leaveLogs(dir: string): void
+  /** Leaves nothing. */
+  stop(): Promise<void>
+}
+
+/** With rules for passwords, which a cloud has only where its configuration names some; tempest uploads noise as images of every format. */
+const SETTINGS: Partial<Settings> = { securityCompliance: PASSWORD_RULES, strictImageFormats: false }
+/** A lab's address is its own. */
+const LAB_PORT = 5050
+
+/** @param dir for its files, beside others @param real on this machine, or on machines inside it if `hosts` is more than 1 */
+export async function startCloud({ dir, real, hosts }: { dir: string; real: boolean; hosts: number }): Promise<TestedCloud> {
+  if (real && hosts > 1) return await labCloud(dir, hosts)
+  const config = join(dir, 'yun.yaml')
+  writeFileSync(config, JSON.stringify(SETTINGS))
+  const cloud = await CloudUnderTest.start([
+    '--config',
+    config,
+    ...(real ? [] : ['--hypervisor', 'simulated', '--simulated-hosts', String(hosts)]),
+  ])
+  return {
+    ...known(cloud.stateDir),
+    enterAt: () => [],
+    leaveLogs: (to) => cloud.leaveLogs(to),
+    stop: () => cloud.stop(),
+  }
+}
+
+/** Tempest runs in the lab's outside, as whoever calls guests from the world does. */
+async function labCloud(dir: string, hosts: number): Promise<TestedCloud> {
+  const cloud = await startLabCloud({ dir: join(dir, 'lab'), hosts, port: LAB_PORT, settings: { ...SETTINGS, development: true } })
+  const logs = [
+    { name: 'control', stateDir: cloud.stateDir },
+    ...cloud.hosts.map(({ name, stateDir, machine }) => ({ name, stateDir: machine.machine.path(stateDir) })),
+  ]
+  return {
+    ...known(cloud.stateDir),
+    enterAt: (cwd) => cloud.lab.outside.enterAt(cwd),
+    leaveLogs(to) {
+      for (const { name, stateDir } of logs) {
+        const log = join(stateDir, 'yun.log')
+        if (existsSync(log)) copyFileSync(log, join(to, `${name}.log`))
+      }
+    },
+    stop: () => cloud.stop(),
+  }
+}
+
+function known(stateDir: string): Pick<TestedCloud, 'url' | 'region' | 'adminPassword'> {
+  const openrc = openrcOf(stateDir)
+  return {
+    url: openrc.OS_AUTH_URL!.replace(/\/identity\/v3$/, ''),
+    region: openrc.OS_REGION_NAME!,
+    adminPassword: adminPasswordOf(stateDir),
+  }
+}
