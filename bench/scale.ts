@@ -8,6 +8,7 @@ import { Yard } from '../src/compute/sagas/testing.ts'
 import { showBytes, showMs } from '../src/kernel/units/units.ts'
 import { median, percentile, pool } from './client.ts'
 import type { Report } from './report.ts'
+import { hostsElsewhere } from './scale-hosts.ts'
 
 /** Published: the last rate at which every boot succeeded, on 200 nodes; the mean boot among 1,000; and what this house aims at. */
 const PEER = { bootsPerS: 1.5, bootMs: 13_100 }
@@ -86,7 +87,7 @@ async function known({ control }: TestCloud, count: number): Promise<void> {
 
 async function boots(hosts: number, report: Report): Promise<void> {
   const begun = performance.now()
-  const cloud = await testCloud({ hosts, development: false })
+  const cloud = await testCloud({ hosts, development: false, startHosts: hostsElsewhere })
   try {
     report(`${hosts} whole simulated hosts up`, showMs(performance.now() - begun), '')
     const yard = await Yard.over(cloud)

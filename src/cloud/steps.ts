@@ -1,7 +1,15 @@
-import { COMPUTE_CONTROL, stepRecorded } from '../compute/rpc.ts'
+import { COMPUTE_CONTROL, stepsRecorded } from '../compute/rpc.ts'
 import type { Bus } from '../kernel/bus/bus.ts'
-import { onStep } from '../kernel/trace/trace.ts'
+import { onStep, type StepRecord } from '../kernel/trace/trace.ts'
 
-/** Every step that this process records goes to compute, which keeps them; one that is lost on the way is a gap in a story and nothing more. */
-export const forwardSteps = (bus: Bus): (() => void) =>
-  onStep((record) => void bus.cast(COMPUTE_CONTROL, stepRecorded, record).catch(() => {}))
+/** Every step that this process records goes to compute, which keeps them: those of one moment together. What is lost on the way is a gap in a story and nothing more. */
+export function forwardSteps(bus: Bus): () => void {
+  let waiting: StepRecord[] = []
+  const send = () => {
+    bus.cast(COMPUTE_CONTROL, stepsRecorded, waiting).catch(() => {})
+    waiting = []
+  }
+  return onStep((record) => {
+    if (waiting.push(record) === 1) setImmediate(send)
+  })
+}

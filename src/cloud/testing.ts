@@ -6,7 +6,7 @@ import { createLog, silent } from '../kernel/log/log.ts'
 import { type Control, createControl } from './control.ts'
 import { prepareGround, startHosts } from './hosts.ts'
 import { loadSecrets } from './secrets.ts'
-import { readSettings } from './settings.ts'
+import { readSettings, type Settings } from './settings.ts'
 
 export interface TestCloud {
   control: Control
@@ -17,8 +17,16 @@ export interface TestCloud {
   stop(): Promise<void>
 }
 
-/** A whole simulated cloud in this process, without a listener, in a directory that goes away with it. */
-export async function testCloud(options: { hosts?: number; flags?: string[]; development?: boolean } = {}): Promise<TestCloud> {
+export interface TestCloudOptions {
+  hosts?: number
+  flags?: string[]
+  development?: boolean
+  /** Starts the hosts somewhere else, on this bus (default: in this process). */
+  startHosts?: (settings: Settings, bus: MemoryBus, control: Control) => Promise<{ stop(): Promise<void> }>
+}
+
+/** A whole simulated cloud, without a listener, in a directory that goes away with it. */
+export async function testCloud(options: TestCloudOptions = {}): Promise<TestCloud> {
   const stateDir = mkdtempSync(join(tmpdir(), 'yun-house-'))
   const flags = ['--state', stateDir, '--hypervisor', 'simulated', ...(options.flags ?? [])]
   if (options.development ?? true) flags.push('--development') // answers are held against their schemas
@@ -28,7 +36,8 @@ export async function testCloud(options: { hosts?: number; flags?: string[]; dev
   const log = process.env.YUN_TEST_LOG ? createLog({ name: 'test', level: 'warn' }) : silent()
   const control = await createControl({ settings, secrets, bus, log, url: 'http://127.0.0.1:5000' })
   await control.start()
-  const hosts = await startHosts({ settings, ground: await prepareGround(settings, log), secrets, bus, log, control })
+  const here = async () => startHosts({ settings, ground: await prepareGround(settings, log), secrets, bus, log, control })
+  const hosts = await (options.startHosts?.(settings, bus, control) ?? here())
   await control.resume()
   const send = async (method: string, path: string, body: unknown, headers: Record<string, string>) => {
     const answer = await control.server.fastify.inject({

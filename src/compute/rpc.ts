@@ -336,7 +336,7 @@ export const control = {
 }
 
 /** Every step record of every process (kernel/trace), for the compute service to keep. */
-export const stepRecorded = message<import('../kernel/trace/trace.ts').StepRecord, void>('trace.step')
+export const stepsRecorded = message<import('../kernel/trace/trace.ts').StepRecord[], void>('trace.steps')
 
 /** The network said that a port is plugged: every compute process hears it, for its saga may be the one that waits. */
 export const portPlugged = message<{ portId: string }, void>('compute.port-plugged')

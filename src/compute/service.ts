@@ -45,7 +45,7 @@ import { TraceKeeper } from './app/trace.ts'
 import { migrations } from './db/migrations.ts'
 import type { ComputeTables } from './db/tables.ts'
 import { powerStateReconciler } from './reconcilers/power-states.ts'
-import { COMPUTE_CONTROL, computeTopic, control, host, portPlugged, stepRecorded } from './rpc.ts'
+import { COMPUTE_CONTROL, computeTopic, control, host, portPlugged, stepsRecorded } from './rpc.ts'
 import { sagas } from './sagas/all.ts'
 import { CONDUCTOR, conductor } from './sagas/schedule.ts'
 
@@ -182,7 +182,7 @@ export async function createComputeService(options: ComputeOptions): Promise<Com
     console: (token) => consoleTarget(context, token),
     async start() {
       stops.push(
-        bus.serve(COMPUTE_CONTROL, stepRecorded, (record) => context.trace.keep(record)),
+        bus.serve(COMPUTE_CONTROL, stepsRecorded, (records) => context.trace.keep(records)),
         bus.subscribe(portPlugged, ({ portId }) => context.plugEvents.seen(portId)),
         bus.serve(CONDUCTOR, conductor.build, () => ({ topic: CONDUCTOR, process: process.pid })),
         bus.serve(COMPUTE_CONTROL, control.hostReport, async (report) => {

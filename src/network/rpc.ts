@@ -71,6 +71,18 @@ export interface SubnetDetails {
   enableDhcp: boolean
 }
 
+/** A port as it stands in the host file of its network. */
+export interface DhcpPort {
+  id: string
+  createdAt: string
+  macAddress: string
+  hostname: string
+  fixedIps: FixedIp[]
+  extraDhcpOptions: { name: string; value: string; ipVersion: 4 | 6 }[]
+  deviceId: string
+  deviceOwner: string
+}
+
 /** One network as the DHCP agent serves it. */
 export interface DhcpNetwork {
   segment: Segment
@@ -78,16 +90,8 @@ export interface DhcpNetwork {
   subnets: SubnetDetails[]
   /** The server's own port: made by control when the network gets a subnet with DHCP. */
   dhcpPort: { id: string; macAddress: string; fixedIps: FixedIp[] } | null
-  /** Every port with an address, in the order of the host file. */
-  ports: {
-    id: string
-    macAddress: string
-    hostname: string
-    fixedIps: FixedIp[]
-    extraDhcpOptions: { name: string; value: string; ipVersion: 4 | 6 }[]
-    deviceId: string
-    deviceOwner: string
-  }[]
+  /** Every port with an address, in the order of the host file: the older first. */
+  ports: DhcpPort[]
   dnsDomain: string
   /** No router serves its subnets: metadata is answered in the DHCP namespace. */
   isolated: boolean
@@ -131,6 +135,8 @@ export const control = {
   ),
   devicesDown: message<{ host: string; portIds: string[] }, void>('devices-down'),
   dhcpNetworks: message<{ host: string }, DhcpNetwork[]>('dhcp-networks'),
+  /** Of these ports of a network those that are in its host file. */
+  dhcpPorts: message<{ networkId: string; portIds: string[] }, DhcpPort[]>('dhcp-ports'),
   /** Step 20: these ports are in the host file of their network's dnsmasq. */
   dhcpReady: message<{ host: string; networkId: string; portIds: string[]; hostFile: string }, void>('dhcp-ready'),
   /** Step 38: the guest has its address. */

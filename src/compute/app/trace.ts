@@ -24,8 +24,8 @@ export class TraceKeeper {
     this.log = log
   }
 
-  keep(record: StepRecord): void {
-    this.waiting.push(record)
+  keep(records: StepRecord[]): void {
+    this.waiting.push(...records)
     this.timer ??= setTimeout(() => void this.flush(), FLUSH_MS)
   }
 
@@ -42,7 +42,7 @@ export class TraceKeeper {
   }
 
   async of(subjects: string[]): Promise<StepRecord[]> {
-    await setImmediate() // what was published before is on its way
+    for (const _ of ['sent', 'received']) await setImmediate() // what was recorded before is on its way
     await this.flush()
     return await stepsOf(this.database.db, subjects)
   }

@@ -1,7 +1,7 @@
 import type { DhcpEvent, DhcpHost, DhcpOption, DhcpService } from '../../drivers/dnsmasq/driver.ts'
 import { optionLine } from '../../drivers/dnsmasq/files.ts'
 import { Reconciler } from '../../kernel/reconcile/reconciler.ts'
-import { control, type DhcpNetwork, events, NETWORK_CONTROL, type SubnetDetails } from '../../network/rpc.ts'
+import { control, type DhcpNetwork, NETWORK_CONTROL, type SubnetDetails } from '../../network/rpc.ts'
 import { familyOf } from './addresses.ts'
 import { INTEGRATION } from './bridges.ts'
 import { FullLook } from './full-look.ts'
@@ -9,6 +9,7 @@ import { ensureInternalPorts } from './internal-port.ts'
 import type { Context } from './machine.ts'
 import { dhcpNamespace, METADATA_ADDRESS, namespaceOwner, tapOf } from './names.ts'
 import { setDefaultRoutes } from './routes.ts'
+import { ServedNetworks } from './served-networks.ts'
 
 /** Serves addresses, names and, where no router does, metadata to the networks of this host: each in its namespace qdhcp-<network>. */
 export class DhcpAgent {
@@ -23,12 +24,12 @@ export class DhcpAgent {
   private readonly built = new Map<string, string>()
   private readonly look: FullLook
   private wanted = ''
-  /** The networks that control gave to this host; null while it is asked, and may yet answer any. */
-  private given: ReadonlySet<string> | null = null
+  private readonly networks: ServedNetworks
   private served: { networkId: string; ports: number; notes: string[] }[] = []
 
   constructor(context: Context) {
     this.context = context
+    this.networks = new ServedNetworks(context.bus, context.settings.host)
     this.look = new FullLook(context.settings.everyMs)
     this.reconciler = new Reconciler({
       name: 'dhcp',
@@ -39,7 +40,7 @@ export class DhcpAgent {
   }
 
   start(): void {
-    const { bus, machine } = this.context
+    const { machine } = this.context
     const wake = () => this.reconciler.wake()
     this.stops.push(
       machine.ovs.onInterface((event) => {
@@ -48,13 +49,7 @@ export class DhcpAgent {
         wake()
       }),
       machine.dnsmasq.follow((event) => this.hear(event)),
-      bus.subscribe(events.portChanged, ({ networkId }) => {
-        if (this.given?.has(networkId) ?? true) wake()
-      }),
-      bus.subscribe(events.networkChanged, wake),
-      bus.subscribe(events.routerChanged, () => {
-        if (this.given?.size !== 0) wake()
-      }),
+      this.networks.follow(wake),
     )
     this.reconciler.start()
   }
@@ -75,11 +70,8 @@ export class DhcpAgent {
   }
 
   private async run(full: boolean): Promise<string[]> {
-    const { bus, settings } = this.context
-    this.given = null
-    const all = await bus.call(NETWORK_CONTROL, control.dhcpNetworks, { host: settings.host })
-    this.given = new Set(all.map((network) => network.segment.networkId))
-    const networks = all.filter(isServed)
+    if (full) this.networks.doubt()
+    const networks = (await this.networks.all()).filter(isServed)
     const served: typeof this.served = []
     const changes: string[] = []
     const failures: Error[] = []

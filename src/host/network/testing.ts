@@ -73,6 +73,7 @@ export const dhcpNetwork = (guests: DeviceDetails[], over: Partial<DhcpNetwork> 
   dhcpPort: { id: DHCP_PORT, macAddress: 'fa:16:3e:00:01:02', fixedIps: [{ subnetId: SUBNET, address: '10.1.0.2' }] },
   ports: guests.map((guest) => ({
     id: guest.portId,
+    createdAt: '2026-01-01T00:00:00.000Z',
     macAddress: guest.macAddress,
     hostname: `host-${guest.fixedIps[0]!.address.replaceAll('.', '-')}`,
     fixedIps: guest.fixedIps,
@@ -149,6 +150,11 @@ export class FakeControl {
       for (const portId of payload.portIds) this.up.delete(portId)
     })
     bus.serve(NETWORK_CONTROL, control.dhcpNetworks, () => this.networks)
+    bus.serve(NETWORK_CONTROL, control.dhcpPorts, ({ networkId, portIds }) =>
+      this.networks.flatMap(({ segment, ports }) =>
+        segment.networkId === networkId ? ports.filter(({ id }) => portIds.includes(id)) : [],
+      ),
+    )
     bus.serve(NETWORK_CONTROL, control.dhcpReady, (payload) => tell('dhcp-ready', payload))
     bus.serve(NETWORK_CONTROL, control.leaseSeen, (payload) => tell('lease', payload))
     bus.serve(NETWORK_CONTROL, control.routers, () => ({ routers: this.routers, external: this.external }))

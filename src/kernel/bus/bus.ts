@@ -58,3 +58,14 @@ export const noAnswer = (topic: string, name: string, timeoutMs: number) =>
 
 /** ms that a caller waits unless it says otherwise. */
 export const PATIENCE_MS = 60_000
+
+/** One that fails keeps no other from hearing. */
+export function tellAll(handlers: Iterable<(payload: any) => unknown>, payload: unknown, onError: (error: unknown) => void): void {
+  for (const handler of handlers)
+    try {
+      const result = handler(payload)
+      if (result instanceof Promise) result.catch(onError)
+    } catch (error) {
+      onError(error)
+    }
+}

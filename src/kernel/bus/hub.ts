@@ -9,6 +9,7 @@ import {
   noReceiver,
   type OnBusError,
   PATIENCE_MS,
+  tellAll,
 } from './bus.ts'
 import { DoneOnce } from './done-once.ts'
 import { type Answer, answered, answerOf, type Channel, type Frame } from './frames.ts'
@@ -119,8 +120,7 @@ export class HubBus implements Bus {
   private async hear(channel: Channel, frame: Frame): Promise<void> {
     if (frame.do === 'answer') return void this.asked.get(frame.id)?.settle(frame)
     if (frame.do === 'event') {
-      for (const handler of this.subscribers.get(frame.name) ?? [])
-        answerOf(() => handler(frame.payload)).then(({ error }) => error && this.onError(error, frame.name))
+      tellAll([...(this.subscribers.get(frame.name) ?? [])], frame.payload, (error) => this.onError(error, frame.name))
     } else if (frame.do === 'call') {
       const { topic, name, payload, key, requestId } = frame
       const handler = this.receivers.get(`${topic} ${name}`)

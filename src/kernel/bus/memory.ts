@@ -9,6 +9,7 @@ import {
   noReceiver,
   type OnBusError,
   PATIENCE_MS,
+  tellAll,
 } from './bus.ts'
 import { DoneOnce } from './done-once.ts'
 
@@ -109,15 +110,7 @@ export class MemoryBus implements Bus {
     if (handlers.length === 0) return
     // a thousand hosts may listen: one copy for all, that none can change
     const sent = frozen(copy(payload))
-    setImmediate(() => {
-      for (const handler of handlers)
-        try {
-          const result = handler(sent) as unknown
-          if (result instanceof Promise) result.catch((error) => this.onError(error, event.name))
-        } catch (error) {
-          this.onError(error, event.name)
-        }
-    })
+    setImmediate(() => tellAll(handlers, sent, (error) => this.onError(error, event.name)))
   }
 
   subscribe<In>(event: Message<In, void>, handler: (payload: In) => void): () => void {

@@ -12,6 +12,7 @@ import {
   noReceiver,
   type OnBusError,
   PATIENCE_MS,
+  tellAll,
 } from './bus.ts'
 import { DoneOnce } from './done-once.ts'
 import { type Answer, answered, answerOf } from './frames.ts'
@@ -282,8 +283,7 @@ export class RabbitBus implements Bus {
 
   private hear(name: string, body: unknown): void {
     const payload = typeof body === 'string' || Buffer.isBuffer(body) ? JSON.parse(String(body)) : body
-    for (const handler of this.subscribers.get(name) ?? [])
-      void answerOf(() => handler(payload)).then(({ error }) => error && this.onError(error, name))
+    tellAll([...(this.subscribers.get(name) ?? [])], payload, (error) => this.onError(error, name))
   }
 
   async stats(): Promise<BusStats> {

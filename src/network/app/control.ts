@@ -2,7 +2,7 @@ import { control, events, NETWORK_CONTROL } from '../rpc.ts'
 import { agentReported } from './agents.ts'
 import type { NetworkContext } from './context.ts'
 import { deviceDetails } from './device-details.ts'
-import { dhcpNetworks } from './dhcp-networks.ts'
+import { dhcpNetworks, dhcpPorts } from './dhcp-networks.ts'
 import { groupAddresses } from './group-addresses.ts'
 import { neighbours } from './neighbours.ts'
 import { dhcpReady, leaseSeen, portByAddress, routerReady, tunnelEndpoints, wired } from './reports.ts'
@@ -24,6 +24,7 @@ export function serveAgents(context: NetworkContext): () => void {
     ),
     bus.serve(NETWORK_CONTROL, control.devicesDown, ({ host, portIds }) => wired(context, host, portIds, false)),
     bus.serve(NETWORK_CONTROL, control.dhcpNetworks, ({ host }) => dhcpNetworks(context, host)),
+    bus.serve(NETWORK_CONTROL, control.dhcpPorts, ({ networkId, portIds }) => dhcpPorts(context, networkId, portIds)),
     bus.serve(NETWORK_CONTROL, control.dhcpReady, (message) => dhcpReady(context, message)),
     bus.serve(NETWORK_CONTROL, control.leaseSeen, (message) => leaseSeen(context, message)),
     bus.serve(NETWORK_CONTROL, control.routers, ({ host }) => routerDetails(context, host)),

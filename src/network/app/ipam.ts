@@ -1,5 +1,4 @@
 import { badRequest, conflict } from '../../kernel/errors/errors.ts'
-import { rowsWhere } from '../db/rows.ts'
 import type { AllocationRow, SubnetRow } from '../db/tables.ts'
 import type { FixedIp } from '../rpc.ts'
 import { canonical, contains, eui64, firstFree, numberOf, prefixOf, type Range, versionOf } from './addresses.ts'
@@ -110,8 +109,10 @@ function usable(subnet: SubnetRow, text: string): string {
 }
 
 async function takenAddresses({ trx }: Work, subnetIds: string[]): Promise<Map<string, Set<string>>> {
+  if (subnetIds.length === 0) return new Map()
   const taken = new Map(subnetIds.map((id) => [id, new Set<string>()]))
-  for (const row of await rowsWhere(trx, 'allocations', 'subnet_id', subnetIds)) taken.get(row.subnet_id)!.add(row.address)
+  const rows = await trx.selectFrom('allocations').select(['subnet_id', 'address']).where('subnet_id', 'in', subnetIds).execute()
+  for (const { subnet_id, address } of rows) taken.get(subnet_id)!.add(address)
   return taken
 }
 
