@@ -20,6 +20,7 @@ import { hostRoutes } from './api/hosts.ts'
 import { instanceActionRoutes } from './api/instance-actions.ts'
 import { keypairRoutes } from './api/keypairs.ts'
 import { migrationRoutes } from './api/migrations.ts'
+import { goneRoutes } from './api/older/gone.ts'
 import { olderHostRoutes } from './api/older/hosts.ts'
 import { olderImageRoutes } from './api/older/images.ts'
 import { olderNetworkRoutes } from './api/older/networks.ts'
@@ -155,6 +156,7 @@ export async function createComputeService(options: ComputeOptions): Promise<Com
     ...olderSecurityGroupRoutes(context),
     ...olderNetworkRoutes(context),
     ...olderVolumeRoutes(context),
+    ...goneRoutes,
   ]
   const powerStates = powerStateReconciler(context)
   const stops: (() => void)[] = []

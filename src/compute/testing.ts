@@ -172,6 +172,7 @@ export const instanceRow = (own: Partial<InstanceRow> = {}): InstanceRow => ({
   vcpus: 1,
   ram: 512,
   old_flavor_json: null,
+  auto_disk_config: 0,
   key_name: null,
   key_json: null,
   user_data: null,

@@ -53,6 +53,12 @@ export function nextLink(request: ApiRequest, path: string, more: boolean, lastI
   return [{ rel: 'next', href: `${request.link(path)}?${query}` }]
 }
 
+/** What a body says of how a server's disk is divided; null when it says nothing. */
+export const isAuto = (body: Record<string, unknown>): boolean | null => {
+  const word = body['OS-DCF:diskConfig']
+  return word === undefined ? null : word === 'AUTO'
+}
+
 /** As Nova writes times: to the second. */
 export const seconds = (time: string) => `${time.slice(0, 19)}Z`
 export { micro } from '../app/time.ts'

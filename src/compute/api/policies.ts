@@ -88,6 +88,8 @@ export const policies: Record<string, string> = {
     'os-server-groups:create',
     'os-server-groups:delete',
     'os-deferred-delete:force',
+    'os-deferred-delete:restore',
+    'os-create-backup',
   ]),
   ...under('', READ, [
     'os-volumes-attachments:index',
@@ -194,5 +196,6 @@ export const policies: Record<string, string> = {
     'os-availability-zone:list',
     'extensions',
     'os-quota-sets:defaults',
+    'yun-removed',
   ]),
 }

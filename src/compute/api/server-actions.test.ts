@@ -63,6 +63,16 @@ describe('actions', () => {
     assert.equal((await act({ 'os-migrateLive': { host: null, block_migration: true, disk_over_commit: false } })).status, 403)
   })
 
+  test('that take its last security group: it is shown without any, and takes one again', async () => {
+    const groups = async () => (await house.ask('GET', `/servers/${id}`)).body.server.security_groups
+    assert.deepEqual(await groups(), [{ name: 'default' }])
+    assert.equal((await act({ removeSecurityGroup: { name: 'default' } })).status, 202)
+    assert.equal(await groups(), undefined)
+    assert.equal((await act({ removeSecurityGroup: { name: 'default' } })).status, 404)
+    assert.equal((await act({ addSecurityGroup: { name: 'default' } })).status, 202)
+    assert.deepEqual(await groups(), [{ name: 'default' }])
+  })
+
   test('on a locked server: administrators alone', async () => {
     assert.equal((await act({ lock: { locked_reason: 'in use' } })).status, 202)
     const { server } = (await house.ask('GET', `/servers/${id}`, { at: '2.73' })).body

@@ -1,4 +1,4 @@
-import Type, { type TSchema } from 'typebox'
+import Type from 'typebox'
 import { badRequest } from '../../kernel/errors/errors.ts'
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import { password } from '../app/accept.ts'
@@ -12,15 +12,15 @@ import { migrate } from '../app/migrate.ts'
 import { rebuild, rescue } from '../app/rebuild.ts'
 import { confirmResize, resize, revertResize } from '../app/resize.ts'
 import type { InstanceRow, VmState } from '../app/rows.ts'
-import { deleteServer, findServer, lockServer, unlockServer } from '../app/server.ts'
+import { deleteServer, findServer, lockServer, mustBeSoftDeleted, unlockServer } from '../app/server.ts'
 import { devicesByServer } from '../app/server-list.ts'
 import { addSecurityGroup, removeSecurityGroup } from '../app/server-security.ts'
 import { move } from '../app/server-state.ts'
-import { createImage } from '../app/snapshot.ts'
 import type { Action } from './action-entry.ts'
 import { ServerAnswer, Shown } from './answers.ts'
-import { Choice, closed, isTrue, Metadata, Name, Nullable, server, Truth, targetServer, viewerOf, Wrapped } from './common.ts'
-import { NewServerBody } from './server-schemas.ts'
+import { Choice, closed, isAuto, isTrue, Metadata, Name, Nullable, server, Truth, targetServer, viewerOf, Wrapped } from './common.ts'
+import { pictureActions } from './picture-actions.ts'
+import { DiskConfig, NewServerBody } from './server-schemas.ts'
 import { changedView, hostStatuses } from './server-view.ts'
 import { shelveActions } from './shelve-actions.ts'
 import { refuseUnknown, required, type Since } from './since.ts'
@@ -96,10 +96,11 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
       doc: 'Resize a server to another flavor; to be confirmed or reverted',
       policy: 'servers:resize',
       body: Type.Object(
-        { flavorRef: Type.Union([Type.String({ minLength: 1 }), Type.Integer()]), 'OS-DCF:diskConfig': Type.Optional(Type.String()) },
+        { flavorRef: Type.Union([Type.String({ minLength: 1 }), Type.Integer()]), 'OS-DCF:diskConfig': Type.Optional(DiskConfig) },
         closed,
       ),
-      run: (row, request) => resize(context, request.context, row, String(request.body.resize.flavorRef)),
+      run: (row, request) =>
+        resize(context, request.context, row, String(request.body.resize.flavorRef), { autoDiskConfig: isAuto(request.body.resize) }),
     },
     evacuate: {
       doc: 'Build a server of a dead host again on another one: same ports, addresses and volumes, its disk from the image',
@@ -145,6 +146,7 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
           imageRef: Type.String({ format: 'uuid' }),
           name: Type.Optional(Name),
           metadata: Type.Optional(Metadata),
+          'OS-DCF:diskConfig': Type.Optional(DiskConfig),
           ...Type.Partial(
             Type.Pick(NewServerBody.properties.server, ['description', 'hostname', 'personality', 'adminPass', 'key_name', 'user_data']),
           ).properties,
@@ -165,6 +167,7 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
           adminPass,
           keyName: body.key_name,
           userData: body.user_data,
+          autoDiskConfig: isAuto(body),
         })
         const now = await findServer(context, row.id, viewerOf(request))
         const devices = (await devicesByServer(context, [now])).get(row.id) ?? []
@@ -240,6 +243,11 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
       doc: 'Delete a server whatever its state',
       policy: 'os-deferred-delete:force',
       run: (row, request) => deleteServer(context, request.context, row),
+    },
+    restore: {
+      doc: 'Bring back a server whose deletion waits: none does here, it is gone at once',
+      policy: 'os-deferred-delete:restore',
+      run: async (row) => mustBeSoftDeleted(row),
     },
     addSecurityGroup: {
       doc: 'Add a security group to all ports of a server',
@@ -317,29 +325,8 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
     },
   }
 
-  const snapshot = (microversions: Action['microversions'], response?: TSchema): [string, Action] => [
-    'createImage',
-    {
-      doc: 'Make an image of a server',
-      policy: 'servers:create_image',
-      microversions,
-      response,
-      body: Type.Object({ name: Name, metadata: Type.Optional(Metadata) }, closed),
-      async run(row, request) {
-        const { name, metadata = {} } = request.body.createImage
-        const id = await createImage(context, request.context, row, { name, metadata })
-        if (response) return { image_id: id }
-        const location = `${new URL(request.link('/')).origin}/image/v2/images/${id}`
-        return new Reply(undefined, { status: 202, headers: { Location: location } })
-      },
-    },
-  ]
   const target = targetServer(context)
-  const all = [
-    ...Object.entries({ ...actions, ...shelveActions(context) }),
-    snapshot({ max: '2.44' }),
-    snapshot({ min: '2.45' }, Type.Object({ image_id: Type.String() })),
-  ]
+  const all = [...Object.entries({ ...actions, ...shelveActions(context) }), ...pictureActions(context)]
   return all.map(
     ([action, { doc, policy, body, microversions, response = 'nothing', status = 202, run }]): Route => ({
       method: 'POST',

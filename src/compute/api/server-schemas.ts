@@ -30,6 +30,8 @@ const BlockDevice = Type.Object(
 
 const Hints = Type.Object({}, { additionalProperties: true })
 
+export const DiskConfig = Choice(['AUTO', 'MANUAL'])
+
 export const NewServerBody = Type.Object(
   {
     server: Type.Object(
@@ -40,7 +42,7 @@ export const NewServerBody = Type.Object(
         adminPass: Type.Optional(Type.String()),
         metadata: Type.Optional(Metadata),
         networks: Type.Optional(Nullable(Type.Union([Type.Array(Network), Choice(['auto', 'none'])]))),
-        'OS-DCF:diskConfig': Type.Optional(Choice(['AUTO', 'MANUAL'])),
+        'OS-DCF:diskConfig': Type.Optional(DiskConfig),
         accessIPv4: Type.Optional(Nullable(Type.String({ format: 'ipv4' }))),
         accessIPv6: Type.Optional(Nullable(Type.String({ format: 'ipv6' }))),
         personality: Type.Optional(Type.Array(Type.Object({ path: Type.String({ minLength: 1 }), contents: Type.String() }, closed))),
@@ -78,7 +80,7 @@ export const ChangeServerBody = Type.Object({
     Type.Object(
       {
         name: Name,
-        'OS-DCF:diskConfig': Choice(['AUTO', 'MANUAL']),
+        'OS-DCF:diskConfig': DiskConfig,
         accessIPv4: Nullable(Type.Union([Type.String({ format: 'ipv4' }), Type.Literal('')])),
         accessIPv6: Nullable(Type.Union([Type.String({ format: 'ipv6' }), Type.Literal('')])),
         description: Nullable(Type.String({ maxLength: 255 })),

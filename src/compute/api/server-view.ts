@@ -39,7 +39,7 @@ export function serverView(request: ApiRequest, row: InstanceRow, devices: Block
     addresses: addressesOf(vifs),
     accessIPv4: row.access_ipv4 ?? '',
     accessIPv6: row.access_ipv6 ?? '',
-    'OS-DCF:diskConfig': 'MANUAL',
+    'OS-DCF:diskConfig': row.auto_disk_config ? 'AUTO' : 'MANUAL',
     ...(WITH_PROGRESS.has(status) ? { progress: row.progress } : {}),
     'OS-EXT-AZ:availability_zone': row.zone ?? row.requested_zone ?? '',
     config_drive: row.config_drive ? 'True' : '',

@@ -11,7 +11,7 @@ import { deleteServer, updateServer } from '../app/server.ts'
 import { devicesByServer, pageOfServers, SERVER_QUERY } from '../app/server-list.ts'
 import { parseZone } from '../app/zone.ts'
 import { AcceptedServer, ServerAnswer, ServerList, ServerSummaries } from './answers.ts'
-import { isTrue, links, nextLink, server, targetServer, viewerOf } from './common.ts'
+import { isAuto, isTrue, links, nextLink, server, targetServer, viewerOf } from './common.ts'
 import { serverQuery } from './server-query.ts'
 import { ChangeServerBody, NewServerBody } from './server-schemas.ts'
 import { changedView, hostStatuses, serverSummary, serverView } from './server-view.ts'
@@ -56,7 +56,7 @@ export function serverRoutes(context: ComputeContext): Route[] {
         const view = {
           id: row!.id,
           links: links(request, `/servers/${row!.id}`),
-          'OS-DCF:diskConfig': 'MANUAL',
+          'OS-DCF:diskConfig': row!.auto_disk_config ? 'AUTO' : 'MANUAL',
           security_groups: groups.map((name) => ({ name })),
           adminPass,
         }
@@ -116,11 +116,12 @@ export function serverRoutes(context: ComputeContext): Route[] {
       async handler(request) {
         refuseUnknown(request, 'server', request.body.server, { description: '2.19', hostname: '2.90' })
         const { accessIPv4, accessIPv6, ...change } = request.body.server
+        const autoDiskConfig = isAuto(request.body.server)
         const addresses = {
           ...(accessIPv4 !== undefined ? { accessIPv4: accessIPv4 || null } : {}),
           ...(accessIPv6 !== undefined ? { accessIPv6: accessIPv6 ? canonical(accessIPv6) : null } : {}),
         }
-        const row = await updateServer(context, await server(context, request), { ...change, ...addresses })
+        const row = await updateServer(context, await server(context, request), { ...change, ...addresses, autoDiskConfig })
         return { server: (await views_(context, request, [row], changedView))[0] }
       },
     },
@@ -185,6 +186,7 @@ function newServer(request: ApiRequest): NewServer {
     tags: body.tags ?? [],
     files: body.personality ?? [],
     configDrive: isTrue(body.config_drive),
+    autoDiskConfig: isAuto(body),
     zone: body.availability_zone ?? null,
     host: body.host ?? null,
     node: body.hypervisor_hostname ?? null,

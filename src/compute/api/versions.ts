@@ -1,7 +1,7 @@
 import Type from 'typebox'
-import { notFound } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
-import { Extension, Shown, Version, VersionWithMedia } from './answers.ts'
+import { Shown, Version, VersionWithMedia } from './answers.ts'
+import { extensionRoutes } from './extensions.ts'
 
 export const MICROVERSIONS = { service: 'compute', min: '2.1', max: '2.93', legacyHeader: 'X-OpenStack-Nova-API-Version' }
 
@@ -37,43 +37,6 @@ export const rootRoutes: Route[] = [
   },
 ]
 
-const ALIASES: [alias: string, name: string][] = [
-  ['os-aggregates', 'Aggregates'],
-  ['os-attach-interfaces', 'AttachInterfaces'],
-  ['os-availability-zone', 'AvailabilityZone'],
-  ['os-console-output', 'ConsoleOutput'],
-  ['os-extended-server-attributes', 'ExtendedServerAttributes'],
-  ['os-extended-status', 'ExtendedStatus'],
-  ['os-extended-volumes', 'ExtendedVolumes'],
-  ['os-flavor-access', 'FlavorAccess'],
-  ['os-flavor-extra-specs', 'FlavorExtraSpecs'],
-  ['os-hosts', 'Hosts'],
-  ['os-hypervisors', 'Hypervisors'],
-  ['os-instance-actions', 'InstanceActions'],
-  ['os-keypairs', 'Keypairs'],
-  ['os-personality', 'Personality'],
-  ['os-quota-class-sets', 'QuotaClasses'],
-  ['os-quota-sets', 'Quotas'],
-  ['os-rescue', 'Rescue'],
-  ['os-scheduler-hints', 'SchedulerHints'],
-  ['os-security-groups', 'SecurityGroups'],
-  ['os-server-external-events', 'ServerExternalEvents'],
-  ['os-server-groups', 'ServerGroups'],
-  ['os-services', 'Services'],
-  ['os-simple-tenant-usage', 'SimpleTenantUsage'],
-  ['os-suspend-server', 'SuspendServer'],
-  ['os-volumes', 'Volumes'],
-]
-
-const extension = ([alias, name]: [string, string]) => ({
-  alias,
-  name,
-  description: name,
-  links: [],
-  namespace: `http://docs.openstack.org/compute/ext/${alias}/api/v2.1`,
-  updated: '2014-12-03T00:00:00Z',
-})
-
 /** `v20`: below /v2. */
 export const versionRoutes = (v20: boolean): Route[] => [
   {
@@ -89,24 +52,5 @@ export const versionRoutes = (v20: boolean): Route[] => [
       },
     }),
   },
-  {
-    method: 'GET',
-    path: '/extensions',
-    doc: 'List what old clients call extensions',
-    policy: 'os_compute_api:extensions',
-    response: Shown('extensions', Type.Array(Extension)),
-    handler: () => ({ extensions: ALIASES.map(extension) }),
-  },
-  {
-    method: 'GET',
-    path: '/extensions/:alias',
-    doc: 'Show one extension',
-    policy: 'os_compute_api:extensions',
-    response: Shown('extension', Extension),
-    handler(request) {
-      const found = ALIASES.find(([alias]) => alias === request.params.alias)
-      if (!found) throw notFound(`No extension found with name ${request.params.alias}`)
-      return { extension: extension(found) }
-    },
-  },
+  ...extensionRoutes,
 ]

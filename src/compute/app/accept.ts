@@ -9,6 +9,7 @@ import { insertInstance } from '../db/instances.ts'
 import type { BlockDeviceRow, InstanceRow } from '../db/tables.ts'
 import { recordAction } from './action.ts'
 import type { ComputeContext } from './context.ts'
+import { autoDiskConfig } from './disk-config.ts'
 import { findFlavor, specOfFlavor } from './flavor.ts'
 import { checkFits, imageSpec } from './image-spec.ts'
 import { domainNameOf, type ServerRequest } from './instance-spec.ts'
@@ -80,6 +81,7 @@ export async function acceptServers(
     key_json: toJson(keypair && { name: keypair.name, publicKey: keypair.public_key, type: keypair.type }),
     user_data: wanted.userData,
     config_drive: wanted.configDrive ? 1 : 0,
+    auto_disk_config: autoDiskConfig(image, wanted.autoDiskConfig),
     metadata_json: toJson(wanted.metadata),
     tags_json: toJson(wanted.tags),
     files_json: toJson(wanted.files),

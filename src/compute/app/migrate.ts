@@ -27,6 +27,7 @@ export async function migrate(context: ComputeContext, request: RequestContext, 
     vmStates: ['active', 'stopped'],
     taskState: 'resize_prep',
     input: { migrationId, target },
+    columns: { auto_disk_config: 0 }, // as a resize that does not ask for it
     also: (trx) => recordMigration(trx, request, row, { id: migrationId, type: 'migration' }),
   })
 }

@@ -16,6 +16,8 @@ export interface NewServer {
   tags: string[]
   files: { path: string; contents: string }[]
   configDrive: boolean
+  /** Null: as its image says. */
+  autoDiskConfig: boolean | null
   /** `zone`, `zone:host`, `zone:host:node` or `zone::node`. */
   zone: string | null
   /** 2.74: without a zone. */

@@ -4,6 +4,7 @@ import type { RequestContext } from '../../kernel/http/context.ts'
 import type { InstanceRow } from '../db/tables.ts'
 import { operate } from './action.ts'
 import type { ComputeContext } from './context.ts'
+import { autoDiskConfig } from './disk-config.ts'
 import { checkFits, imageSpec } from './image-spec.ts'
 import { flavorOf, requestOf } from './instance-spec.ts'
 import { findKeypair } from './keypair.ts'
@@ -19,6 +20,8 @@ export interface Rebuild {
   /** null: none any more. */
   keyName?: string | null
   userData?: string | null
+  /** Null: as the image says. */
+  autoDiskConfig: boolean | null
 }
 
 /** @throws Fault 400 for an image that does not fit, 409 for a state in the way */
@@ -35,6 +38,7 @@ export async function rebuild(context: ComputeContext, request: RequestContext, 
     input: { image, adminPass: wanted.adminPass },
     columns: {
       updated_at: timestamp(),
+      auto_disk_config: autoDiskConfig(image, wanted.autoDiskConfig),
       ...(wanted.name !== undefined ? { name: wanted.name } : {}),
       ...(wanted.description !== undefined ? { description: wanted.description } : {}),
       ...(wanted.hostname !== undefined ? { hostname: wanted.hostname } : {}),

@@ -5,8 +5,9 @@ import type { InstanceRow } from '../db/tables.ts'
 import type { FlavorSpec } from '../rpc.ts'
 import { operate } from './action.ts'
 import type { ComputeContext } from './context.ts'
+import { autoDiskConfig } from './disk-config.ts'
 import { findFlavor, specOfFlavor } from './flavor.ts'
-import { flavorOf } from './instance-spec.ts'
+import { flavorOf, requestOf } from './instance-spec.ts'
 import { changeMigration, recordMigration, unconfirmed } from './migration.ts'
 import { reserve } from './quota.ts'
 import type { Round } from './scheduler/filters.ts'
@@ -14,7 +15,13 @@ import { requestSpecOf, resourcesOf } from './scheduler/request-spec.ts'
 import { SCHEDULER, scheduler } from './scheduler/scheduler.ts'
 
 /** @throws Fault 400 for the same flavor or a smaller disk, 403 over quota */
-export async function resize(context: ComputeContext, request: RequestContext, row: InstanceRow, flavorRef: string): Promise<void> {
+export async function resize(
+  context: ComputeContext,
+  request: RequestContext,
+  row: InstanceRow,
+  flavorRef: string,
+  wanted: { autoDiskConfig: boolean | null },
+): Promise<void> {
   const flavor = specOfFlavor(
     await findFlavor(context, flavorRef, request.isAdmin ? null : request.projectId).catch((error) => {
       throw error instanceof Fault && error.status === 404 ? badRequest(`Flavor ${flavorRef} could not be found.`, 'FlavorNotFound') : error
@@ -24,6 +31,7 @@ export async function resize(context: ComputeContext, request: RequestContext, r
   if (flavor.id === now.id) throw badRequest('When resizing, instances must change flavor!', 'CannotResizeToSameFlavor')
   if (row.image_id && flavor.rootGiB < now.rootGiB)
     throw badRequest(`Flavor's disk is smaller than the disk of the server: ${flavor.rootGiB} GiB, not ${now.rootGiB}.`, 'CannotResizeDisk')
+  const auto = autoDiskConfig(requestOf(row).image, wanted.autoDiskConfig ?? false)
   const stays = await fitsWhereItIs(context, row, flavor)
   const migrationId = randomUUID()
   await operate(context, request, row, {
@@ -32,7 +40,7 @@ export async function resize(context: ComputeContext, request: RequestContext, r
     vmStates: ['active', 'stopped'],
     taskState: 'resize_prep',
     input: stays ? { flavor, migrationId } : { flavor, migrationId, target: null },
-    columns: { vcpus: Math.max(now.vcpus, flavor.vcpus), ram: Math.max(now.ramMiB, flavor.ramMiB) },
+    columns: { auto_disk_config: auto, vcpus: Math.max(now.vcpus, flavor.vcpus), ram: Math.max(now.ramMiB, flavor.ramMiB) },
     also: async (trx) => {
       await recordMigration(trx, request, row, { id: migrationId, type: 'resize', newFlavorId: flavor.id })
       if (stays) await changeMigration(trx, migrationId, { dest_host: row.host, dest_node: row.node })

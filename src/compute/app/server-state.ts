@@ -75,6 +75,12 @@ export async function begin(
   throw conflict(`Cannot '${operation.name}' instance ${server.id} while it is in ${inTheWay}`, 'InstanceInvalidState')
 }
 
+/** For what begins with something else than {@link begin}. @throws Fault 409 naming the state that is in the way */
+export function mustBeIn(vmStates: VmState[], { id, vm_state }: InstanceRow, operation: string): void {
+  if (!vmStates.includes(vm_state))
+    throw conflict(`Cannot '${operation}' instance ${id} while it is in vm_state ${vm_state}`, 'InstanceInvalidState')
+}
+
 /** A saga's own changes, in the order in which its steps come. A deleted server stays deleted. */
 export async function move(db: Handle, id: string, change: StateChange, more: Partial<InstanceRow> = {}): Promise<void> {
   const vmStates = change.vmState ? sources(change.vmState) : undefined

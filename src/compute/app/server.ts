@@ -7,6 +7,7 @@ import { operate } from './action.ts'
 import type { ComputeContext } from './context.ts'
 import { limitsOf } from './quota.ts'
 import type { Viewer } from './server-list.ts'
+import { mustBeIn } from './server-state.ts'
 
 /** `deleted`: also one that is gone. @throws Fault 404 for one that does not exist, is deleted, or is another project's */
 export async function findServer(context: ComputeContext, id: string, viewer: Viewer, { deleted = false } = {}): Promise<InstanceRow> {
@@ -22,6 +23,7 @@ export interface ServerChange {
   hostname?: string
   accessIPv4?: string | null
   accessIPv6?: string | null
+  autoDiskConfig?: boolean | null
 }
 
 export async function updateServer(context: ComputeContext, row: InstanceRow, change: ServerChange): Promise<InstanceRow> {
@@ -29,6 +31,7 @@ export async function updateServer(context: ComputeContext, row: InstanceRow, ch
     ...(change.name !== undefined ? { name: change.name } : {}),
     ...(change.description !== undefined ? { description: change.description } : {}),
     ...(change.hostname !== undefined ? { hostname: change.hostname } : {}),
+    ...(change.autoDiskConfig != null ? { auto_disk_config: change.autoDiskConfig ? 1 : 0 } : {}),
     ...(change.accessIPv4 !== undefined ? { access_ipv4: change.accessIPv4 } : {}),
     ...(change.accessIPv6 !== undefined ? { access_ipv6: change.accessIPv6 } : {}),
   })
@@ -45,6 +48,11 @@ export async function deleteServer(context: ComputeContext, request: RequestCont
     taskState: 'deleting',
     interrupt: `server ${row.id} is being deleted`,
   })
+}
+
+/** As Nova with reclaim_instance_interval 0: a server that is deleted is gone, so there is never one to restore. @throws Fault 409 */
+export function mustBeSoftDeleted(row: InstanceRow): void {
+  mustBeIn(['soft-delete'], row, 'restore')
 }
 
 const anyTask = (row: InstanceRow) => [row.task_state, null, 'scheduling', 'networking', 'block_device_mapping', 'spawning']

@@ -1,9 +1,10 @@
 import { badRequest, Fault } from '../../kernel/errors/errors.ts'
 import type { RequestContext } from '../../kernel/http/context.ts'
-import type { InstanceRow } from '../db/tables.ts'
+import type { InstanceRow, VmState } from '../db/tables.ts'
 import { operate } from './action.ts'
 import type { ComputeContext } from './context.ts'
 import { requestOf } from './instance-spec.ts'
+import { limitsOf } from './quota.ts'
 import { snapshotProperties } from './server.ts'
 
 /** Makes the image's record as the user and starts the saga that fills it. Returns the image's id. */
@@ -14,14 +15,24 @@ export async function createImage(context: ComputeContext, request: RequestConte
     await operate(context, request, row, {
       action: 'createImage',
       saga: 'snapshot-server',
-      vmStates: ['active', 'stopped', 'paused', 'suspended'],
+      vmStates: PICTURED,
       taskState: 'image_snapshot',
       input: { imageId },
+      lockedToo: true, // a lock is there against changes
     })
   })
 }
 
-interface NewPicture {
+/** In which states a picture is taken of a server. */
+export const PICTURED: VmState[] = ['active', 'stopped', 'paused', 'suspended']
+
+/** @throws Fault 403 over quota */
+export async function checkImageMetadata({ database }: ComputeContext, request: RequestContext, metadata: object): Promise<void> {
+  const { metadata_items: limit } = await limitsOf(database.db, request.projectId ?? '')
+  if (limit >= 0 && Object.keys(metadata).length > limit) throw new Fault(403, 'MetadataLimitExceeded', 'Image metadata limit exceeded')
+}
+
+export interface NewPicture {
   name: string
   metadata: Record<string, string>
 }

@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely'
+import type { ColumnDefinitionBuilder, Kysely } from 'kysely'
 import { flag, id, integer, name, real, text, time } from '../../kernel/db/columns.ts'
 import type { Migrations } from '../../kernel/db/database.ts'
 import { createRateBuckets } from '../../kernel/http/shared-rate-limit.ts'
@@ -22,6 +22,12 @@ export const migrations: Migrations = {
     },
   },
   '005-server-passwords': { up: serverPasswords },
+  '006-disk-config': {
+    async up(db: Kysely<any>) {
+      const columns = (c: ColumnDefinitionBuilder) => c.notNull().defaultTo(0)
+      await db.schema.alterTable('instances').addColumn('auto_disk_config', flag, columns).execute()
+    },
+  },
 }
 
 async function serverPasswords(db: Kysely<any>): Promise<void> {

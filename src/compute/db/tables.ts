@@ -32,6 +32,7 @@ export interface InstanceRow {
   key_json: string | null
   user_data: string | null
   config_drive: number
+  auto_disk_config: number
   metadata_json: string
   tags_json: string
   files_json: string

@@ -10,7 +10,7 @@ import { rebuildServer } from './rebuild-server.ts'
 import { rescueServer, unrescueServer } from './rescue-server.ts'
 import { confirmResize, resizeServer, revertResize } from './resize-server.ts'
 import { offloadServer, shelveServer } from './shelve-server.ts'
-import { snapshotServer } from './snapshot-server.ts'
+import { backupServer, snapshotServer } from './snapshot-server.ts'
 import { unshelveInPlace, unshelveServer } from './unshelve-server.ts'
 
 /** Every operation of several steps on a server. */
@@ -30,6 +30,7 @@ export const sagas = [
   liveMigrateServer,
   evacuateServer,
   snapshotServer,
+  backupServer,
   shelveServer,
   offloadServer,
   unshelveServer,

@@ -42,6 +42,7 @@ async function world(): Promise<SagaWorld> {
     tags: [],
     files: [{ path: '/etc/motd', contents: 'aGVsbG8=' }],
     configDrive: true,
+    autoDiskConfig: null,
     zone: null,
     host: null,
     node: null,

@@ -11,7 +11,7 @@ import { attachVolume, detachVolume } from './attach-volume.ts'
 import { rebuildServer } from './rebuild-server.ts'
 import { rescueServer, unrescueServer } from './rescue-server.ts'
 import { confirmResize, resizeServer, revertResize } from './resize-server.ts'
-import { snapshotServer } from './snapshot-server.ts'
+import { backupServer, snapshotServer } from './snapshot-server.ts'
 import { type Case, recorded, worldOf, Yard } from './testing.ts'
 
 let yard: Yard
@@ -28,6 +28,11 @@ const act = (body: object) => async (at: Yard, id: string) => {
 const image = async (at: Yard, id: string) => ({
   image: JSON.parse((await findInstance(at.context.database.db, id))!.request_json).image,
 })
+async function record(at: Yard, id: string) {
+  const properties = { image_type: 'backup', backup_type: 'daily', instance_uuid: id }
+  const wanted = { name: 'picture', disk_format: 'qcow2', container_format: 'bare', ...properties }
+  return { imageId: (await at.cloud.api('POST', '/image/v2/images', wanted)).id }
+}
 async function resized(at: Yard, id: string) {
   await act({ resize: { flavorRef: at.largeFlavorId } })(at, id)
   return { migrationId: (await unconfirmed(at.context.database.db, id))!.id }
@@ -64,16 +69,8 @@ async function attached(at: Yard, id: string) {
 }
 
 const cases: [saga: Saga<any>, one: Omit<Case, 'kind'>][] = [
-  [
-    snapshotServer,
-    {
-      status: 'ACTIVE',
-      async input(at) {
-        const made = await at.cloud.api('POST', '/image/v2/images', { name: 'picture', disk_format: 'qcow2', container_format: 'bare' })
-        return { imageId: made.id }
-      },
-    },
-  ],
+  [snapshotServer, { status: 'ACTIVE', input: record }],
+  [backupServer, { status: 'ACTIVE', input: async (at, id) => ({ ...(await record(at, id)), kind: 'daily', rotation: 1 }) }],
   [
     resizeServer,
     {

@@ -50,6 +50,12 @@ const ALIAS: Record<string, (device: Element, number: number) => string> = {
   console: (_, number) => `serial${number}`,
 }
 
+/** What a guest says on its serial port as it comes up. */
+export const bootMessages = (name: string): string =>
+  ['a simulated guest', 'its firmware finds a disk', 'its kernel finds a root', 'it is up; nothing more is printed here']
+    .map((line) => `${name}: ${line}\n`)
+    .join('')
+
 /** The domain as it runs: with the aliases, ports and devices that starting it gives. What has them keeps them. */
 export function bootDevices(definition: Element, id: number): Element {
   const live = cloneOf(definition)

@@ -5,7 +5,7 @@ import { Fault } from '../../kernel/errors/errors.ts'
 import type { Affect, Libvirt } from './driver.ts'
 import { libvirtError, libvirtFault } from './errors.ts'
 import { simulatedDevices, simulatedDisks } from './simulated-devices.ts'
-import { bootDevices, HOST_XML, machineXml, PIXEL } from './simulated-machine.ts'
+import { bootDevices, bootMessages, HOST_XML, machineXml, PIXEL } from './simulated-machine.ts'
 import { simulatedMigration } from './simulated-migration.ts'
 import { simulatedSecrets } from './simulated-secrets.ts'
 import { type LibvirtCall, type SimulatedDomain, type SimulatedLibvirtOptions, simulatedWorld } from './simulated-world.ts'
@@ -138,8 +138,7 @@ export function simulatedLibvirt(options: SimulatedLibvirtOptions = {}): Simulat
         domain.vcpus = Number(first(live, 'vcpu')?.text ?? 1)
         domain.startedAt = Date.now()
         const log = find(live, 'devices', 'serial', 'log')[0]?.attributes.file
-        if (log && existsSync(dirname(log)))
-          writeFileSync(log, `${domain.name}: a simulated guest; nothing is printed here\n`, { mode: 0o600 })
+        if (log && existsSync(dirname(log))) writeFileSync(log, bootMessages(domain.name), { mode: 0o600 })
         become(domain, paused ? 'paused' : 'running', paused ? 'user' : restored ? 'restored' : 'booted')
         lifecycle(domain, 'started', restored ? 'restored' : 'booted')
         return picture(domain)

@@ -319,7 +319,7 @@ test('looking at a guest', () =>
     const log = join(directory, uuid, 'console.log')
     writeFileSync(`${log}.0`, 'earlier\n')
     writeFileSync(log, 'one\ntwo\nthree\n')
-    assert.equal((await tell(messages.consoleLog, { uuid, lines: 2 })).output, 'two\nthree\n')
+    assert.equal((await tell(messages.consoleLog, { uuid, lines: 3 })).output, 'two\nthree\n')
     assert.equal((await tell(messages.consoleLog, { uuid, lines: null })).output, 'earlier\none\ntwo\nthree\n')
     assert.equal((await tell(messages.consoleLog, { uuid, lines: 0 })).output, '')
     writeFileSync(log, 'x'.repeat(300_000))

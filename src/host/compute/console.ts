@@ -32,9 +32,7 @@ export async function consoleLog({ places }: World, { uuid, lines }: { uuid: str
   const text = Buffer.concat([before, now]).toString('utf8')
   if (lines === null || lines < 0) return { output: text }
   if (lines === 0) return { output: '' }
-  const all = text.split('\n')
-  const open = all.at(-1) === '' ? 1 : 0
-  return { output: all.slice(-lines - open).join('\n') }
+  return { output: text.split('\n').slice(-lines).join('\n') } // what comes after the last line's end counts as one
 }
 
 async function tail(path: string, bytes: number): Promise<Buffer> {

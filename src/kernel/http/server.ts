@@ -169,7 +169,7 @@ export class ApiServer {
       if (inVersion.length === 0) throw notFound('The resource could not be found.')
       const stream = inVersion[0]!.stream === true
       const body = stream ? undefined : await readJson(raw, api.bodyLimit ?? DEFAULT_BODY_LIMIT)
-      const route = choose(inVersion, body)
+      const route = choose(inVersion, body, routes)
       const request = this.request(api, route, raw, context, version, stream ? (raw.body as Readable) : null, body, passage)
       if (route.query) check(misfit(route.query, request.query, 'query'))
       if (route.body) check(body === undefined ? 'Malformed request body: a JSON document is needed' : misfit(route.body, body, 'body'))
@@ -295,12 +295,13 @@ const exists = (route: Route, version: Version) =>
   (!route.microversions?.min || version.atLeast(route.microversions.min)) &&
   (!route.microversions?.max || version.atMost(route.microversions.max))
 
-/** Of the routes that share POST …/action the one whose name is the body's key. */
-function choose(routes: Route[], body: unknown): Route {
+/** Of the routes that share POST …/action the one whose name is the body's key. `everywhere`: those of other microversions, too. */
+function choose(routes: Route[], body: unknown, everywhere: Route[]): Route {
   if (!routes.some((route) => route.action)) return routes[0]!
   const names = body && typeof body === 'object' && !Array.isArray(body) ? Object.keys(body) : []
   if (names.length === 0) throw new Fault(400, 'MalformedRequestBody', 'Malformed request body: an action is needed')
   const route = routes.find((candidate) => names.includes(candidate.action!))
+  if (!route && everywhere.some((candidate) => names.includes(candidate.action!))) throw notFound('The resource could not be found.')
   if (!route) throw new Fault(400, 'NoSuchAction', `There is no such action: ${names[0]}`)
   return route
 }

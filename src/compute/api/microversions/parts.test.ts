@@ -22,7 +22,7 @@ microversion('2.6', 'consoles are asked for in one way', async (before, at) => {
   assert.deepEqual(await both('POST', `/servers/${id}/remote-consoles`, before, at, body), [404, 200])
   assert.deepEqual(
     [(await act(before, 'os-getVNCConsole', { type: 'novnc' })).status, (await act(at, 'os-getVNCConsole', { type: 'novnc' })).status],
-    [200, 400],
+    [200, 404],
   )
 })
 microversion('2.8', 'a console may be an mks one', async (before, at) => {
@@ -36,7 +36,7 @@ microversion('2.14', 'an evacuation finds out for itself whether storage is shar
   assert.match((await act(at, 'evacuate', { onSharedStorage: 'False' })).message, /'onSharedStorage' was unexpected/)
 })
 microversion('2.17', 'a guest’s kernel may be made to dump its memory', async (before, at) => {
-  assert.deepEqual([(await act(before, 'trigger_crash_dump')).status, (await act(at, 'trigger_crash_dump')).status], [400, 202])
+  assert.deepEqual([(await act(before, 'trigger_crash_dump')).status, (await act(at, 'trigger_crash_dump')).status], [404, 202])
   const { instanceActions } = (await at('GET', `/servers/${id}/os-instance-actions`)).body
   assert.equal(instanceActions[0].action, 'trigger_crash_dump')
   await act(at, 'os-stop').then(() => here.house.rested(id))
@@ -107,7 +107,7 @@ microversion('2.31', 'a proxy learns where any kind of console token leads', asy
 microversion('2.44', 'floating IPs are bound by the network service', async (before, at) => {
   const tried = async (ask: Ask) => (await act(ask, 'addFloatingIp', { address: '192.0.2.1' })).message
   assert.match(await tried(before), /floating IP not found/)
-  assert.match(await tried(at), /no such action/)
+  assert.match(await tried(at), /resource could not be found/)
 })
 microversion('2.45', 'the new image’s id is in the answer', async (before, at) => {
   const old = await act(before, 'createImage', { name: 'old' })

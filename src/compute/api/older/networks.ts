@@ -18,7 +18,6 @@ const FloatingIp = Type.Object(
   },
   closed,
 )
-const Network = Type.Object({ id: Type.String(), label: Type.String(), cidr: Nullable(Type.String()) }, closed)
 
 /** Floating IPs and networks as compute showed them before 2.36, and a server's floating IPs before 2.44: the network service has them. */
 export function olderNetworkRoutes(context: ComputeContext): Route[] {
@@ -186,31 +185,52 @@ function actionRoutes(context: ComputeContext): Route[] {
   ]
 }
 
+/** What compute's own networks had beside id and name: nothing of that is known any more, and it is still named. */
+const WITHOUT = 'cidr netmask gateway broadcast dns1 dns2 cidr_v6 gateway_v6 netmask_v6'.split(' ')
+const WITHOUT_FOR_OPERATORS = [
+  'created_at updated_at deleted_at deleted injected bridge vlan vpn_public_address vpn_public_port vpn_private_address dhcp_start',
+  'project_id host bridge_interface multi_host priority rxtx_base mtu dhcp_server enable_dhcp share_address',
+].flatMap((names) => names.split(' '))
+const nothing = (names: string[]) => Object.fromEntries(names.map((name) => [name, null]))
+
+const named = { id: Type.String(), label: Type.String() }
+const nulls = (names: string[]) => Object.fromEntries(names.map((name) => [name, Type.Null()]))
+const Network = Type.Object({ ...named, ...nulls(WITHOUT), ...Type.Partial(Type.Object(nulls(WITHOUT_FOR_OPERATORS))).properties }, closed)
+const TenantNetwork = Type.Object({ ...named, cidr: Type.Literal('None') }, closed)
+
+const KINDS = {
+  networks: {
+    schema: Network,
+    view: (request: ApiRequest) => nothing(request.context.isAdmin ? [...WITHOUT, ...WITHOUT_FOR_OPERATORS] : WITHOUT),
+  },
+  'tenant-networks': { schema: TenantNetwork, view: () => ({ cidr: 'None' }) },
+}
+
 function networkRoutes(context: ComputeContext): Route[] {
-  /** One's own, and those that are shared with all. */
-  const mine = async (request: ApiRequest) => {
-    const all = await context.networks.networks({}, as(request.context))
-    return all.filter((one) => one.project_id === request.context.projectId || one.shared)
-  }
-  const view = ({ id, name }: { id: string; name: string }) => ({ id, label: name, cidr: null })
-  return ['networks', 'tenant-networks'].flatMap((kind): Route[] => [
-    {
-      method: 'GET',
-      path: `/os-${kind}`,
-      doc: 'List networks (the network API does it since 2.36)',
-      policy: `os_compute_api:os-${kind}:list`,
-      response: Shown('networks', Type.Array(Network)),
-      ...shared,
-      handler: async (request) => ({ networks: (await mine(request)).map(view) }),
-    },
-    {
-      method: 'GET',
-      path: `/os-${kind}/:id`,
-      doc: 'Show a network (the network API does it since 2.36)',
-      policy: `os_compute_api:os-${kind}:show`,
-      response: Shown('network', Network),
-      ...shared,
-      handler: async (request) => ({ network: view(await context.networks.network(request.params.id!, as(request.context))) }),
-    },
-  ])
+  return Object.entries(KINDS).flatMap(([kind, { schema, view: more }]): Route[] => {
+    const view = (request: ApiRequest, { id, name }: { id: string; name: string }) => ({ id, label: name, ...more(request) })
+    return [
+      {
+        method: 'GET',
+        path: `/os-${kind}`,
+        doc: 'List networks (the network API does it since 2.36)',
+        policy: `os_compute_api:os-${kind}:list`,
+        response: Shown('networks', Type.Array(schema)),
+        ...shared,
+        async handler(request) {
+          const seen = await context.networks.networks({}, as(request.context))
+          return { networks: seen.map((one) => view(request, one)) }
+        },
+      },
+      {
+        method: 'GET',
+        path: `/os-${kind}/:id`,
+        doc: 'Show a network (the network API does it since 2.36)',
+        policy: `os_compute_api:os-${kind}:show`,
+        response: Shown('network', schema),
+        ...shared,
+        handler: async (request) => ({ network: view(request, await context.networks.network(request.params.id!, as(request.context))) }),
+      },
+    ]
+  })
 }

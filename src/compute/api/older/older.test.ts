@@ -152,7 +152,9 @@ test('volumes and snapshots', async () => {
 
 test('networks, pools and floating IPs', async () => {
   const { networks } = (await ask('GET', '/os-tenant-networks')).body
-  assert.ok(networks.some((one: any) => one.id === house.yard.networkId && one.label))
+  assert.ok(networks.some((one: any) => one.id === house.yard.networkId && one.label && one.cidr === 'None'))
+  const keys = async (as: 'admin' | 'member') => Object.keys((await ask('GET', '/os-networks', undefined, { as })).body.networks[0]).length
+  assert.deepEqual([await keys('member'), await keys('admin')], [11, 32])
   assert.equal((await ask('GET', `/os-networks/${house.yard.networkId}`)).body.network.id, house.yard.networkId)
   assert.equal((await ask('GET', '/os-networks/none')).status, 404)
   assert.equal((await ask('POST', '/os-floating-ips', { pool: 'none' })).status, 404)
@@ -161,8 +163,17 @@ test('networks, pools and floating IPs', async () => {
   assert.equal((await act({ addFloatingIp: { address: '0.0.0.0' } })).status, 404)
   assert.equal((await act({ removeFloatingIp: { address: '0.0.0.0' } })).status, 404)
   assert.equal((await act({ addFloatingIp: { address: '' } })).status, 400)
-  assert.equal((await act({ addFloatingIp: { address: '1.2.3.4' } }, '2.44')).status, 400)
+  assert.equal((await act({ addFloatingIp: { address: '1.2.3.4' } }, '2.44')).status, 404)
   await house.remove(one.id)
+})
+
+test('what was removed says so to whoever has a token, at any microversion', async () => {
+  for (const at of ['2.1', '2.93']) {
+    assert.equal((await ask('GET', '/os-agents', undefined, { at })).status, 410)
+    assert.equal((await ask('DELETE', '/os-agents/1', undefined, { at })).status, 410)
+    assert.equal((await ask('POST', '/os-networks/1/action', { disassociate: null }, { at })).status, 410)
+    assert.equal((await ask('POST', '/os-networks/1/action', { join: null }, { at })).status, 400)
+  }
 })
 
 test('hosts, and the audit that nobody runs', async () => {
