@@ -15,6 +15,7 @@ export const BLOWS: Blow[] = [
   { name: 'control process', strike: ({ controls }) => controls[0]!.kill(), heal: ({ controls }) => controls[0]!.start() },
   { name: 'other control process', strike: ({ controls }) => controls[1]!.kill(), heal: ({ controls }) => controls[1]!.start() },
   { name: 'host agent', strike: ({ hosts }) => hosts[0]!.kill(), heal: ({ hosts }) => hosts[0]!.start() },
+  { name: 'other host agent', strike: ({ hosts }) => hosts[1]!.kill(), heal: ({ hosts }) => hosts[1]!.start() },
   { name: 'RabbitMQ node', strike: ({ cluster }) => cluster!.brokers.kill(1), heal: ({ cluster }) => cluster!.brokers.start(1) },
   { name: 'Galera node', strike: ({ cluster }) => cluster!.galera.kill(0), heal: ({ cluster }) => cluster!.galera.start(0) },
   {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -88,5 +88,28 @@ onMariaDb((fresh) => {
       serviceDatabases({ stateDir }).map(() => []),
     )
     assert.equal(await databaseExists(serviceDatabases({ stateDir })[0]!.url), true)
+  })
+
+  test('control refuses a database of the version before, says what to run, and starts when that was done', {
+    timeout: 240_000,
+  }, async () => {
+    const compute = serviceDatabases({ stateDir, url }).find(({ service }) => service === 'compute')!
+    await using(compute, async ({ db: there }) => {
+      await there.schema.dropTable('server_passwords').execute()
+      await there.deleteFrom('kysely_migration').where('name', '=', '005-server-passwords').execute()
+    })
+    const config = join(stateDir, 'cloud.yaml')
+    writeFileSync(config, `database: "${url}"\n`)
+    const up = ['up', '--no-demo', '--detach', '--hypervisor', 'simulated', '--config', config, '--state', stateDir]
+    const refused = yun(...up, '--port', String(await freePort()))
+    assert.equal(refused.code, 1)
+    assert.match(refused.error, /_compute lacks 005-server-passwords.*"npx yun db upgrade"/)
+    assert.equal(yun('db', 'upgrade', '--config', config, '--state', stateDir).code, 0)
+    try {
+      const started = yun(...up, '--port', String(await freePort()))
+      assert.equal(started.code, 0, started.error)
+    } finally {
+      yun('stop', '--state', stateDir)
+    }
   })
 })

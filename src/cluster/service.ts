@@ -35,7 +35,7 @@ export interface ClusterService {
 /** Which hosts belong to this cloud, and which processes it has. */
 export async function createClusterService(options: ClusterOptions): Promise<ClusterService> {
   const database = await openDatabase<ClusterTables>(options.databaseUrl, migrations)
-  await database.migrate()
+  await database.ready()
   const context: ClusterContext = { database, bus: options.bus, processes: new Processes(), share: options.share }
   let deaf = () => {}
   return {

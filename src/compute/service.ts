@@ -102,7 +102,7 @@ const DEFAULTS: ComputeSettings = {
 export async function createComputeService(options: ComputeOptions): Promise<ComputeService> {
   const { bus, log } = options
   const database = await openDatabase<ComputeTables>(options.databaseUrl, migrations)
-  await database.migrate()
+  await database.ready()
   const context = {
     database,
     bus,

@@ -47,7 +47,7 @@ export interface IdentityService {
 
 export async function createIdentity(options: IdentityOptions): Promise<IdentityService> {
   const database = await openDatabase<IdentityTables>(options.databaseUrl, migrations)
-  await database.migrate()
+  await database.ready()
   const context: IdentityContext = {
     database,
     keys: new KeyRing(options.keyDirectory),

@@ -56,7 +56,7 @@ export interface ImageService {
 
 export async function createImageService(options: ImageOptions): Promise<ImageService> {
   const database = await openDatabase<ImageTables>(options.databaseUrl, migrations)
-  await database.migrate()
+  await database.ready()
   const context: ImageContext = {
     database,
     store: new Store(options.directory),

@@ -64,7 +64,7 @@ const BODY_LIMIT = 1024 * 1024
 
 export async function createNetworkService(options: NetworkOptions): Promise<NetworkService> {
   const database = await openDatabase<NetworkTables>(options.databaseUrl, migrations)
-  await database.migrate()
+  await database.ready()
   const context: NetworkContext = {
     database,
     bus: options.bus,

@@ -34,7 +34,7 @@ export interface PlacementService {
 
 export async function createPlacement(options: PlacementOptions): Promise<PlacementService> {
   const database = await openDatabase<PlacementTables>(options.databaseUrl, migrations)
-  await database.migrate()
+  await database.ready()
   const context: PlacementContext = { database, log: options.log }
   const routes = [
     ...versionRoutes(),

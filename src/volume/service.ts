@@ -63,7 +63,7 @@ export interface VolumeService {
 
 export async function createVolumeService(options: VolumeOptions): Promise<VolumeService> {
   const database = await openDatabase<VolumeTables>(options.databaseUrl, migrations)
-  await database.migrate()
+  await database.ready()
   const context = {
     database,
     bus: options.bus,

@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Kysely, type Migration, MysqlDialect, type Transaction } from 'kysely'
 import { isDuplicate, isLost, isNotReady, isRolledBack } from './failures.ts'
-import { alone, migrateAll, pendingMigrations } from './migrate.ts'
+import { alone, migrateAll, migrateEmpty, pendingMigrations } from './migrate.ts'
 import { nodeSqlite, SqliteFile } from './node-sqlite.ts'
 import { type NodeState, nodesOf } from './node-states.ts'
 import { NodePool, parseMysqlUrl } from './nodes.ts'
@@ -29,6 +29,11 @@ export interface Database<T> {
   pending(): Promise<string[]>
   /** Applies what is missing and tells what that was. Of several processes on several nodes one migrates, the others wait for it. @throws Fault 500 naming the migration that failed */
   migrate(): Promise<string[]>
+  /**
+   * What a service begins with: tables for an empty database, and for a file, which nobody else works on, what it lacks. What others on a server work on changes by an operator's word only; one that a newer
+   * version has expanded is well. @throws Fault 409 that says which command to run
+   */
+  ready(): Promise<string[]>
   /** Of several processes that want this at once each does it, one after the other. Who dies in it keeps the others waiting for ten seconds. */
   alone<R>(work: () => Promise<R>): Promise<R>
   /** The nodes that keep it, as each sees itself. */
@@ -66,6 +71,7 @@ export async function openDatabase<T>(url: string, migrations: Migrations): Prom
     soon: (work) => work(unhurried),
     pending: () => pendingMigrations(db, migrations),
     migrate: () => migrateAll(db, dialect, migrations),
+    ready: () => (dialect === 'sqlite' ? migrateAll(db, dialect, migrations) : migrateEmpty(db, migrations, parseMysqlUrl(url).database)),
     alone: (work) => (dialect === 'sqlite' ? work() : alone(db, work, ALONE_MS)),
     nodes: () => nodesOf(url),
     close: () => db.destroy(),

@@ -1,25 +1,49 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Kysely, Migrator, sql } from 'kysely'
-import { Fault } from '../errors/errors.ts'
+import { conflict, Fault } from '../errors/errors.ts'
 import { integer, name } from './columns.ts'
 import type { Migrations } from './database.ts'
 import { DatabaseUnreachable } from './failures.ts'
 
 const migratorOf = (db: Kysely<any>, migrations: Migrations) => new Migrator({ db, provider: { getMigrations: async () => migrations } })
 
-/** @throws Fault 503 when the database does not answer */
-export async function pendingMigrations(db: Kysely<any>, migrations: Migrations): Promise<string[]> {
+/** Names of the migrations that a database has. @throws Fault 503 when it does not answer */
+export async function appliedMigrations(db: Kysely<any>): Promise<string[]> {
   try {
-    return (await migratorOf(db, migrations).getMigrations()).filter((one) => !one.executedAt).map((one) => one.name)
+    const tables = await db.introspection.getTables({ withInternalKyselyTables: true })
+    if (!tables.some((table) => table.name === 'kysely_migration')) return []
+    return (await db.selectFrom('kysely_migration').select('name').execute()).map((row) => row.name)
   } catch (error) {
     throw plain(error)
   }
 }
 
+export async function pendingMigrations(db: Kysely<any>, migrations: Migrations): Promise<string[]> {
+  const applied = await appliedMigrations(db)
+  return Object.keys(migrations)
+    .sort()
+    .filter((name) => !applied.includes(name))
+}
+
 export async function migrateAll(db: Kysely<any>, dialect: 'sqlite' | 'mysql', migrations: Migrations): Promise<string[]> {
   if ((await pendingMigrations(db, migrations)).length === 0) return []
   return dialect === 'sqlite' ? await migrate(db, migrations) : await alone(db, () => migrate(db, migrations))
+}
+
+/** Makes the tables of an empty database. @throws Fault 409 when it has some, and lacks others */
+export async function migrateEmpty(db: Kysely<any>, migrations: Migrations, place: string): Promise<string[]> {
+  if ((await pendingMigrations(db, migrations)).length === 0) return []
+  // under the lease: another process may be making them just now
+  return await alone(db, async () => {
+    const pending = await pendingMigrations(db, migrations)
+    if (pending.length > 0 && (await appliedMigrations(db)).length > 0)
+      throw conflict(
+        `the database ${place} lacks ${pending.join(', ')}, which this version of Yun needs. Run "npx yun db upgrade" of this version, with the same --config, and start again; control processes of the version before go on meanwhile.`,
+        'DatabaseOutdated',
+      )
+    return await migrate(db, migrations)
+  })
 }
 
 async function migrate(db: Kysely<any>, migrations: Migrations): Promise<string[]> {
@@ -65,6 +89,8 @@ export async function alone<R>(db: Kysely<any>, work: () => Promise<R>, leaseMs 
 
 function plain(error: unknown): unknown {
   if (error instanceof Fault) return error
+  if ((error as { code?: string }).code === 'ER_BAD_DB_ERROR')
+    return conflict(`${(error as Error).message}: "npx yun db upgrade", with the same --config, makes it.`, 'DatabaseMissing')
   if (/ECONNREFUSED|ENOENT|ER_ACCESS_DENIED|ER_DBACCESS_DENIED/.test(String((error as { code?: string }).code)))
     return new DatabaseUnreachable(`the database does not answer: ${(error as Error).message}`, error)
   return error

@@ -75,6 +75,12 @@ test('looking at a file that is not there makes none', async () => {
   assert.equal(existsSync(url.slice('sqlite:'.length)), false)
 })
 
+test('a service that starts with an older file gives it what it lacks: nobody else works on it', async () => {
+  const url = file()
+  await upgradeDatabases(one(url, first))
+  assert.deepEqual(await using(one(url, second)[0]!, (database) => database.ready()), ['002-more'])
+})
+
 onMariaDb((fresh) => {
   const made: string[] = []
   after(async () => {
@@ -112,6 +118,57 @@ onMariaDb((fresh) => {
     const [after] = await databaseStatus(one(url, second))
     assert.deepEqual([after!.exists, after!.pending, after!.nodes[0]!.state], [true, [], 'single'])
     await assert.rejects(upgradeDatabases(one(url, first)), { code: 'NewerDatabase' })
+  })
+
+  const start = (url: string, migrations: Migrations) => using(one(url, migrations)[0]!, (database) => database.ready())
+
+  test('services that start together with an empty database make its tables once', async () => {
+    const url = await fresh()
+    const applied = await Promise.all([start(url, second), start(url, second), start(url, second)])
+    assert.deepEqual(applied.flat(), ['001-things', '002-more'])
+  })
+
+  test('a service that starts with an older database refuses, says what to run, and changes nothing', async () => {
+    const url = await fresh()
+    await upgradeDatabases(one(url, first))
+    await assert.rejects(start(url, second), { status: 409, code: 'DatabaseOutdated', message: /lacks 002-more.*"npx yun db upgrade"/ })
+    assert.deepEqual((await databaseStatus(one(url, second)))[0]!.pending, ['002-more'])
+    await upgradeDatabases(one(url, second))
+    assert.deepEqual(await start(url, second), [])
+  })
+
+  test('an older service goes on, and starts, with a database that a newer one has expanded', async () => {
+    const url = await fresh()
+    const older = await openDatabase<any>(url, first)
+    await older.ready()
+    const all = () => older.db.selectFrom('things').selectAll().orderBy('id').execute()
+    assert.equal((await all()).length, 1)
+    const third: Migrations = {
+      ...second,
+      '003-weight': { up: (db: any) => db.schema.alterTable('things').addColumn('weight', integer).execute() },
+    }
+    await older.transaction(async (trx) => {
+      await trx.insertInto('things').values(thing(1)).execute()
+    })
+    await upgradeDatabases(one(url, third))
+    await older.transaction(async (trx) => {
+      await trx.insertInto('things').values(thing(2)).execute()
+      await trx.updateTable('things').set({ n: 7 }).where('id', '=', 't1').execute()
+    })
+    assert.deepEqual(
+      (await all()).map((row: any) => [row.id, row.n, row.weight]),
+      [
+        ['seed', 0, null],
+        ['t1', 7, null],
+        ['t2', 2, null],
+      ],
+    )
+    await older.close()
+    assert.deepEqual(await start(url, first), [])
+  })
+
+  test('a service that starts without its database says what makes it', async () => {
+    await assert.rejects(start(await missing(), first), { status: 409, code: 'DatabaseMissing', message: /npx yun db upgrade/ })
   })
 
   test('a server that does not answer is named', async () => {

@@ -5,6 +5,7 @@ import { conflict, Fault, unavailable } from '../errors/errors.ts'
 import { timestamp } from './columns.ts'
 import { type Database, type Migrations, openDatabase } from './database.ts'
 import { isLost } from './failures.ts'
+import { appliedMigrations } from './migrate.ts'
 import type { NodeState } from './node-states.ts'
 import { connectionOptions, parseMysqlUrl, withDatabase } from './nodes.ts'
 
@@ -77,7 +78,7 @@ async function statusOf(one: ServiceDatabase): Promise<DatabaseStatus> {
   const all = Object.keys(one.migrations).sort()
   if (!(await databaseExists(one.url))) return { ...base, exists: false, pending: all, unknown: [], nodes: [] }
   return await using(one, async (database) => {
-    const applied = await appliedIn(database)
+    const applied = await appliedMigrations(database.db)
     return {
       ...base,
       exists: true,
@@ -86,12 +87,6 @@ async function statusOf(one: ServiceDatabase): Promise<DatabaseStatus> {
       nodes: await database.nodes(),
     }
   })
-}
-
-async function appliedIn(database: Database<any>): Promise<string[]> {
-  const tables = await database.db.introspection.getTables({ withInternalKyselyTables: true })
-  if (!tables.some((table) => table.name === 'kysely_migration')) return []
-  return (await database.db.selectFrom('kysely_migration').select('name').execute()).map((row: any) => row.name)
 }
 
 export async function using<R>(one: ServiceDatabase, work: (database: Database<any>) => Promise<R>): Promise<R> {
