@@ -113,7 +113,7 @@ const stages: Stage[] = [
       }
     },
   },
-  { name: 'clients', run: () => tests(globSync('test/clients/*.test.ts').sort(), { concurrency: 1 }) },
+  { name: 'clients', run: () => tests(globSync('test/clients/*.test.ts').sort()) },
   {
     name: 'real',
     async run() {

@@ -138,11 +138,11 @@ describe('the directory', () => {
     const endpoint = await house.make('endpoint', {
       service_id: service.id,
       interface: 'public',
-      url: 'http://dns/$(project_id)s',
+      url: 'http://dns/$(project_id)s/%(tenant_id)s',
       region: 'Far',
     })
     const shown = async () => (await house.ask('GET', '/auth/catalog')).body.catalog.find((one: any) => one.type === 'dns')
-    assert.match((await shown()).endpoints[0].url, /^http:\/\/dns\/[0-9a-f]{32}$/)
+    assert.match((await shown()).endpoints[0].url, /^http:\/\/dns\/([0-9a-f]{32})\/\1$/)
     const at = `/endpoints/${endpoint.id}`
     const change = (fields: object) => house.ask('PATCH', at, { body: { endpoint: fields } })
     assert.equal((await change({ service_id: 'nowhere' })).status, 404)

@@ -321,7 +321,7 @@ export async function catalog(context: IdentityContext, projectId: string | null
         interface: one.interface,
         region: one.region_id,
         region_id: one.region_id,
-        url: one.url.replaceAll(/\$\((?:project|tenant)_id\)s/g, projectId ?? ''),
+        url: one.url.replaceAll(/[$%]\((?:project|tenant)_id\)s/g, projectId ?? ''),
       })),
   }))
 }
