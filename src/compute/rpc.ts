@@ -154,6 +154,7 @@ export const OVER = ['confirmed', 'reverted', 'completed', 'done', 'error', 'fai
 /** As drivers/libvirt/migration.ts has it. */
 export interface MigrationPlan {
   copyDisks: string[]
+  whole?: boolean
   paused: boolean
 }
 
@@ -162,6 +163,12 @@ export interface MigrationProgress {
   elapsedMs: number
   memory: { total: number; processed: number; remaining: number }
   disk: { total: number; processed: number; remaining: number }
+}
+
+/** `base`: the name of the base image that it stands on; null when it holds everything itself. */
+export interface RootDisk {
+  virtualSizeBytes: number
+  base: string | null
 }
 
 /** All as they are; the root disk `whole`, with what is below it; the config drive alone. */
@@ -273,12 +280,14 @@ export const host = {
   removeMark: message<OfServer, void>('remove-mark'),
   /** Libvirt holds the passwords of a server's volumes before its guest comes. */
   holdSecrets: message<{ uuid: string; volumes: VolumeConnection[] }, void>('hold-secrets'),
-  /** Empty disks of the flavor, for those of a guest that comes with its data. */
-  prepareDisks: message<{ instance: InstanceSpec }, void>('prepare-disks'),
+  /** Null for a server that boots from a volume. */
+  rootDisk: message<OfServer, RootDisk | null>('root-disk'),
+  /** Empty disks of the flavor, and with `rootBytes` a root disk, for those of a guest that comes with its data. */
+  prepareDisks: message<{ instance: InstanceSpec; rootBytes?: number }, void>('prepare-disks'),
   /** Resolves when the switch has put all these ports on their networks. @throws Fault 500 naming those that it has not */
   waitWired: message<{ vifs: Vif[]; timeoutMs: number }, { ports: number }>('wait-wired'),
-  /** S: what is carried along. */
-  planMigration: message<{ uuid: string; shared: boolean }, { plan: MigrationPlan; domainName: string }>('migrate-plan'),
+  /** S: what is carried along; `whole`: with what is below its root disk. */
+  planMigration: message<{ uuid: string; shared: boolean; whole: boolean }, { plan: MigrationPlan; domainName: string }>('migrate-plan'),
   /** The five parts of a live migration, told to source (S) and destination (D) by turns (drivers/libvirt/migration.ts). S */
   beginMigration: message<{ uuid: string; plan: MigrationPlan }, { xml: string; cookie: string }>('migrate-begin'),
   /** D; `directory`: where servers lie on S. */

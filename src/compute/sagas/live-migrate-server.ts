@@ -1,6 +1,6 @@
 import { conflict, Fault } from '../../kernel/errors/errors.ts'
 import { at, saga, step } from '../../kernel/saga/saga.ts'
-import { baseImageOf, flavorOf, imageBacked, specOf, vifsOf } from '../app/instance-spec.ts'
+import { flavorOf, imageBacked, specOf, vifsOf } from '../app/instance-spec.ts'
 import { findMigration, goOn } from '../app/migration.ts'
 import { connectionsOf } from '../app/volume-connection.ts'
 import { zoneNameOf } from '../app/zone.ts'
@@ -8,11 +8,13 @@ import { host, type MigrationPlan, type Plug } from '../rpc.ts'
 import { says } from './evidence.ts'
 import {
   atDestination,
+  baseThere,
   bindToDestination,
   bindToSource,
   carry,
   chooseDestination,
   destinationOf,
+  lookAtRootDisk,
   type Move,
   setMigration,
   undoAtDestination,
@@ -33,6 +35,7 @@ export const liveMigrateServer = saga<LiveMove>(
     ...chooseDestination,
     step(null, 'compare-hosts', at.host, compareHosts, removeMark, unlessCancelled('preparing')),
     step(25, 'prepare-directory', at.host, (run) => atDestination(run, host.prepareDirectory, uuid(run)), leaveDirectory, says.path),
+    step(null, 'root-disk', at.host, lookAtRootDisk, null), // only reads
     step(26, 'fetch-base', at.host, fetchBase, null, says.base), // the cache is shared by all servers and ages
     step(27, 'create-overlay', at.host, createDisks, null, says.overlay), // goes with the directory
     step(29, 'config-drive', at.host, configDrive, null, says.configDrive), // goes with the directory
@@ -95,24 +98,19 @@ function leaveDirectory(run: Move): Promise<void> {
 
 const isShared = (run: Move): boolean => run.outputs['compare-hosts'].shared
 
-/** Null where the disk is there: shared, or a volume. */
+/** Null where the disk is there, shared or a volume, and where it comes whole. */
 async function fetchBase(run: Move) {
-  const image = baseImageOf(await serverOf(run))
-  if (!image || isShared(run)) return null
-  try {
-    return await atDestination(run, host.fetchBase, { image }, LONG)
-  } catch (error) {
-    if (error instanceof Fault && error.status === 404)
-      throw preCheck(`image ${image.id} is not there any more, and ${destinationOf(run)} has no copy of it: migrate the server cold.`)
-    throw error
-  }
+  return isShared(run) ? null : await baseThere(run)
 }
+
+const comesWhole = (run: Move): boolean => !isShared(run) && run.outputs['root-disk'] !== null && run.outputs['fetch-base'] === null
 
 /** As large as they are, and empty: what the guest wrote comes with it. */
 async function createDisks(run: Move) {
   if (isShared(run)) return null
   const row = await serverOf(run)
-  await atDestination(run, host.prepareDisks, { instance: specOf(row) })
+  const rootBytes = comesWhole(run) ? { rootBytes: run.outputs['root-disk'].virtualSizeBytes } : {}
+  await atDestination(run, host.prepareDisks, { instance: specOf(row), ...rootBytes })
   const base = run.outputs['fetch-base']
   if (!base) return null
   const overlay = await atDestination(run, host.createOverlay, { uuid: row.id, basePath: base.path, baseFormat: base.format })
@@ -161,7 +159,7 @@ interface Begun {
 }
 
 async function begin(run: Move): Promise<Begun> {
-  const planned = await tell(run, run.outputs.was.host, host.planMigration, { ...uuid(run), shared: isShared(run) })
+  const planned = await tell(run, run.outputs.was.host, host.planMigration, { ...uuid(run), shared: isShared(run), whole: comesWhole(run) })
   const begun = await tell(run, run.outputs.was.host, host.beginMigration, { ...uuid(run), plan: planned.plan })
   return { ...planned, ...begun }
 }

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
+import { randomUUID } from 'node:crypto'
+import { after, before, describe, test } from 'node:test'
 import type { Saga } from '../../kernel/saga/saga.ts'
 import { sagaTests } from '../../kernel/saga/testing.ts'
 import { changeMigration } from '../app/migration.ts'
-import { findInstance } from '../db/instances.ts'
-import { COMPUTE_CONTROL, control, host } from '../rpc.ts'
+import { findInstance, updateInstance } from '../db/instances.ts'
+import { COMPUTE_CONTROL, computeTopic, control, host } from '../rpc.ts'
 import { liveMigrateServer } from './live-migrate-server.ts'
 import { confirmMigration, migrateServer, revertMigration } from './migrate-server.ts'
 import { type Case, recorded, worldOf, Yard } from './testing.ts'
@@ -47,6 +48,30 @@ const cases: [saga: Saga<any>, one: Omit<Case, 'kind'>][] = [
     },
   ],
 ]
+
+/** As after shelving: what its disk stands on is an image that is not there any more. */
+async function withoutImage(id: string): Promise<void> {
+  const { request_json: json } = await row(id)
+  const request = JSON.parse(json)
+  const baseImage = { ...request.image, id: randomUUID(), hashValue: null, checksum: null }
+  await updateInstance(yard.context.database.db, id, { request_json: JSON.stringify({ ...request, baseImage }) })
+}
+
+describe('without its image', () => {
+  for (const [saga, one] of cases.filter(([{ kind }]) => kind.includes('migrate-server')))
+    sagaTests({
+      saga,
+      service: 'compute',
+      world: worldOf(() => yard, {
+        kind: saga.kind,
+        ...one,
+        async input(at, id) {
+          await withoutImage(id)
+          return await one.input(at, id)
+        },
+      }),
+    })
+})
 
 for (const [saga, one] of cases) sagaTests({ saga, service: 'compute', world: worldOf(() => yard, { kind: saga.kind, ...one }) })
 
@@ -172,6 +197,46 @@ test('a guest goes live; nothing of it stays where it was', async () => {
   assert.equal((await row(id)).host, other)
   const { instanceActions } = await get(`/servers/${id}/os-instance-actions`)
   assert.match(instanceActions[0].message, /do not share their storage/)
+  await yard.remove(id)
+})
+
+const rootDiskOf = async (id: string) => await yard.cloud.bus.call(computeTopic((await row(id)).host!), host.rootDisk, { uuid: id })
+
+test('a server that was shelved once, whose image is gone with that, goes live with its whole disk, and back', async () => {
+  const id = await yard.server()
+  for (const body of [{ shelve: null }, { unshelve: null }]) {
+    await act(id, body)
+    await yard.settled()
+  }
+  const before = await rootDiskOf(id)
+  assert.match(before!.base!, /^[0-9a-f]{40}$/)
+  for (let times = 0; times < 2; times++) {
+    const source = (await row(id)).host
+    await act(id, { 'os-migrateLive': { host: null, block_migration: 'auto' } })
+    await yard.settled()
+    const { instanceActions } = await get(`/servers/${id}/os-instance-actions`)
+    assert.notEqual((await row(id)).host, source, instanceActions[0].message)
+    assert.deepEqual(await rootDiskOf(id), { ...before!, base: null }, 'it stands alone, though the host it came from has the image')
+  }
+  assert.deepEqual(await yard.leaks(), [])
+  await yard.remove(id)
+})
+
+test('a disk that stands alone is not put on an image again, wherever one is', async () => {
+  const id = await yard.server()
+  const { request_json: json } = await row(id)
+  const goes = async () => {
+    await act(id, { migrate: null })
+    await yard.settled()
+    await act(id, { confirmResize: null })
+    await yard.settled()
+    return (await rootDiskOf(id))!.base
+  }
+  assert.notEqual(await goes(), null)
+  await withoutImage(id)
+  assert.equal(await goes(), null)
+  await updateInstance(yard.context.database.db, id, { request_json: json })
+  assert.equal(await goes(), null)
   await yard.remove(id)
 })
 

@@ -1,15 +1,16 @@
 import { fromJson } from '../../kernel/db/columns.ts'
-import { conflict, Fault } from '../../kernel/errors/errors.ts'
+import { conflict } from '../../kernel/errors/errors.ts'
 import { at, saga, step } from '../../kernel/saga/saga.ts'
-import { baseImageOf, imageBacked, vifsOf } from '../app/instance-spec.ts'
+import { vifsOf } from '../app/instance-spec.ts'
 import { changeMigration, findMigration } from '../app/migration.ts'
 import { move } from '../app/server-state.ts'
 import { zoneNameOf } from '../app/zone.ts'
 import type { MigrationRow } from '../db/tables.ts'
-import { host } from '../rpc.ts'
+import { host, type RootDisk } from '../rpc.ts'
 import * as build from './build.ts'
 import { says } from './evidence.ts'
 import {
+  baseThere,
   bindTo,
   bindToDestination,
   bindToSource,
@@ -18,6 +19,7 @@ import {
   chooseDestination,
   entering,
   ifItRan,
+  lookAtRootDisk,
   type Move,
   newFlavorOf,
   providerOf,
@@ -25,7 +27,7 @@ import {
   status,
 } from './moving.ts'
 import { networkInfo, waitUntilPlugged } from './networking.ts'
-import { ask, change, LONG, onItsHost, type ServerRun, serverOf, tell, uuid } from './on-host.ts'
+import { change, onItsHost, type ServerRun, serverOf, tell, uuid } from './on-host.ts'
 import { flavorColumns, giveBack, intoError, powerOff, rest, settle, wasRunning } from './operation.ts'
 
 /** A server that stands still while it goes: its disks are carried over, and what is left behind is kept until the user has seen that all is well. */
@@ -38,7 +40,8 @@ export const migrateServer = saga<Move>(
     step(18, 'bind-ports', at.control, bindToDestination, bindToSource),
     step(21, 'network-info', at.control, networkInfo, null, says.networkInfo),
     step(25, 'prepare-directory', at.host, build.prepareDirectory, build.removeDirectory, says.path),
-    step(26, 'fetch-base', at.host, fetchBaseIfThere, null, says.base), // the cache is shared by all servers and ages
+    step(null, 'root-disk', at.host, lookAtRootDisk, null), // only reads
+    step(26, 'fetch-base', at.host, baseThere, null, says.base), // the cache is shared by all servers and ages
     step(27, 'carry-disks', at.host, carryDisks, build.removeDisk),
     step(28, 'resize-disk', at.host, build.resizeDisk, null, { ...says.size, ...status('post-migrating') }), // goes with the disk
     ...build.domainAndNetwork,
@@ -122,22 +125,10 @@ async function takePlaceBack(run: Move): Promise<void> {
   await change(run, { host: name, node, zone, ...(before ? flavorColumns(fromJson(before)) : {}), old_flavor_json: null })
 }
 
-/** Null for a server that boots from a volume, or whose image is not there any more: then its disk comes whole. */
-async function fetchBaseIfThere(run: Move) {
-  try {
-    const row = await serverOf(run)
-    const image = baseImageOf(row)
-    return image ? await ask(run, row.host!, host.fetchBase, { image }, LONG) : null
-  } catch (error) {
-    if (error instanceof Fault && error.status === 404) return null
-    throw error
-  }
-}
-
 async function carryDisks(run: Move): Promise<{ disks: string[]; bytes: number }> {
   const base: { path: string; format: string } | null = run.outputs['fetch-base']
-  const which = base === null && imageBacked(await serverOf(run)) ? 'whole' : 'disks'
-  return await carry(run, which, base && { path: base.path, format: base.format })
+  const disk: RootDisk | null = run.outputs['root-disk']
+  return await carry(run, disk?.base && !base ? 'whole' : 'disks', base && { path: base.path, format: base.format })
 }
 
 async function arrived(run: Move): Promise<void> {

@@ -1,14 +1,15 @@
+import { basename } from 'node:path'
 import type { Message } from '../../kernel/bus/bus.ts'
-import { conflict } from '../../kernel/errors/errors.ts'
+import { conflict, Fault } from '../../kernel/errors/errors.ts'
 import { at, type Step, step } from '../../kernel/saga/saga.ts'
-import { flavorOf, imageBacked, vifsOf } from '../app/instance-spec.ts'
+import { baseImageOf, flavorOf, imageBacked, vifsOf } from '../app/instance-spec.ts'
 import { changeMigration } from '../app/migration.ts'
 import { resourcesOf } from '../app/scheduler/request-spec.ts'
 import type { InstanceRow, MigrationRow } from '../db/tables.ts'
-import { type DisksWanted, type FlavorSpec, host } from '../rpc.ts'
+import { type DisksWanted, type FlavorSpec, host, type RootDisk } from '../rpc.ts'
 import * as build from './build.ts'
 import { says } from './evidence.ts'
-import { ask, LONG, type ServerRun, serverOf, tell } from './on-host.ts'
+import { ask, LONG, type ServerRun, serverOf, tell, uuid } from './on-host.ts'
 import * as schedule from './schedule.ts'
 
 /** What every way of a server to another host begins with: where it was, where it may go, and its place there. */
@@ -166,17 +167,34 @@ export async function bindTo(run: ServerRun, name: string): Promise<void> {
   for (const { portId } of vifsOf(await serverOf(run))) await run.world.networks.updatePort(portId, { 'binding:host_id': name })
 }
 
+/** As it is where the server comes from; null: it boots from a volume. */
+export const lookAtRootDisk = (run: Move): Promise<RootDisk | null> => tell(run, run.outputs.was.host, host.rootDisk, uuid(run))
+
+/** The destination's copy of what the root disk stands on. Null when that is nothing, or when nobody has this image any more: then the disk comes whole. */
+export async function baseThere(run: Move) {
+  const image = baseImageOf(await serverOf(run))
+  const disk: RootDisk | null = run.outputs['root-disk']
+  if (!image || !disk?.base) return null
+  try {
+    const base = await atDestination(run, host.fetchBase, { image }, LONG)
+    return basename(base.path) === disk.base ? base : null
+  } catch (error) {
+    if (error instanceof Fault && error.status === 404) return null
+    throw error
+  }
+}
+
 /** Disks from the host that the server leaves to the one that it goes to; `base`: what the root disk stands on there. */
 export async function carry(
   run: Move,
   which: DisksWanted,
   base: { path: string; format: string } | null,
 ): Promise<{ disks: string[]; bytes: number }> {
-  const [uuid, source] = [run.input.serverId, run.outputs.was.host]
-  const offer = await ask(run, source, host.offerDisks, { uuid, which }, LONG)
+  const [server, source] = [run.input.serverId, run.outputs.was.host]
+  const offer = await ask(run, source, host.offerDisks, { uuid: server, which }, LONG)
   try {
-    return await atDestination(run, host.takeDisks, { uuid, offer, base }, LONG)
+    return await atDestination(run, host.takeDisks, { uuid: server, offer, base }, LONG)
   } finally {
-    await tell(run, source, host.withdrawDisks, { uuid }).catch(() => {}) // it ages by itself
+    await tell(run, source, host.withdrawDisks, { uuid: server }).catch(() => {}) // it ages by itself
   }
 }

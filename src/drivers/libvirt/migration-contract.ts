@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { until } from '../daemon.ts'
 import { contractDomain } from './contract.ts'
 import { domainXml } from './domain-xml.ts'
 import type { Libvirt, LibvirtEvent } from './driver.ts'
+
+const WRITTEN = 'what the guest has written'
 
 export interface MigrationEnd {
   libvirt: Libvirt
@@ -32,6 +34,7 @@ export function migrationContract(make: () => Promise<MigrationOptions>): void {
       writeFileSync(join(seenAt, 'disk'), '', { mode: 0o666 })
       truncateSync(join(seenAt, 'disk'), 8 * 1024 * 1024)
     }
+    writeFileSync(join(options.source.seenAt, 'disk'), WRITTEN, { flag: 'r+' })
     const { libvirt } = options.source
     await libvirt.defineDomain(domainXml(description))
     await libvirt.startDomain(description.uuid)
@@ -45,13 +48,17 @@ export function migrationContract(make: () => Promise<MigrationOptions>): void {
   }
   const stateOf = async ({ libvirt }: MigrationEnd, uuid: string) => (await libvirt.domainByUuid(uuid).catch(() => undefined))?.state
 
-  for (const copyDisks of [[], ['vda']])
-    test(`a guest goes from one end to the other ${copyDisks.length ? 'with its disk' : 'and its disk is shared'}`, async () => {
+  for (const { how, ...disks } of [
+    { how: 'and its disk is shared', copyDisks: [] },
+    { how: 'with what its disk holds above its base', copyDisks: ['vda'] },
+    { how: 'with its whole disk', copyDisks: ['vda'], whole: true },
+  ])
+    test(`a guest goes from one end to the other ${how}`, async () => {
       const { source, destination, uuid, name, listen } = await fresh()
       const heard: LibvirtEvent[] = []
       const stop = source.libvirt.onEvent((event) => heard.push(event))
       try {
-        const plan = { copyDisks, paused: false }
+        const plan = { ...disks, paused: false }
         const begun = await source.libvirt.beginMigration(uuid, plan)
         assert.match(begun.xml, new RegExp(name))
         const prepared = await destination.libvirt.prepareMigration(begun.xml, listen, begun.cookie, plan)
@@ -64,6 +71,8 @@ export function migrationContract(make: () => Promise<MigrationOptions>): void {
         assert.equal(await stateOf(source, uuid), 'shutoff', 'its definition stays')
         await until('its end is told', () => heard.some((each) => each.kind === 'lifecycle' && each.reason === 'migrated'), 5_000)
         assert.match(await destination.libvirt.domainXml(uuid, { inactive: true }), new RegExp(uuid), 'it is defined there')
+        if (plan.copyDisks.length > 0)
+          assert.equal(readFileSync(join(destination.seenAt, 'disk'), 'latin1').slice(0, WRITTEN.length), WRITTEN)
       } finally {
         stop()
         await clear({ source, destination, uuid })

@@ -5,6 +5,8 @@
 export interface MigrationPlan {
   /** Targets (vda) of disks that are copied over; they are there at the destination, empty or as overlays on the same base. None: the ends share them. */
   copyDisks: string[]
+  /** All that a guest sees of them goes, onto empty disks. Otherwise what they hold above their base does. */
+  whole?: boolean
   /** A paused guest arrives paused. */
   paused: boolean
 }

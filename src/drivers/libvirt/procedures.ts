@@ -180,6 +180,7 @@ export const flags = {
   migrateLive: 1,
   migratePersistDestination: 8,
   migratePaused: 32,
+  migrateWholeDisks: 64,
   migrateIncremental: 128,
   migrateChangeProtection: 256,
   migrateUnsafe: 512,

@@ -7,12 +7,12 @@ const TEXT = 7
 /** A migration may take its time: a day (ms). */
 const PATIENCE = { timeoutMs: 86_400_000 }
 
-const planFlags = ({ copyDisks, paused }: MigrationPlan) =>
+const planFlags = ({ copyDisks, whole, paused }: MigrationPlan) =>
   flags.migrateLive |
   flags.migratePersistDestination |
   // libvirt cannot see that a directory on both ends is one and the same
   flags.migrateUnsafe |
-  (copyDisks.length > 0 ? flags.migrateIncremental : 0) |
+  (copyDisks.length === 0 ? 0 : whole ? flags.migrateWholeDisks : flags.migrateIncremental) |
   (paused ? flags.migratePaused : 0)
 
 /** The source's domain is let nobody change from the first part to the last. */

@@ -31,6 +31,7 @@ import { receive } from './receive.ts'
 import { hostState, reporter } from './report.ts'
 import { resizeDisk } from './resize-disk.ts'
 import { resourceTracker } from './resource-tracker.ts'
+import { rootDisk } from './root-disk.ts'
 import { discardSnapshot, mergeLeftDeltas, takeSnapshot } from './snapshot.ts'
 import { holdSecrets } from './volume-secrets.ts'
 import { attachVolume, detachVolume, extendVolume } from './volumes.ts'
@@ -125,7 +126,10 @@ export function createComputeHost(options: ComputeHostOptions): ComputeHost {
     inTurn(messages.findMark, ({ uuid }) => findMark(world, uuid))
     inTurn(messages.removeMark, ({ uuid }) => removeMark(world, uuid))
     inTurn(messages.holdSecrets, (payload) => holdSecrets(world, payload))
-    serve(messages.prepareDisks, ({ instance }) => locked(instance.uuid, () => ensureBlankDisks(world, instance)))
+    inTurn(messages.rootDisk, ({ uuid }) => rootDisk(world, uuid))
+    serve(messages.prepareDisks, ({ instance, rootBytes }) =>
+      locked(instance.uuid, () => ensureBlankDisks(world, instance, rootBytes ?? 0)),
+    )
     serve(messages.waitWired, (payload) => waitWired(world, payload))
     inTurn(messages.planMigration, (payload) => live.planMigration(world, payload))
     inTurn(messages.beginMigration, (payload) => live.beginMigration(world, payload))

@@ -1,14 +1,11 @@
-import { open, readdir, rm, stat } from 'node:fs/promises'
+import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { decodeBacking } from '../../drivers/qemu-img/formats/qcow2-header.ts'
-import { KiB } from '../../kernel/units/units.ts'
 import { allDirectories } from './instance-directory.ts'
+import { backingOf } from './root-disk.ts'
 import type { World } from './world.ts'
 
 /** ms that a base stays after nobody wanted it any more, as Nova keeps them. */
 const UNWANTED_MS = 24 * 3_600_000
-/** The name of a backing file stands in a qcow2's first cluster. */
-const HEAD_BYTES = 64 * KiB
 
 /** Removes base images that no disk stands on and nobody has asked for in a day. @returns what was removed */
 export async function removeOldBases(world: Pick<World, 'places'>, now = Date.now()): Promise<string[]> {
@@ -37,16 +34,4 @@ async function basesInUse(world: Pick<World, 'places'>): Promise<Set<string>> {
     }
   }
   return used
-}
-
-async function backingOf(path: string): Promise<string | undefined> {
-  const file = await open(path, 'r').catch(() => undefined)
-  if (!file) return undefined
-  try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0)
-    const head = buffer.subarray(0, bytesRead)
-    return head.toString('latin1', 0, 4) === 'QFI\xfb' ? decodeBacking(head)?.path : undefined
-  } finally {
-    await file.close()
-  }
 }

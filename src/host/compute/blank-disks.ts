@@ -4,9 +4,14 @@ import { GiB, MiB } from '../../kernel/units/units.ts'
 import { spaceFault } from './no-space.ts'
 import type { World } from './world.ts'
 
-/** The disks that a flavor brings beside the root: empty ones, for the guest to format. */
-export async function ensureBlankDisks({ machine: { qemuImg }, places, options }: World, { uuid, flavor }: InstanceSpec): Promise<void> {
+/** The disks that a flavor brings beside the root: empty ones, for the guest to format; `rootBytes`: the root as well, for one that comes whole. */
+export async function ensureBlankDisks(
+  { machine: { qemuImg }, places, options }: World,
+  { uuid, flavor }: InstanceSpec,
+  rootBytes = 0,
+): Promise<void> {
   const wanted: [path: string, bytes: number][] = [
+    [places.disk(uuid), rootBytes],
     [places.ephemeral(uuid), flavor.ephemeralGiB * GiB],
     [places.swap(uuid), flavor.swapMiB * MiB],
   ]

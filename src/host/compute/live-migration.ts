@@ -16,13 +16,13 @@ interface OfGuest {
 /** Which disks go along: files that the guest may write, where the hosts have no storage in common. */
 export async function planMigration(
   { machine: { libvirt } }: World,
-  { uuid, shared }: { uuid: string; shared: boolean },
+  { uuid, shared, whole }: { uuid: string; shared: boolean; whole: boolean },
 ): Promise<{ plan: MigrationPlan; domainName: string }> {
   const domain = await libvirt.domainByUuid(uuid)
   const disks = find(parseXml(await libvirt.domainXml(uuid)), 'devices', 'disk')
   const own = disks.filter(({ attributes }) => attributes.type === 'file' && attributes.device === 'disk')
   const targets = own.map((disk) => first(disk, 'target')!.attributes.dev!)
-  return { plan: { copyDisks: shared ? [] : targets, paused: domain.state === 'paused' }, domainName: domain.name }
+  return { plan: { copyDisks: shared ? [] : targets, whole, paused: domain.state === 'paused' }, domainName: domain.name }
 }
 
 export async function beginMigration({ machine: { libvirt } }: World, { uuid, plan }: OfGuest): Promise<{ xml: string; cookie: string }> {
