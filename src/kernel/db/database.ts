@@ -1,15 +1,12 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { Kysely, type Migration, MysqlDialect, type Transaction } from 'kysely'
+import { Kysely, MysqlDialect, type Transaction } from 'kysely'
 import { isDuplicate, isLost, isNotReady, isRolledBack } from './failures.ts'
-import { alone, migrateAll, migrateEmpty, pendingMigrations } from './migrate.ts'
+import { alone, type Migrations, migrateAll, migrateEmpty, pendingMigrations } from './migrate.ts'
 import { nodeSqlite, SqliteFile } from './node-sqlite.ts'
 import { type NodeState, nodesOf } from './node-states.ts'
 import { NodePool, parseMysqlUrl } from './nodes.ts'
-
-/** Names sort by number: `{ '001-initial': {...}, '002-…': {...} }`. Written once for both databases: see columns.ts. */
-export type Migrations = Record<string, Migration>
 
 /**
  * One service's database. Inside `transaction` use only the handle it gives: SQLite has one connection, and a query on the outer handle would wait for
@@ -42,7 +39,7 @@ export interface Database<T> {
 }
 
 export { DatabaseUnreachable, Raced } from './failures.ts'
-export type { NodeState }
+export type { Migrations, NodeState }
 
 const ATTEMPTS = 30
 const ALONE_MS = 10_000

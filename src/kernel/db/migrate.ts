@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
-import { type Kysely, Migrator, sql } from 'kysely'
+import { type Kysely, type Migration, Migrator, sql } from 'kysely'
 import { conflict, Fault } from '../errors/errors.ts'
 import { integer, name } from './columns.ts'
-import type { Migrations } from './database.ts'
 import { DatabaseUnreachable } from './failures.ts'
+
+/** Names sort by number: `{ '001-initial': {...}, '002-…': {...} }`. Written once for both databases: see columns.ts. */
+export type Migrations = Record<string, Migration>
 
 const migratorOf = (db: Kysely<any>, migrations: Migrations) => new Migrator({ db, provider: { getMigrations: async () => migrations } })
 

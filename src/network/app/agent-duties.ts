@@ -8,7 +8,8 @@ import { addDhcpPort, hasDhcp } from './dhcp-port.ts'
 import { type Network, networkNoun } from './networks.ts'
 import { removePortRow } from './port-removal.ts'
 import { type Router, routerLock, routerNoun } from './router.ts'
-import { placeRouter, type ServingAgent } from './scheduling.ts'
+import { placeRouter } from './scheduling.ts'
+import type { ServingAgent } from './serving-hosts.ts'
 
 /** @throws Fault 409 when the agent is not one that does this, or may not be used */
 function check(agent: Agent, agentType: ServingAgent, { usable = false } = {}): void {

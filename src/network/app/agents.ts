@@ -6,7 +6,6 @@ import { rowsWhere } from '../db/rows.ts'
 import type { AgentRow } from '../db/tables.ts'
 import { mutate, type NetworkContext } from './context.ts'
 import { missing } from './noun.ts'
-import { giveWork } from './scheduling.ts'
 
 /** ms without a report after which an agent counts as gone; they report every 30 s. */
 const DOWN_MS = 75_000
@@ -15,12 +14,12 @@ export type Agent = AgentRow & { alive: boolean }
 export const isAlive = (agent: AgentRow) => Date.now() - Date.parse(agent.heartbeat_at) < DOWN_MS
 const dressed = (row: AgentRow): Agent => ({ ...row, alive: isAlive(row) })
 
+/** Answers whether it has just been started. */
 export async function agentReported(
   context: NetworkContext,
   report: { host: string; binary: string; agentType: string; configurations: Record<string, unknown>; startedAt: string },
-): Promise<void> {
+): Promise<boolean> {
   const at = timestamp()
-  let started = false
   const columns = { binary: report.binary, configurations: toJson(report.configurations), started_at: report.startedAt, heartbeat_at: at }
   // that it lives is said again before long
   const lives = await context.database.soon((db) =>
@@ -32,17 +31,17 @@ export async function agentReported(
       .where('started_at', '=', report.startedAt)
       .executeTakeFirst(),
   )
-  if (lives.numUpdatedRows > 0n) return
-  await mutate(context, [], async ({ trx }) => {
+  if (lives.numUpdatedRows > 0n) return false
+  return await mutate(context, [], async ({ trx }) => {
     const [before] = (await rowsWhere(trx, 'agents', 'host', [report.host])).filter((one) => one.agent_type === report.agentType)
-    started = before?.started_at !== report.startedAt
+    const started = before?.started_at !== report.startedAt
     const known = await trx
       .updateTable('agents')
       .set(columns)
       .where('host', '=', report.host)
       .where('agent_type', '=', report.agentType)
       .executeTakeFirst()
-    if (known.numUpdatedRows > 0n) return
+    if (known.numUpdatedRows > 0n) return started
     const row: AgentRow = {
       id: randomUUID(),
       host: report.host,
@@ -53,8 +52,8 @@ export async function agentReported(
       ...columns,
     }
     await trx.insertInto('agents').values(row).execute()
+    return started
   })
-  if (started) await giveWork(context, report.host, report.agentType)
 }
 
 export async function listAgents({ database }: NetworkContext, filters: Condition[] = []): Promise<Agent[]> {

@@ -7,6 +7,7 @@ import { groupAddresses } from './group-addresses.ts'
 import { neighbours } from './neighbours.ts'
 import { dhcpReady, leaseSeen, portByAddress, routerReady, tunnelEndpoints, wired } from './reports.ts'
 import { routerDetails } from './router-details.ts'
+import { giveWork } from './scheduling.ts'
 
 /** Answers the agents of the hosts; returns how to stop. */
 export function serveAgents(context: NetworkContext): () => void {
@@ -31,7 +32,9 @@ export function serveAgents(context: NetworkContext): () => void {
     bus.serve(NETWORK_CONTROL, control.portByAddress, (message) => portByAddress(context, message)),
     bus.serve(NETWORK_CONTROL, control.routerReady, (message) => routerReady(context, message)),
     bus.subscribe(events.hostAlive, ({ host }) => context.heartbeats.hear(host)),
-    bus.serve(NETWORK_CONTROL, control.agentReport, (message) => agentReported(context, message)),
+    bus.serve(NETWORK_CONTROL, control.agentReport, async (report) => {
+      if (await agentReported(context, report)) await giveWork(context, report.host, report.agentType)
+    }),
     bus.serve(NETWORK_CONTROL, control.tunnelEndpoints, (message) => tunnelEndpoints(context, message)),
     bus.serve(NETWORK_CONTROL, control.neighbours, (message) => neighbours(context, message)),
   ]

@@ -6,7 +6,7 @@ import type { Work } from './context.ts'
 import { allocationRows, chooseAddresses } from './ipam.ts'
 import { removePortRow } from './port-removal.ts'
 import { newMac, newPortRow } from './port-row.ts'
-import { hostsForDhcp } from './scheduling.ts'
+import { hostsForDhcp } from './serving-hosts.ts'
 
 /** The network's own ports for its address service, one on each host that serves it: with an address in each subnet that has DHCP, gone when none has. Behind the network's lock. */
 export async function ensureDhcpPorts(work: Work, networkId: string): Promise<void> {

@@ -10,7 +10,7 @@ import { type AskedGateway, setGateway } from './gateway.ts'
 import { missing, type Noun, owned, STANDARD } from './noun.ts'
 import { dressPorts, type Port } from './port.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
-import { hostForRouter } from './scheduling.ts'
+import { hostForRouter } from './serving-hosts.ts'
 import { flags, named, standard } from './standard.ts'
 import { checkRoutes, type HostRoute } from './subnet-rules.ts'
 
