@@ -1,43 +1,26 @@
 import { randomUUID } from 'node:crypto'
 import type { Kysely, Transaction } from 'kysely'
 import { fromJson, timestamp, toJson } from '../db/columns.ts'
-import { type Database, DatabaseUnreachable } from '../db/database.ts'
-import { describe, Fault, revive } from '../errors/errors.ts'
-import type { Log } from '../log/log.ts'
-import { collecting, now, record as recordStep } from '../trace/trace.ts'
+import { DatabaseUnreachable } from '../db/database.ts'
+import { type Fault, revive } from '../errors/errors.ts'
+import { Killed } from './interceptor.ts'
 import { Leases } from './leases.ts'
-import { append, type LogEvent, type LogRecord, type Position, replay, type SagaTables } from './log.ts'
-import type { Run, Saga, Step } from './saga.ts'
+import type { SagaTables } from './log.ts'
+import { pauseUnless, Running, type Setting } from './running.ts'
+import type { Saga } from './saga.ts'
+
+export { type Interceptor, Killed } from './interceptor.ts'
 
 type SagaRow = SagaTables['sagas']
 
-/** Stands between the engine and a step in tests: may fail it, run it twice, or kill the process after a log record. */
-export interface Interceptor {
-  action?: (step: Step, run: () => Promise<unknown>) => Promise<unknown>
-  undo?: (step: Step, run: () => Promise<void>) => Promise<void>
-  /** Throwing {@link Killed} here is a kill -9 right after that record. */
-  logged?: (record: { saga: string; step: string; event: string }) => void
-}
-
-/** The process is gone: nothing more is written by this engine. Only tests throw it. */
-export class Killed extends Error {}
-
-export interface EngineOptions<World> {
-  /** The name of the service, for the trace. */
-  service: string
-  database: Database<any>
-  world: World
+export interface EngineOptions<World> extends Setting<World> {
   sagas: Saga<any>[]
-  log: Log
   /** Nobody else works on this database: what an earlier process left is taken over at once. */
   exclusive: boolean
   /** Between the engines of several processes on one database: a subject has something new to look at. Without it they find out by looking every few hundred ms. */
   news?: News
   /** ms that a process may be silent before another takes its sagas over (default 10 000). */
   leaseMs?: number
-  /** ms between tries of an undo that failed (default 1 000, doubling to a minute). */
-  undoRetryMs?: number
-  interceptor?: Interceptor
 }
 
 export interface News {
@@ -68,7 +51,7 @@ export class SagaEngine<World> {
   private readonly leases: Leases
   private readonly kinds: Map<string, Saga<any>>
   private readonly busy = new Map<string, Promise<void>>()
-  private readonly aborts = new Map<string, AbortController>()
+  private readonly running = new Map<string, Running<World>>()
   private readonly waiters = new Map<string, Set<() => void>>()
   /** Those who wait for a saga of another process to end. */
   private readonly patient = new Map<string, () => void>()
@@ -167,7 +150,7 @@ export class SagaEngine<World> {
       .where('state', 'in', ['running', 'unwinding'])
       .where((where) => where.or([where('interrupt', 'is not', null), where('owner', 'is', null)]))
       .execute()
-    for (const { id, interrupt } of rows) if (interrupt) this.aborts.get(id)?.abort(new Fault(409, 'Interrupted', interrupt))
+    for (const { id, interrupt } of rows) if (interrupt) this.running.get(id)?.interrupt(interrupt)
     if (!this.stopped && rows.some(({ owner }) => owner === null)) await this.takeOver(false, subject)
   }
 
@@ -257,190 +240,20 @@ export class SagaEngine<World> {
   private async run(row: SagaRow): Promise<void> {
     const kind = this.kinds.get(row.kind)
     if (!kind) throw new Error(`saga ${row.id} is a ${row.kind}, which this version does not know`)
-    const records = await this.db.selectFrom('saga_log').selectAll().where('saga_id', '=', row.id).orderBy('seq').execute()
-    const position = replay(records.map((one) => ({ ...one, event: one.event as LogEvent, payload: fromJson(one.payload) })))
-    const abort = new AbortController()
-    if (row.interrupt) abort.abort(new Fault(409, 'Interrupted', row.interrupt))
-    this.aborts.set(row.id, abort)
-    const input = fromJson(row.input)
-    const runOf = (step: Step | null): Run<World> => ({
-      id: row.id,
-      kind: row.kind,
-      subject: row.subject,
-      requestId: row.request_id,
-      input,
-      world: this.options.world,
-      outputs: Object.fromEntries(position.standing),
-      attempt: position.attempt,
-      signal: abort.signal,
-      key: `${row.id}/${step?.name ?? 'end'}/${position.attempt}`,
-    })
+    const running = await Running.from(this.options, () => this.stopped, row, kind)
+    this.running.set(row.id, running)
     try {
-      for (;;) {
-        if (this.stopped) return
-        if (position.failed) {
-          await this.unwind(row, kind, position, runOf)
-          if (this.stopped) return
-          if (position.failed) return await this.end(row, kind, position, runOf(null))
-        }
-        const next = kind.steps.find((one) => !position.standing.has(one.name))
-        if (!next) return await this.close(row, 'done', null)
-        await this.forward(row, kind, next, position, runOf(next), abort.signal)
-      }
+      if (!(await running.toItsEnd())) return
     } finally {
-      this.aborts.delete(row.id)
+      this.running.delete(row.id)
     }
-  }
-
-  private async forward(row: SagaRow, kind: Saga, step: Step, position: Position, run: Run<World>, signal: AbortSignal): Promise<void> {
-    const startedAt = now()
-    const act = async () => (await step.action(run)) ?? null
-    const work = () => collecting(() => (this.options.interceptor?.action ? this.options.interceptor.action(step, act) : act()))
-    try {
-      const past = kind.pivot !== undefined && position.standing.has(kind.pivot)
-      if (!past) signal.throwIfAborted()
-      await step.enter?.(run)
-      let done: Awaited<ReturnType<typeof work>>
-      if (!past) done = await work()
-      else if (!(await this.untilItWorks(row, step.name, async () => (done = await work())))) return
-      const { value, commands } = done!
-      const kept = value === null ? null : JSON.parse(JSON.stringify(value))
-      await this.log(row, position, { step: step.name, event: 'done', payload: kept })
-      position.standing.set(step.name, kept)
-      this.trace(row, step, startedAt, 'done', step.evidence?.(kept, run) ?? { text: '' }, commands)
-    } catch (error) {
-      if (error instanceof Killed || error instanceof DatabaseUnreachable) throw error
-      if (this.stopped) return
-      const retry =
-        !signal.aborted && kind.retry !== undefined && position.standing.has(kind.retry.from) && kind.retry.when(error as Error, run)
-      const picture = describe(error)
-      if (picture.status >= 500 && !(error instanceof Fault))
-        this.options.log.error({ err: error, saga: row.kind, step: step.name, subject: row.subject }, 'step failed')
-      await this.log(row, position, { step: step.name, event: 'failed', payload: { error: picture, retry } })
-      position.failed = { step: step.name, error: picture, undone: false }
-      position.retrying = retry
-      this.trace(row, step, startedAt, 'failed', { text: picture.message, ...picture.details }, [])
-    }
-  }
-
-  /** Undoes the failed step and then, from the last to the first, those that stand; back to the retry point only if an alternate may do. */
-  private async unwind(row: SagaRow, kind: Saga, position: Position, runOf: (step: Step) => Run<World>): Promise<void> {
-    if (!position.retrying)
-      await this.db
-        .updateTable('sagas')
-        .set({ state: 'unwinding', error: toJson(position.failed!.error), updated_at: timestamp() })
-        .where('id', '=', row.id)
-        .execute()
-    const floor = position.retrying ? kind.steps.findIndex((one) => one.name === kind.retry!.from) : -1
-    for (let i = kind.steps.length - 1; i > floor; i--) {
-      const step = kind.steps[i]!
-      const stands = position.standing.has(step.name)
-      const failedHere = step.name === position.failed!.step && !position.failed!.undone
-      if (!stands && !failedHere) continue
-      if (!(await this.undo(row, step, position, runOf(step), stands))) return
-    }
-    if (!position.retrying) return
-    const from = kind.retry!.from
-    await this.log(row, position, { step: from, event: 'undone', payload: null })
-    const kept = position.standing.get(from)
-    position.standing.delete(from)
-    position.attempt++
-    await this.log(row, position, { step: from, event: 'retry', payload: { previous: kept } })
-    position.failed = null
-    position.retrying = false
-  }
-
-  /** Tries until it works; false if the process is told to stop before that. */
-  private async undo(row: SagaRow, step: Step, position: Position, run: Run<World>, stands: boolean): Promise<boolean> {
-    const startedAt = now()
-    const take = async () => await step.undo?.(run, stands ? position.standing.get(step.name) : null)
-    const undo = async () => await (step.undo && this.options.interceptor?.undo ? this.options.interceptor.undo(step, take) : take())
-    if (!(await this.untilItWorks(row, `undo of ${step.name}`, undo))) return false
-    if (stands || step.undo) await this.log(row, position, { step: step.name, event: 'undone', payload: null })
-    if (!stands) position.failed!.undone = true
-    else {
-      position.standing.delete(step.name)
-      if (step.undo) this.trace(row, step, startedAt, 'undone', { text: 'taken back' }, [])
-    }
-    return true
-  }
-
-  /** False if the process is told to stop before that. */
-  private async untilItWorks(row: SagaRow, what: string, work: () => Promise<unknown>): Promise<boolean> {
-    for (let wait = this.options.undoRetryMs ?? 1000; ; wait = Math.min(wait * 2, 60_000)) {
-      try {
-        await work()
-        return true
-      } catch (error) {
-        if (error instanceof Killed) throw error
-        this.options.log.warn({ err: error, saga: row.kind, subject: row.subject, againInMs: wait }, `${what} failed`)
-        await this.pause(wait)
-        if (this.stopped) return false
-      }
-    }
-  }
-
-  private pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const end = Date.now() + ms
-      const tick = setInterval(
-        () => {
-          if (Date.now() < end && !this.stopped) return
-          clearInterval(tick)
-          resolve()
-        },
-        Math.min(ms, 50),
-      )
-    })
-  }
-
-  private async end(row: SagaRow, kind: Saga, position: Position, run: Run<World>): Promise<void> {
-    const error = revive(position.failed!.error)
-    if (!(await this.untilItWorks(row, 'telling of a failure', async () => await kind.failed?.(run, error)))) return
-    await this.close(row, 'failed', position.failed!.error)
-  }
-
-  private async close(row: SagaRow, state: 'done' | 'failed', error: unknown): Promise<void> {
-    await this.db
-      .updateTable('sagas')
-      .set({ state, error: error ? toJson(error) : null, owner: null, lease_until: null, updated_at: timestamp() })
-      .where('id', '=', row.id)
-      .execute()
-    this.options.interceptor?.logged?.({ saga: row.kind, step: '', event: state })
     this.options.news?.tell(row.subject)
     for (const wake of this.waiters.get(row.id) ?? []) wake()
     this.waiters.delete(row.id)
   }
 
-  private async log(row: SagaRow, position: Position, entry: { step: string; event: LogEvent; payload: unknown }): Promise<void> {
-    const record: LogRecord = { seq: position.seq + 1, attempt: position.attempt, ...entry }
-    // lost in a power cut, the step is done again: actions are idempotent
-    await this.options.database.soon((db) => append(db, row.id, record))
-    position.seq = record.seq
-    this.options.interceptor?.logged?.({ saga: row.kind, step: entry.step, event: entry.event })
-  }
-
-  private trace(
-    row: SagaRow,
-    step: Step,
-    startedAt: number,
-    outcome: 'done' | 'failed' | 'undone',
-    evidence: { text: string },
-    commands: any[],
-  ): void {
-    recordStep({
-      subject: row.subject,
-      step: step.number ?? 0,
-      name: step.name,
-      service: `${this.options.service}/${step.at}`,
-      requestId: row.request_id ?? undefined,
-      saga: row.kind,
-      startedAt,
-      ms: now() - startedAt,
-      outcome,
-      evidence,
-      commands,
-    })
+  private pause(ms: number): Promise<void> {
+    return pauseUnless(() => this.stopped, ms)
   }
 }
 

@@ -1,0 +1,248 @@
+import type { Kysely } from 'kysely'
+import { fromJson, timestamp, toJson } from '../db/columns.ts'
+import { type Database, DatabaseUnreachable } from '../db/database.ts'
+import { describe, Fault, revive } from '../errors/errors.ts'
+import type { Log } from '../log/log.ts'
+import { collecting, now, record as recordStep } from '../trace/trace.ts'
+import { type Interceptor, Killed } from './interceptor.ts'
+import { append, type LogEvent, type LogRecord, type Position, replay, type SagaTables } from './log.ts'
+import type { Run, Saga, Step } from './saga.ts'
+
+type SagaRow = SagaTables['sagas']
+
+/** What a saga runs with. */
+export interface Setting<World> {
+  /** The name of the service, for the trace. */
+  service: string
+  database: Database<any>
+  world: World
+  log: Log
+  /** ms between tries of an undo that failed (default 1 000, doubling to a minute). */
+  undoRetryMs?: number
+  interceptor?: Interceptor
+}
+
+/** One saga under way in this process: forward from where its log says, or back. */
+export class Running<World> {
+  private readonly setting: Setting<World>
+  private readonly stopped: () => boolean
+  private readonly row: SagaRow
+  private readonly kind: Saga
+  private readonly position: Position
+  private readonly input: unknown
+  private readonly abort = new AbortController()
+
+  private constructor(setting: Setting<World>, stopped: () => boolean, row: SagaRow, kind: Saga, position: Position) {
+    this.setting = setting
+    this.stopped = stopped
+    this.row = row
+    this.kind = kind
+    this.position = position
+    this.input = fromJson(row.input)
+    if (row.interrupt) this.interrupt(row.interrupt)
+  }
+
+  /** `stopped`: the process is told to leave: the step under way is the last. */
+  static async from<World>(setting: Setting<World>, stopped: () => boolean, row: SagaRow, kind: Saga): Promise<Running<World>> {
+    const db = setting.database.db as Kysely<SagaTables>
+    const records = await db.selectFrom('saga_log').selectAll().where('saga_id', '=', row.id).orderBy('seq').execute()
+    const position = replay(records.map((one) => ({ ...one, event: one.event as LogEvent, payload: fromJson(one.payload) })))
+    return new Running(setting, stopped, row, kind, position)
+  }
+
+  /** It stops where it is and unwinds. */
+  interrupt(why: string): void {
+    this.abort.abort(new Fault(409, 'Interrupted', why))
+  }
+
+  /** False if the process is told to stop before that. */
+  async toItsEnd(): Promise<boolean> {
+    const { kind, position } = this
+    for (;;) {
+      if (this.stopped()) return false
+      if (position.failed) {
+        await this.unwind()
+        if (this.stopped()) return false
+        if (position.failed) return await this.end()
+      }
+      const next = kind.steps.find((one) => !position.standing.has(one.name))
+      if (!next) return await this.close('done', null)
+      await this.forward(next)
+    }
+  }
+
+  private get db(): Kysely<SagaTables> {
+    return this.setting.database.db as Kysely<SagaTables>
+  }
+
+  private runOf(step: Step | null): Run<World> {
+    const { row, position } = this
+    return {
+      id: row.id,
+      kind: row.kind,
+      subject: row.subject,
+      requestId: row.request_id,
+      input: this.input,
+      world: this.setting.world,
+      outputs: Object.fromEntries(position.standing),
+      attempt: position.attempt,
+      signal: this.abort.signal,
+      key: `${row.id}/${step?.name ?? 'end'}/${position.attempt}`,
+    }
+  }
+
+  private async forward(step: Step): Promise<void> {
+    const { kind, position, row } = this
+    const { signal } = this.abort
+    const run = this.runOf(step)
+    const { interceptor } = this.setting
+    const startedAt = now()
+    const act = async () => (await step.action(run)) ?? null
+    const work = () => collecting(() => (interceptor?.action ? interceptor.action(step, act) : act()))
+    try {
+      const past = kind.pivot !== undefined && position.standing.has(kind.pivot)
+      if (!past) signal.throwIfAborted()
+      await step.enter?.(run)
+      let done: Awaited<ReturnType<typeof work>>
+      if (!past) done = await work()
+      else if (!(await this.untilItWorks(step.name, async () => (done = await work())))) return
+      const { value, commands } = done!
+      const kept = value === null ? null : JSON.parse(JSON.stringify(value))
+      await this.log({ step: step.name, event: 'done', payload: kept })
+      position.standing.set(step.name, kept)
+      this.trace(step, startedAt, 'done', step.evidence?.(kept, run) ?? { text: '' }, commands)
+    } catch (error) {
+      if (error instanceof Killed || error instanceof DatabaseUnreachable) throw error
+      if (this.stopped()) return
+      const retry =
+        !signal.aborted && kind.retry !== undefined && position.standing.has(kind.retry.from) && kind.retry.when(error as Error, run)
+      const picture = describe(error)
+      if (picture.status >= 500 && !(error instanceof Fault))
+        this.setting.log.error({ err: error, saga: row.kind, step: step.name, subject: row.subject }, 'step failed')
+      await this.log({ step: step.name, event: 'failed', payload: { error: picture, retry } })
+      position.failed = { step: step.name, error: picture, undone: false }
+      position.retrying = retry
+      this.trace(step, startedAt, 'failed', { text: picture.message, ...picture.details }, [])
+    }
+  }
+
+  /** Undoes the failed step and then, from the last to the first, those that stand; back to the retry point only if an alternate may do. */
+  private async unwind(): Promise<void> {
+    const { kind, position, row } = this
+    if (!position.retrying)
+      await this.db
+        .updateTable('sagas')
+        .set({ state: 'unwinding', error: toJson(position.failed!.error), updated_at: timestamp() })
+        .where('id', '=', row.id)
+        .execute()
+    const floor = position.retrying ? kind.steps.findIndex((one) => one.name === kind.retry!.from) : -1
+    for (let i = kind.steps.length - 1; i > floor; i--) {
+      const step = kind.steps[i]!
+      const stands = position.standing.has(step.name)
+      const failedHere = step.name === position.failed!.step && !position.failed!.undone
+      if (!stands && !failedHere) continue
+      if (!(await this.undo(step, stands))) return
+    }
+    if (!position.retrying) return
+    const from = kind.retry!.from
+    await this.log({ step: from, event: 'undone', payload: null })
+    const kept = position.standing.get(from)
+    position.standing.delete(from)
+    position.attempt++
+    await this.log({ step: from, event: 'retry', payload: { previous: kept } })
+    position.failed = null
+    position.retrying = false
+  }
+
+  /** Tries until it works; false if the process is told to stop before that. */
+  private async undo(step: Step, stands: boolean): Promise<boolean> {
+    const { position } = this
+    const run = this.runOf(step)
+    const startedAt = now()
+    const take = async () => await step.undo?.(run, stands ? position.standing.get(step.name) : null)
+    const undo = async () => await (step.undo && this.setting.interceptor?.undo ? this.setting.interceptor.undo(step, take) : take())
+    if (!(await this.untilItWorks(`undo of ${step.name}`, undo))) return false
+    if (stands || step.undo) await this.log({ step: step.name, event: 'undone', payload: null })
+    if (!stands) position.failed!.undone = true
+    else {
+      position.standing.delete(step.name)
+      if (step.undo) this.trace(step, startedAt, 'undone', { text: 'taken back' }, [])
+    }
+    return true
+  }
+
+  /** False if the process is told to stop before that. */
+  private async untilItWorks(what: string, work: () => Promise<unknown>): Promise<boolean> {
+    const { kind: saga, subject } = this.row
+    for (let wait = this.setting.undoRetryMs ?? 1000; ; wait = Math.min(wait * 2, 60_000)) {
+      try {
+        await work()
+        return true
+      } catch (error) {
+        if (error instanceof Killed) throw error
+        this.setting.log.warn({ err: error, saga, subject, againInMs: wait }, `${what} failed`)
+        await pauseUnless(this.stopped, wait)
+        if (this.stopped()) return false
+      }
+    }
+  }
+
+  private async end(): Promise<boolean> {
+    const failed = this.position.failed!.error
+    const tell = async () => await this.kind.failed?.(this.runOf(null), revive(failed))
+    if (!(await this.untilItWorks('telling of a failure', tell))) return false
+    return await this.close('failed', failed)
+  }
+
+  private async close(state: 'done' | 'failed', error: unknown): Promise<true> {
+    const { row } = this
+    await this.db
+      .updateTable('sagas')
+      .set({ state, error: error ? toJson(error) : null, owner: null, lease_until: null, updated_at: timestamp() })
+      .where('id', '=', row.id)
+      .execute()
+    this.setting.interceptor?.logged?.({ saga: row.kind, step: '', event: state })
+    return true
+  }
+
+  private async log(entry: { step: string; event: LogEvent; payload: unknown }): Promise<void> {
+    const { row, position } = this
+    const record: LogRecord = { seq: position.seq + 1, attempt: position.attempt, ...entry }
+    // lost in a power cut, the step is done again: actions are idempotent
+    await this.setting.database.soon((db) => append(db, row.id, record))
+    position.seq = record.seq
+    this.setting.interceptor?.logged?.({ saga: row.kind, step: entry.step, event: entry.event })
+  }
+
+  private trace(step: Step, startedAt: number, outcome: 'done' | 'failed' | 'undone', evidence: { text: string }, commands: any[]): void {
+    const { row } = this
+    recordStep({
+      subject: row.subject,
+      step: step.number ?? 0,
+      name: step.name,
+      service: `${this.setting.service}/${step.at}`,
+      requestId: row.request_id ?? undefined,
+      saga: row.kind,
+      startedAt,
+      ms: now() - startedAt,
+      outcome,
+      evidence,
+      commands,
+    })
+  }
+}
+
+/** Resolves after `ms`, or soon after `stopped` says so. */
+export function pauseUnless(stopped: () => boolean, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const end = Date.now() + ms
+    const tick = setInterval(
+      () => {
+        if (Date.now() < end && !stopped()) return
+        clearInterval(tick)
+        resolve()
+      },
+      Math.min(ms, 50),
+    )
+  })
+}
