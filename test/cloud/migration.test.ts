@@ -155,6 +155,36 @@ test('live again, called off on the way: it stays, and goes on', async () => {
   await lab.noLeaks()
 })
 
+test('live, though what its disk stands on is on no other machine since it was shelved: the whole disk goes, and comes back', async () => {
+  await act({ shelve: null })
+  await lab.becomes('SHELVED_OFFLOADED')
+  await act({ unshelve: null })
+  await lab.becomes('ACTIVE')
+  await answers()
+  await intact()
+  const boot = await bootOf()
+  const sums = 'echo 3 | sudo tee /proc/sys/vm/drop_caches >/dev/null; md5sum ~/after /bin/busybox /sbin/init'
+  await ssh('dd if=/dev/urandom of=~/after bs=1M count=4 2>/dev/null; sync')
+  const before = await says(sums)
+  assert.match(before, /busybox/)
+  for (let times = 0; times < 2; times++) {
+    const source = await hostOf()
+    await act({ 'os-migrateLive': { host: null, block_migration: 'auto' } })
+    await lab.becomes('ACTIVE')
+    const name = await hostOf()
+    const { status } = await lastMigration()
+    assert.deepEqual([status, name === source], ['completed', false])
+    const { machine } = lab.cloud.hosts.find((host) => host.name === name)!
+    const disk = join(LAB_STATE, 'instances', lab.serverId, 'disk')
+    const info = JSON.parse((await machine.machine.run('qemu-img', ['info', '-U', '--output=json', disk])).stdout)
+    assert.equal(info['backing-filename'], undefined)
+    assert.equal(await bootOf(), boot)
+    assert.equal(await says(sums), before)
+    await intact()
+  }
+  await lab.noLeaks()
+})
+
 test('live between machines that share their storage: no disk is carried, and it stays when the guest has left', async () => {
   const [source, other] = [await hostOf(), otherThan(await hostOf())]
   const [here, there] = [source, other].map((name) => lab.cloud.hosts.find((host) => host.name === name)!)
