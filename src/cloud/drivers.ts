@@ -18,6 +18,8 @@ import { OvsdbOvs } from '../drivers/ovs/real.ts'
 import { simulatedOvs } from '../drivers/ovs/simulated.ts'
 import { realQemuImg } from '../drivers/qemu-img/real.ts'
 import { simulatedQemuImg } from '../drivers/qemu-img/simulated.ts'
+import { realRadv } from '../drivers/radv/real.ts'
+import { simulatedRadv } from '../drivers/radv/simulated.ts'
 import type { TargetDriver } from '../drivers/tgt/driver.ts'
 import { tgt } from '../drivers/tgt/real.ts'
 import { simulatedTargets } from '../drivers/tgt/simulated.ts'
@@ -44,6 +46,7 @@ export function realDrivers(stateDir: string): HostDrivers {
     iptables: realIpTables(),
     dnsmasq: realDnsmasq({ directory: join(stateDir, 'dhcp') }),
     haproxy: realHaProxy({ directory: join(stateDir, 'ns-metadata-proxy') }),
+    radv: realRadv({ directory: join(stateDir, 'ra') }),
     qemuImg: realQemuImg(),
     iso: realIso(),
     guestFiles: realGuestFiles(),
@@ -72,6 +75,7 @@ export function simulatedDrivers(directory: string): HostDrivers {
     iptables: simulatedIpTables({ file: file('iptables'), namespaces }),
     dnsmasq: simulatedDnsmasq({ file: file('dnsmasq'), namespaces }),
     haproxy: simulatedHaProxy({ file: file('haproxy'), namespaces }),
+    radv: simulatedRadv({ file: file('radv'), namespaces }),
     qemuImg: simulatedQemuImg(),
     iso: simulatedIso(),
     guestFiles: simulatedGuestFiles(),

@@ -9,6 +9,7 @@ import { simulatedHaProxy } from '../drivers/haproxy/simulated.ts'
 import { simulatedIpTables } from '../drivers/iptables/simulated.ts'
 import { simulatedNetNs } from '../drivers/netns/simulated.ts'
 import { simulatedOvs } from '../drivers/ovs/simulated.ts'
+import { simulatedRadv } from '../drivers/radv/simulated.ts'
 import { NetworkHost } from '../host/network/agent.ts'
 import { plug } from '../host/network/testing.ts'
 import { silent } from '../kernel/log/log.ts'
@@ -27,6 +28,7 @@ test('control and the agents of a host together: a guest is plugged, gets its le
     iptables: simulatedIpTables({ namespaces }),
     dnsmasq: simulatedDnsmasq({ namespaces }),
     haproxy: simulatedHaProxy({ namespaces }),
+    radv: simulatedRadv({ namespaces }),
   }
   const host = new NetworkHost({
     settings: {

@@ -101,7 +101,14 @@ export interface RouterPort {
   id: string
   macAddress: string
   segment: Segment
-  addresses: { address: string; prefixLength: number; gateway: string | null; subnetId: string }[]
+  addresses: {
+    address: string
+    prefixLength: number
+    gateway: string | null
+    subnetId: string
+    /** What guests are told of the subnet where this address is its gateway. */
+    advertised: { mode: 'slaac' | 'dhcpv6-stateless' | 'dhcpv6-stateful'; dns: string[] } | null
+  }[]
 }
 
 export interface RouterDetails {

@@ -7,6 +7,7 @@ import { simulatedHaProxy } from '../../drivers/haproxy/simulated.ts'
 import { simulatedIpTables } from '../../drivers/iptables/simulated.ts'
 import { simulatedNetNs } from '../../drivers/netns/simulated.ts'
 import { simulatedOvs } from '../../drivers/ovs/simulated.ts'
+import { simulatedRadv } from '../../drivers/radv/simulated.ts'
 import { MemoryBus } from '../../kernel/bus/memory.ts'
 import { silent } from '../../kernel/log/log.ts'
 import { NetworkHost } from './agent.ts'
@@ -25,6 +26,7 @@ export async function onHost(body: (lab: Lab) => Promise<void>, options: { tunne
     iptables: simulatedIpTables({ namespaces }),
     dnsmasq: simulatedDnsmasq({ namespaces }),
     haproxy: simulatedHaProxy({ namespaces }),
+    radv: simulatedRadv({ namespaces }),
   }
   const bus = new MemoryBus((error) => assert.fail(String(error)))
   const control = new FakeControl(bus)
@@ -53,7 +55,8 @@ export async function onHost(body: (lab: Lab) => Promise<void>, options: { tunne
     bus,
     control,
     host: make(),
-    changes: () => [machine.netns, machine.ovs, machine.iptables, machine.dnsmasq, machine.haproxy].map((each) => each.changes()),
+    changes: () =>
+      [machine.netns, machine.ovs, machine.iptables, machine.dnsmasq, machine.haproxy, machine.radv].map((each) => each.changes()),
     restart,
   }
   async function restart() {
@@ -79,6 +82,7 @@ export interface Lab {
     iptables: ReturnType<typeof simulatedIpTables>
     dnsmasq: ReturnType<typeof simulatedDnsmasq>
     haproxy: ReturnType<typeof simulatedHaProxy>
+    radv: ReturnType<typeof simulatedRadv>
   }
   bus: MemoryBus
   control: FakeControl

@@ -9,6 +9,7 @@ import { realHaProxy } from '../../drivers/haproxy/real.ts'
 import { realIpTables } from '../../drivers/iptables/real.ts'
 import { realNetNs } from '../../drivers/netns/real.ts'
 import { OvsdbOvs } from '../../drivers/ovs/real.ts'
+import { realRadv } from '../../drivers/radv/real.ts'
 import { MemoryBus } from '../../kernel/bus/memory.ts'
 import { exec } from '../../kernel/exec/exec.ts'
 import { silent } from '../../kernel/log/log.ts'
@@ -56,6 +57,7 @@ before(async () => {
     iptables: realIpTables(),
     dnsmasq: realDnsmasq({ directory: join(folder, 'dhcp') }),
     haproxy: realHaProxy({ directory: join(folder, 'ns-metadata-proxy') }),
+    radv: realRadv({ directory: join(folder, 'ra') }),
   }
   bus = new MemoryBus()
   control = new FakeControl(bus)

@@ -10,7 +10,7 @@ export interface Thing {
 }
 
 /** Everything of Yun's networks that is on this host, from the things themselves: what nothing asks for is a leak. */
-export async function audit({ machine: { ovs, netns, iptables, dnsmasq, haproxy }, settings }: Context): Promise<Thing[]> {
+export async function audit({ machine: { ovs, netns, iptables, dnsmasq, haproxy, radv }, settings }: Context): Promise<Thing[]> {
   const things: Thing[] = []
   const bridges = await ovs.bridges()
   const known = new Set(['br-int', 'br-tun', ...Object.values(settings.bridgeMappings)])
@@ -37,6 +37,12 @@ export async function audit({ machine: { ovs, netns, iptables, dnsmasq, haproxy 
       kind: pid === undefined ? 'files' : 'process',
       name: `haproxy ${pid ?? ''} in ${namespaces.has(routerNamespace(id)) ? routerNamespace(id) : dhcpNamespace(id)}`,
       owner: id,
+    })
+  for (const { routerId, pid } of await radv.list())
+    things.push({
+      kind: pid === undefined ? 'files' : 'process',
+      name: `advertiser ${pid ?? ''} in ${routerNamespace(routerId)}`,
+      owner: routerId,
     })
   for (const family of [4, 6] as const)
     for (const [table, chains] of Object.entries(await iptables.save(undefined, family)))

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { until } from '../../drivers/daemon.ts'
 import { onStep, type StepRecord } from '../../kernel/trace/trace.ts'
+import type { RouterPort } from '../../network/rpc.ts'
 import { furnish, onHost } from './agent-testing.ts'
 import { qgOf, qrOf, routerNamespace } from './names.ts'
 import { floatingIp, QG_PORT, QR_PORT, ROUTER, router } from './testing.ts'
@@ -63,6 +64,38 @@ test('a router routes, translates, announces and takes back', () =>
       ['lo', qrOf(QR_PORT)],
     )
     assert.ok(!(await lab.machine.netns.routes(namespace, 4)).some((route) => route.to === 'default'))
+  }))
+
+test('guests of an IPv6 network hear what they may call themselves, until there is nothing to tell', () =>
+  onHost(async (lab) => {
+    await furnish(lab)
+    assert.equal(lab.machine.radv.advertisements(ROUTER), undefined)
+    const [inside] = router().interfaces
+    const six = { address: '2001:db8::1', prefixLength: 64, gateway: '2001:db8::1', subnetId: 'six' }
+    const withSix = (advertised: RouterPort['addresses'][number]['advertised']) =>
+      router({ interfaces: [{ ...inside!, addresses: [...inside!.addresses, { ...six, advertised }] }] })
+    lab.control.routers = [withSix({ mode: 'slaac', dns: ['2001:db8::53'] })]
+    await lab.host.settle()
+    assert.deepEqual(lab.machine.radv.advertisements(ROUTER), {
+      routerId: ROUTER,
+      namespace: routerNamespace(ROUTER),
+      links: [
+        {
+          interface: qrOf(QR_PORT),
+          mtu: inside!.segment.mtu,
+          prefixes: [{ cidr: '2001:db8::/64', mode: 'slaac', dns: ['2001:db8::53'] }],
+        },
+      ],
+    })
+    lab.control.routers = [withSix(null)]
+    await lab.host.settle()
+    assert.deepEqual(await lab.machine.radv.list(), [])
+    lab.control.routers = [withSix({ mode: 'dhcpv6-stateless', dns: [] })]
+    await lab.host.settle()
+    assert.equal((await lab.machine.radv.list()).length, 1)
+    lab.control.routers = []
+    await lab.host.settle()
+    assert.deepEqual(await lab.machine.radv.list(), [])
   }))
 
 test('this machine is given its place on the external network, and gives it up', () =>

@@ -1,7 +1,8 @@
 import { bring } from '../../drivers/iptables/plan.ts'
+import type { AdvertisedLink } from '../../drivers/radv/driver.ts'
 import { Reconciler } from '../../kernel/reconcile/reconciler.ts'
 import { control, events, NETWORK_CONTROL, type RouterDetails, type RouterPort } from '../../network/rpc.ts'
-import { familyOf } from './addresses.ts'
+import { familyOf, networkOf } from './addresses.ts'
 import { ensureOutside, INTEGRATION } from './bridges.ts'
 import { FullLook } from './full-look.ts'
 import { ensureInternalPorts } from './internal-port.ts'
@@ -149,8 +150,21 @@ export class L3Agent {
       socket: settings.metadataSocket,
     })
     if (proxied !== 'unchanged') changes.push(`metadata proxy of ${namespace} ${proxied}`)
+    changes.push(...(await this.advertise(router, namespace)))
     await this.report(router, 'ACTIVE')
     return changes
+  }
+
+  /** Guests on IPv6 networks hear from their router what addresses they may give themselves, and that it is their way out. */
+  private async advertise(router: RouterDetails, namespace: string): Promise<string[]> {
+    const { radv } = this.context.machine
+    const links = advertisedLinks(router)
+    if (links.length === 0) {
+      await radv.stop(router.id)
+      return []
+    }
+    const outcome = await radv.ensure({ routerId: router.id, namespace, links })
+    return outcome === 'unchanged' ? [] : [`advertisements of ${namespace} ${outcome}`]
   }
 
   private async forward(namespace: string): Promise<string[]> {
@@ -216,7 +230,7 @@ export class L3Agent {
   }
 
   private async retire(wanted: Set<string>): Promise<string[]> {
-    const { netns, haproxy, ovs } = this.context.machine
+    const { netns, haproxy, radv, ovs } = this.context.machine
     const gone = (await netns.namespaces()).flatMap((name) => {
       const owner = namespaceOwner(name)
       return owner?.kind === 'router' && !wanted.has(owner.id) ? [owner.id] : []
@@ -224,6 +238,7 @@ export class L3Agent {
     for (const routerId of gone) {
       const namespace = routerNamespace(routerId)
       await haproxy.stop(routerId)
+      await radv.stop(routerId)
       const devices = new Set((await netns.links(namespace)).map((link) => link.name))
       for (const port of await ovs.ports(INTEGRATION))
         if (port.type === 'internal' && devices.has(port.name)) await ovs.removePort(port.name)
@@ -234,6 +249,14 @@ export class L3Agent {
     return gone.map((routerId) => `router ${routerId} is no longer here`)
   }
 }
+
+const advertisedLinks = (router: RouterDetails): AdvertisedLink[] =>
+  router.interfaces.flatMap(({ id, segment, addresses }) => {
+    const prefixes = addresses.flatMap(({ address, prefixLength, advertised }) =>
+      advertised ? [{ cidr: networkOf(`${address}/${prefixLength}`), ...advertised }] : [],
+    )
+    return prefixes.length > 0 ? [{ interface: qrOf(id), mtu: segment.mtu, prefixes }] : []
+  })
 
 function routesOf(router: RouterDetails) {
   const gateways = router.gateway?.addresses.flatMap((each) => (each.gateway ? [each.gateway] : [])) ?? []

@@ -5,6 +5,7 @@ import { realHaProxy } from '../../drivers/haproxy/real.ts'
 import { realIpTables } from '../../drivers/iptables/real.ts'
 import { realNetNs } from '../../drivers/netns/real.ts'
 import { OvsdbOvs } from '../../drivers/ovs/real.ts'
+import { realRadv } from '../../drivers/radv/real.ts'
 import { type Bus, message } from '../../kernel/bus/bus.ts'
 import { joinChild, parentBus } from '../../kernel/bus/ipc-testing.ts'
 import { silent } from '../../kernel/log/log.ts'
@@ -65,6 +66,7 @@ async function serve(host: string, address: string): Promise<void> {
     iptables: realIpTables(),
     dnsmasq: realDnsmasq({ directory: join(LAB_STATE, 'dhcp') }),
     haproxy: realHaProxy({ directory: join(LAB_STATE, 'ns-metadata-proxy') }),
+    radv: realRadv({ directory: join(LAB_STATE, 'ra') }),
   }
   const agents = new NetworkHost({
     settings: {

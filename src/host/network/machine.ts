@@ -3,6 +3,7 @@ import type { HaProxy } from '../../drivers/haproxy/driver.ts'
 import type { IpTables } from '../../drivers/iptables/driver.ts'
 import type { NetNs } from '../../drivers/netns/driver.ts'
 import type { Ovs } from '../../drivers/ovs/driver.ts'
+import type { Radv } from '../../drivers/radv/driver.ts'
 import type { Bus } from '../../kernel/bus/bus.ts'
 import type { Log } from '../../kernel/log/log.ts'
 
@@ -13,6 +14,7 @@ export interface Machine {
   iptables: IpTables
   dnsmasq: Dnsmasq
   haproxy: HaProxy
+  radv: Radv
 }
 
 export interface NetworkHostSettings {

@@ -96,14 +96,14 @@ export const router = (over: Partial<RouterDetails> = {}): RouterDetails => ({
     id: QG_PORT,
     macAddress: 'fa:16:3e:00:02:10',
     segment: externalSegment,
-    addresses: [{ address: '172.24.4.10', prefixLength: 24, gateway: '172.24.4.1', subnetId: 'x' }],
+    addresses: [{ address: '172.24.4.10', prefixLength: 24, gateway: '172.24.4.1', subnetId: 'x', advertised: null }],
   },
   interfaces: [
     {
       id: QR_PORT,
       macAddress: 'fa:16:3e:00:01:01',
       segment: segment(),
-      addresses: [{ address: '10.1.0.1', prefixLength: 24, gateway: '10.1.0.1', subnetId: SUBNET }],
+      addresses: [{ address: '10.1.0.1', prefixLength: 24, gateway: '10.1.0.1', subnetId: SUBNET, advertised: null }],
     },
   ],
   floatingIps: [],

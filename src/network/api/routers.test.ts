@@ -26,6 +26,21 @@ async function furnished(as = 'member') {
 }
 
 describe('routers', () => {
+  test('agents hear what guests of an IPv6 subnet are to be told, where the router is its gateway', async () => {
+    const { network, router } = await furnished('other')
+    const join = async (mode: object, cidr: string) => {
+      const subnet = { network_id: network.id, ip_version: 6, cidr, dns_nameservers: ['2001:db8::53', '192.0.2.53'], ...mode }
+      const { id } = await house.make('/subnets', 'subnet', subnet, 'other')
+      assert.equal((await put(`/routers/${router.id}/add_router_interface`, { subnet_id: id }, 'other')).status, 200)
+      const { routers } = await house.bus.call(NETWORK_CONTROL, control.routers, { host: 'one' })
+      const ports = routers.find((one) => one.id === router.id)!.interfaces
+      return ports.flatMap((port) => port.addresses).find((address) => address.subnetId === id)!.advertised
+    }
+    const slaac = { ipv6_ra_mode: 'slaac', ipv6_address_mode: 'slaac' }
+    assert.deepEqual(await join(slaac, '2001:db8:1::/64'), { mode: 'slaac', dns: ['2001:db8::53'] })
+    assert.equal(await join({}, '2001:db8:2::/64'), null)
+  })
+
   test('gateway and interface get their addresses; agents hear of them', async () => {
     const { network, subnet, router, joined } = await furnished('other')
     assert.equal(router.external_gateway_info.network_id, outside.network.id)

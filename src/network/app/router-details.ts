@@ -58,9 +58,17 @@ const routerPort = (port: Port, networks: Map<string, NetworkRow>, subnets: Map<
   segment: segmentOf(networks.get(port.network_id)!),
   addresses: port.fixedIps.flatMap(({ address, subnetId }) => {
     const subnet = subnets.get(subnetId)
-    return subnet ? [{ address, prefixLength: prefixOf(subnet.cidr).length, gateway: subnet.gateway_ip, subnetId }] : []
+    if (!subnet) return []
+    const advertised = address === subnet.gateway_ip ? advertisedOf(subnet) : null
+    return [{ address, prefixLength: prefixOf(subnet.cidr).length, gateway: subnet.gateway_ip, subnetId, advertised }]
   }),
 })
+
+function advertisedOf({ ipv6_ra_mode, dns_nameservers }: SubnetRow): RouterPort['addresses'][number]['advertised'] {
+  if (!ipv6_ra_mode) return null
+  const dns = (JSON.parse(dns_nameservers) as string[]).filter((server) => server.includes(':'))
+  return { mode: ipv6_ra_mode as 'slaac' | 'dhcpv6-stateless' | 'dhcpv6-stateful', dns }
+}
 
 /** Only where the settings make this machine the gateway: elsewhere that address is somebody else's. */
 function hostAddress(network: NetworkRow, subnets: SubnetRow[], { cidr, gateway }: NetworkContext['external']): ExternalNetwork[] {
