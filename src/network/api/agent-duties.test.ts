@@ -76,6 +76,20 @@ eachDatabaseUrl((fresh) => {
       assert.equal(port!['binding:host_id'], to)
     })
 
+    test('an agent may have a network before there is anything to serve in it', async () => {
+      const network = await house.make('/networks', 'network', {})
+      const agent = await agentOn('two', 'DHCP agent')
+      const path = `/agents/${agent.id}/dhcp-networks`
+      assert.equal((await house.request('POST', path, { body: { network_id: network.id } })).status, 201)
+      assert.deepEqual(await hostsOf(`/networks/${network.id}/dhcp-agents`), ['two'])
+      await house.make('/subnets', 'subnet', { network_id: network.id, cidr: '10.6.0.0/24', ip_version: 4 })
+      const [server] = await house.client.ports({ network_id: network.id })
+      assert.deepEqual([server!.device_owner, server!.fixed_ips.length], ['network:dhcp', 1])
+      assert.equal((await house.request('DELETE', `${path}/${network.id}`)).status, 204)
+      assert.deepEqual(await hostsOf(`/networks/${network.id}/dhcp-agents`), [])
+      assert.equal((await house.request('DELETE', `/networks/${network.id}`)).status, 204)
+    })
+
     test('a floating address is down until the host to which its router went says that it is there', async () => {
       const { network, subnet } = await house.network('10.5.0.0/24')
       const router = await house.make('/routers', 'router', { external_gateway_info: { network_id: outside.id } })

@@ -23,6 +23,7 @@ const EXTENSIONS: Record<string, [name: string, description: string]> = {
     'Atomically add/remove extra routes',
     'Edit extra routes of a router on server side by atomically adding/removing extra routes',
   ],
+  'ip-substring-filtering': ['IP address substring filtering', 'Provides IP address substring filtering when listing ports'],
   l3_agent_scheduler: ['L3 Agent Scheduler', 'Schedule routers among l3 agents'],
   'net-mtu': ['Network MTU', 'Provides MTU attribute for a network resource.'],
   'net-mtu-writable': ['Network MTU (writable)', 'Provides a writable MTU attribute for a network resource.'],

@@ -147,6 +147,21 @@ describe('floating IPs', () => {
     assert.equal((await house.request('GET', `/ports?device_id=${floating.id}`)).body.ports.length, 0)
   })
 
+  test('those that lead nowhere go with their network', async () => {
+    const network = await house.make('/networks', 'network', { 'router:external': true })
+    const subnet = { network_id: network.id, ip_version: 4, cidr: '10.98.0.0/24', enable_dhcp: false }
+    await house.make('/subnets', 'subnet', subnet)
+    const router = await house.make('/routers', 'router', { external_gateway_info: { network_id: network.id } })
+    const floating = await house.make('/floatingips', 'floatingip', { floating_network_id: network.id })
+    const path = `/networks/${network.id}`
+    assert.equal((await house.request('DELETE', path)).body.NeutronError.type, 'NetworkInUse')
+    assert.equal((await house.request('GET', `/floatingips/${floating.id}`)).status, 200)
+    assert.equal((await house.request('DELETE', `/routers/${router.id}`)).status, 204)
+    assert.equal((await house.request('DELETE', path)).status, 204)
+    assert.equal((await house.request('GET', `/floatingips/${floating.id}`)).status, 404)
+    assert.deepEqual(await house.client.ports({ network_id: network.id }), [])
+  })
+
   test('no way to the outside, no external network, foreign port: refused', async () => {
     const { network } = await house.network('10.99.0.0/24', 'member')
     const port = await house.make('/ports', 'port', { network_id: network.id }, 'member')

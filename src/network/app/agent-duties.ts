@@ -4,7 +4,7 @@ import type { PortRow } from '../db/tables.ts'
 import { events } from '../rpc.ts'
 import { type Agent, listAgents } from './agents.ts'
 import { mutate, type NetworkContext } from './context.ts'
-import { addDhcpPort, hasDhcp } from './dhcp-port.ts'
+import { addDhcpPort } from './dhcp-port.ts'
 import { type Network, networkNoun } from './networks.ts'
 import { removePortRow } from './port-removal.ts'
 import { type Router, routerLock, routerNoun } from './router.ts'
@@ -41,8 +41,6 @@ export async function addNetwork(context: NetworkContext, agent: Agent, network:
     const servers = await rowsWhere(work.trx, 'ports', 'network_id', [network.id])
     if (servers.some((port) => port.device_owner === 'network:dhcp' && port.host === agent.host))
       throw conflict(`The network ${network.id} has been already hosted by the DHCP Agent ${agent.id}.`, 'NetworkHostedByDHCPAgent')
-    if (!(await hasDhcp(work.trx, network.id)))
-      throw conflict(`The network ${network.id} has no subnet with DHCP: nothing is to be served.`, 'NetworkWithoutDHCP')
     await addDhcpPort(work, network.id, agent.host)
     work.after.push(() => context.bus.publish(events.networkChanged, { networkId: network.id }))
   })

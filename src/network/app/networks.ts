@@ -168,16 +168,20 @@ async function refuseIfGateway(trx: Handle, network: Network): Promise<void> {
 }
 
 /** A network whose ports are all of the cloud's own DHCP goes with them. @throws Fault 409 naming the others */
+/** With its subnets, and floating addresses that lead nowhere. @throws Fault 409 while other ports are on it */
 export async function deleteNetwork(context: NetworkContext, network: Network): Promise<void> {
   await mutate(context, [`network:${network.id}`, ...network.subnetIds.map((id) => `subnet:${id}`)], async (work) => {
     const { trx } = work
     const ports = await rowsWhere(trx, 'ports', 'network_id', [network.id])
-    const others = ports.filter((port) => port.device_owner !== 'network:dhcp')
+    const idle = (await rowsWhere(trx, 'floatingips', 'floating_network_id', [network.id])).filter((one) => one.port_id === null)
+    const going = new Set(idle.map((one) => one.own_port_id))
+    const others = ports.filter((port) => port.device_owner !== 'network:dhcp' && !going.has(port.id))
     if (others.length > 0)
       throw conflict(
         `Unable to complete operation on network ${network.id}. There are one or more ports still in use on the network, id for these ports is ${others.map((port) => port.id).join(',')}.`,
         'NetworkInUse',
       )
+    for (const { id } of idle) await deleteRow(trx, 'floatingips', id)
     for (const port of ports) await removePortRow(work, port)
     await trx.deleteFrom('subnets').where('network_id', '=', network.id).execute()
     await trx.deleteFrom('segments').where('network_id', '=', network.id).execute()
