@@ -19,16 +19,24 @@ export interface TestedCloud {
   stop(): Promise<void>
 }
 
-/** With rules for passwords, which a cloud has only where its configuration names some; tempest uploads noise as images of every format. */
-const SETTINGS: Partial<Settings> = { securityCompliance: PASSWORD_RULES, strictImageFormats: false }
+/**
+ * With rules for passwords, which a cloud has only where its configuration names some; tempest uploads noise as images of every format, and has one fetched from a web
+ * server, which is inside: these tests need no world.
+ */
+const settings = (webServer: string): Partial<Settings> => ({
+  securityCompliance: PASSWORD_RULES,
+  strictImageFormats: false,
+  imageSources: { ports: [80, 443], trustedHosts: [webServer] },
+})
 /** A lab's address is its own. */
 const LAB_PORT = 5050
 
-/** @param dir for its files, beside others @param real on this machine, or on machines inside it if `hosts` is more than 1 */
-export async function startCloud({ dir, real, hosts }: { dir: string; real: boolean; hosts: number }): Promise<TestedCloud> {
-  if (real && hosts > 1) return await labCloud(dir, hosts)
+/** @param webServer from which it may fetch images @param dir for its files, beside others @param real on this machine, or on machines inside it if `hosts` is more than 1 */
+export async function startCloud(options: { dir: string; real: boolean; hosts: number; webServer: string }): Promise<TestedCloud> {
+  const { dir, real, hosts, webServer } = options
+  if (real && hosts > 1) return await labCloud(dir, hosts, webServer)
   const config = join(dir, 'yun.yaml')
-  writeFileSync(config, JSON.stringify(SETTINGS))
+  writeFileSync(config, JSON.stringify(settings(webServer)))
   const cloud = await CloudUnderTest.start([
     '--config',
     config,
@@ -43,8 +51,13 @@ export async function startCloud({ dir, real, hosts }: { dir: string; real: bool
 }
 
 /** Tempest runs in the lab's outside, as whoever calls guests from the world does. */
-async function labCloud(dir: string, hosts: number): Promise<TestedCloud> {
-  const cloud = await startLabCloud({ dir: join(dir, 'lab'), hosts, port: LAB_PORT, settings: { ...SETTINGS, development: true } })
+async function labCloud(dir: string, hosts: number, webServer: string): Promise<TestedCloud> {
+  const cloud = await startLabCloud({
+    dir: join(dir, 'lab'),
+    hosts,
+    port: LAB_PORT,
+    settings: { ...settings(webServer), development: true },
+  })
   const logs = [
     { name: 'control', stateDir: cloud.stateDir },
     ...cloud.hosts.map(({ name, stateDir, machine }) => ({ name, stateDir: machine.machine.path(stateDir) })),

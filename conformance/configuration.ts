@@ -10,6 +10,8 @@ export interface Cloud {
   hosts: number
   /** qcow2 of the guest, for scenarios that upload an image themselves; null where guests are simulated. */
   imageFile: string | null
+  /** An image that the cloud may fetch. */
+  webImage: string
 }
 
 type Section = Record<string, string | number | boolean>
@@ -53,7 +55,6 @@ export function configuration(cloud: Cloud, ground: Ground, workDir: string): st
       change_password: true,
       resize: true,
       vnc_console: true,
-      serial_console: true,
       stable_rescue: true,
       xenapi_apis: true, // that servers' metadata can be changed
       personality: true,
@@ -66,10 +67,10 @@ export function configuration(cloud: Cloud, ground: Ground, workDir: string): st
       scheduler_enabled_filters: 'all',
     },
     placement: { min_microversion: '1.0', max_microversion: 'latest' },
-    image: { image_caching_enabled: true, ...patience(cloud) },
-    'image-feature-enabled': { import_image: true, os_glance_reserved: true, manage_locations: true },
+    image: { http_image: cloud.webImage, ...patience(cloud) },
+    'image-feature-enabled': { import_image: true, os_glance_reserved: true },
     network: { public_network_id: ground.externalNetwork, floating_network_name: 'public', ...patience(cloud) },
-    'network-feature-enabled': { ipv6_subnet_attributes: true, port_security: true },
+    'network-feature-enabled': { ipv6_subnet_attributes: true, port_security: true, api_extensions: extensions(ground) },
     validation: {
       run_validation: cloud.real,
       image_ssh_user: 'cirros',
@@ -83,6 +84,9 @@ export function configuration(cloud: Cloud, ground: Ground, workDir: string): st
   }
   return `${Object.entries(sections).map(ini).join('\n')}`
 }
+
+/** Those that the cloud names, and what its tags were called before every resource had them. */
+const extensions = ({ networkExtensions }: Ground) => [...networkExtensions, 'tag', 'tag-ext'].join(',')
 
 /** s: real guests are emulated where there is no hardware for them, simulated ones are there at once. */
 const patience = ({ real }: Cloud): Section => ({ build_timeout: real ? 300 : 60, build_interval: 1 })

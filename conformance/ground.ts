@@ -10,6 +10,8 @@ export interface Ground {
   flavor: string
   flavorAlt: string
   externalNetwork: string
+  /** Aliases of what the network service does beyond its core. */
+  networkExtensions: string[]
 }
 
 /** The outside of the cloud under test: a network that its users' own do not touch. */
@@ -23,6 +25,7 @@ export async function layGround(api: Api, imageFile: string | null): Promise<Gro
     flavor: await flavor(api, { name: 'm1.nano', vcpus: 1, ram: 192, disk: 1 }),
     flavorAlt: await flavor(api, { name: 'm1.micro', vcpus: 1, ram: 256, disk: 1 }),
     externalNetwork: await externalNetwork(api),
+    networkExtensions: (await api.get('/network/v2.0/extensions')).extensions.map((one: { alias: string }) => one.alias),
   }
 }
 

@@ -8,6 +8,7 @@ import { layGround } from './ground.ts'
 import { type Outcome, outcomeOf, outcomes } from './outcome.ts'
 import { type Reported, Tempest } from './tempest.ts'
 import { chosen, groupOf, nameOf } from './tests.ts'
+import { startWebServer } from './web-server.ts'
 
 export interface RunOptions {
   filters: string[]
@@ -48,11 +49,23 @@ export async function run({
       .sort()
     const names = chosen(all, filters)
     if (names.length === 0) throw new Error(`no test is called ${filters.join(' or ')}`)
-    const cloud = await startCloud({ dir, real: imageFile !== null, hosts })
+    const web = await startWebServer()
+    const cloud = await startCloud({ dir, real: imageFile !== null, hosts, webServer: web.host }).catch(async (error) => {
+      await web.stop()
+      throw error
+    })
     try {
       const { url, region, adminPassword } = cloud
       const ground = await layGround(new Api({ url, username: 'admin', password: adminPassword, project: 'admin' }), imageFile)
-      const about = { authUrl: `${url}/identity/v3`, region, adminPassword, real: imageFile !== null, hosts, imageFile }
+      const about = {
+        authUrl: `${url}/identity/v3`,
+        region,
+        adminPassword,
+        real: imageFile !== null,
+        hosts,
+        imageFile,
+        webImage: web.image,
+      }
       tempest.enter = cloud.enterAt(dir)
       tempest.configure(configuration(about, ground, dir))
       // what a test is called besides its name depends on the configuration
@@ -71,6 +84,7 @@ export async function run({
     } finally {
       if (keep) cloud.leaveLogs(keep)
       await cloud.stop()
+      await web.stop()
     }
   } finally {
     if (!keep) rmSync(dir, { recursive: true, force: true })
