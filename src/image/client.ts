@@ -1,52 +1,9 @@
 import type { Readable } from 'node:stream'
 import { unavailable } from '../kernel/errors/errors.ts'
 import { faultOf, must, type RestRequest, type RestTransport } from '../kernel/http/client.ts'
+import type { ImageDocument, NewImageDocument } from './api/schemas.ts'
 
-/** An image as the image API shows it; further properties are texts beside these. */
-export interface ImageDocument {
-  id: string
-  name: string | null
-  owner: string | null
-  status: 'queued' | 'saving' | 'uploading' | 'importing' | 'active' | 'deactivated' | 'killed'
-  visibility: 'public' | 'community' | 'shared' | 'private'
-  protected: boolean
-  os_hidden: boolean
-  disk_format: string | null
-  container_format: string | null
-  /** MiB */
-  min_ram: number
-  /** GiB */
-  min_disk: number
-  /** Bytes. */
-  size: number | null
-  virtual_size: number | null
-  /** md5 */
-  checksum: string | null
-  os_hash_algo: string | null
-  os_hash_value: string | null
-  tags: string[]
-  created_at: string
-  updated_at: string
-  self: string
-  file: string
-  schema: string
-  [property: string]: unknown
-}
-
-export interface NewImageDocument {
-  id?: string
-  name?: string | null
-  owner?: string
-  visibility?: ImageDocument['visibility']
-  protected?: boolean
-  os_hidden?: boolean
-  disk_format?: string
-  container_format?: string
-  min_ram?: number
-  min_disk?: number
-  tags?: string[]
-  [property: string]: unknown
-}
+export type { ImageDocument, NewImageDocument }
 
 export interface ImageChange {
   op: 'add' | 'replace' | 'remove'

@@ -1,70 +1,15 @@
 import type { Vif } from '../compute/rpc.ts'
 import { faultOf, must, type RestRequest, type RestTransport } from '../kernel/http/client.ts'
+import type {
+  ExtensionDocument,
+  FloatingIpDocument,
+  NetworkDocument,
+  PortDocument,
+  SecurityGroupDocument,
+  SubnetDocument,
+} from './api/answers.ts'
 
-export interface NetworkDocument {
-  id: string
-  name: string
-  project_id: string
-  subnets: string[]
-  mtu: number
-  shared: boolean
-  'router:external': boolean
-  port_security_enabled: boolean
-  [attribute: string]: unknown
-}
-
-export interface SubnetDocument {
-  id: string
-  name: string
-  network_id: string
-  project_id: string
-  cidr: string
-  ip_version: 4 | 6
-  gateway_ip: string | null
-  enable_dhcp: boolean
-  dns_nameservers: string[]
-  host_routes: { destination: string; nexthop: string }[]
-  [attribute: string]: unknown
-}
-
-export interface PortDocument {
-  id: string
-  name: string
-  network_id: string
-  project_id: string
-  mac_address: string
-  status: 'ACTIVE' | 'DOWN' | 'BUILD' | 'N/A'
-  device_id: string
-  device_owner: string
-  fixed_ips: { subnet_id: string; ip_address: string }[]
-  security_groups: string[]
-  created_at: string
-  /** These are shown to administrators only. */
-  'binding:host_id'?: string
-  'binding:vif_type'?: string
-  'binding:vif_details'?: Record<string, unknown>
-  'binding:vnic_type': string
-  [attribute: string]: unknown
-}
-
-export interface SecurityGroupDocument {
-  id: string
-  name: string
-  project_id: string
-  description: string
-  security_group_rules: Record<string, unknown>[]
-  [attribute: string]: unknown
-}
-
-export interface FloatingIpDocument {
-  id: string
-  floating_ip_address: string
-  fixed_ip_address: string | null
-  port_id: string | null
-  floating_network_id: string
-  status: 'ACTIVE' | 'DOWN' | 'ERROR'
-  [attribute: string]: unknown
-}
+export type { FloatingIpDocument, NetworkDocument, PortDocument, SecurityGroupDocument, SubnetDocument }
 
 export interface CallAs {
   /** The user's own token; without it the service's. */
@@ -134,7 +79,7 @@ export class NetworkClient {
     return (await this.get('floatingips', query, as)).floatingips
   }
 
-  async extensions(as?: CallAs): Promise<{ alias: string; name: string }[]> {
+  async extensions(as?: CallAs): Promise<ExtensionDocument[]> {
     return (await this.get('extensions', {}, as)).extensions
   }
 

@@ -1,22 +1,8 @@
 import { Fault } from '../kernel/errors/errors.ts'
 import type { RestAnswer, RestRequest, RestTransport } from '../kernel/http/client.ts'
+import type { InventoryDocument, ProviderDocument, ProviderSummary } from './api/schemas.ts'
 
-export interface ProviderDocument {
-  uuid: string
-  name: string
-  generation: number
-  parent_provider_uuid: string | null
-  root_provider_uuid: string
-}
-
-export interface InventoryDocument {
-  total: number
-  reserved?: number
-  min_unit?: number
-  max_unit?: number
-  step_size?: number
-  allocation_ratio?: number
-}
+export type { InventoryDocument, ProviderDocument, ProviderSummary }
 
 /** Provider → class → amount. */
 export type AllocationAmounts = Record<string, Record<string, number>>
@@ -29,13 +15,6 @@ export interface CandidatesQuery {
   /** Every list needs an aggregate that the provider is in. */
   memberOf?: string[][]
   inTree?: string
-}
-
-export interface ProviderSummary {
-  resources: Record<string, { capacity: number; used: number }>
-  traits: string[]
-  parent_provider_uuid: string | null
-  root_provider_uuid: string
 }
 
 export interface Candidates {

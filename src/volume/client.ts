@@ -1,74 +1,7 @@
 import { faultOf, must, type RestRequest, type RestTransport } from '../kernel/http/client.ts'
+import type { AttachmentDocument, NewVolumeDocument, SnapshotDocument, VolumeDocument } from './api/schemas.ts'
 
-export interface VolumeDocument {
-  id: string
-  name: string | null
-  size: number
-  status: string
-  bootable: 'true' | 'false'
-  multiattach: boolean
-  availability_zone: string
-  volume_type: string
-  snapshot_id: string | null
-  source_volid: string | null
-  metadata: Record<string, string>
-  volume_image_metadata?: Record<string, string>
-  attachments: { id: string; attachment_id: string; server_id: string | null; device: string | null; host_name: string | null }[]
-  'os-vol-host-attr:host'?: string | null
-  'os-vol-tenant-attr:tenant_id'?: string
-  [attribute: string]: unknown
-}
-
-export interface NewVolumeDocument {
-  /** Named before it exists, by a caller with the role service or admin; the same again answers the volume that is there. */
-  id?: string
-  /** Whose it is to be, from such a caller. */
-  project_id?: string
-  user_id?: string
-  size?: number
-  name?: string
-  description?: string
-  imageRef?: string
-  snapshot_id?: string
-  source_volid?: string
-  volume_type?: string
-  availability_zone?: string
-  metadata?: Record<string, string>
-}
-
-export interface SnapshotDocument {
-  id: string
-  volume_id: string
-  name: string | null
-  size: number
-  status: string
-  metadata: Record<string, string>
-  [attribute: string]: unknown
-}
-
-/** As Cinder sends it: the data and the kind of driver side by side. */
-export interface ConnectionInfo {
-  driver_volume_type: 'iscsi'
-  attachment_id: string
-  target_portal: string
-  target_iqn: string
-  target_lun: number
-  auth_method: 'CHAP'
-  auth_username: string
-  auth_password: string
-  access_mode: 'rw' | 'ro'
-  [attribute: string]: unknown
-}
-
-export interface AttachmentDocument {
-  id: string
-  volume_id: string
-  instance: string | null
-  status: 'reserved' | 'attaching' | 'attached' | 'detaching'
-  attach_mode: string | null
-  connection_info?: ConnectionInfo | Record<string, never>
-  [attribute: string]: unknown
-}
+export type { AttachmentDocument, NewVolumeDocument, SnapshotDocument, VolumeDocument }
 
 export interface CallAs {
   /** The user's own token; without it the service's. */

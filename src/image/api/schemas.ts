@@ -1,10 +1,10 @@
-import Type, { type TSchema } from 'typebox'
+import Type, { type Static, type TSchema } from 'typebox'
 import { queryOf } from '../../kernel/http/schema.ts'
 import { IMAGE_QUERY } from '../app/list.ts'
 import { CONTAINER_FORMATS, DISK_FORMATS, VISIBILITIES } from '../app/patch.ts'
 
-const Nullable = (schema: TSchema) => Type.Union([Type.Null(), schema])
-const Choice = (values: string[]) => Type.Unsafe<string>({ type: 'string', enum: values })
+const Nullable = <T extends TSchema>(schema: T) => Type.Union([Type.Null(), schema])
+const Choice = <const T extends string>(values: readonly T[]) => Type.Unsafe<T>({ type: 'string', enum: values })
 const ShortText = Type.String({ maxLength: 255 })
 const Uuid = Type.String({ pattern: '^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){4}-([0-9a-fA-F]){12}$' })
 const Count = Type.Integer({ minimum: 0, maximum: 2_147_483_647 })
@@ -62,6 +62,10 @@ export const ImageView = Type.Object(
   },
   { additionalProperties: Nullable(Type.String()) },
 )
+
+/** An image as the API shows it; further properties are texts beside these. */
+export type ImageDocument = Static<typeof ImageView> & Record<string, unknown>
+export type NewImageDocument = Static<typeof NewImageBody> & Record<string, unknown>
 
 /** Filters by what an image has, also by properties of its owner's; order and pages. */
 export const ImageQuery = Type.Object(

@@ -1,11 +1,12 @@
-import Type, { type TSchema } from 'typebox'
+import Type, { type Static, type TSchema } from 'typebox'
 
 const Text = Type.String()
-const Nullable = (schema: TSchema) => Type.Union([schema, Type.Null()])
+const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 const MaybeText = Nullable(Text)
 const Flag = Type.Boolean()
 const Whole = Type.Integer()
 const Texts = Type.Array(Text)
+const IpVersion = Type.Union([Type.Literal(4), Type.Literal(6)])
 /** An object whose keys are nobody's business here. */
 const anything = (description: string) => Type.Object({}, { additionalProperties: true, description })
 
@@ -39,7 +40,7 @@ const network = Type.Object({
 const subnet = Type.Object({
   ...Standard,
   network_id: Text,
-  ip_version: Whole,
+  ip_version: IpVersion,
   cidr: Text,
   gateway_ip: MaybeText,
   enable_dhcp: Flag,
@@ -142,6 +143,8 @@ const agent = Type.Object({
   resources_synced: Type.Null(),
 })
 
+const securityGroup = Type.Object({ ...Standard, stateful: Flag, security_group_rules: Type.Array(rule) })
+
 const availability = Type.Object({
   network_id: Text,
   network_name: Text,
@@ -161,12 +164,20 @@ export const ANSWERS = {
   port: Type.Partial(port),
   router: Type.Partial(router),
   floatingip: Type.Partial(floatingip),
-  security_group: Type.Partial(Type.Object({ ...Standard, stateful: Flag, security_group_rules: Type.Array(rule) })),
+  security_group: Type.Partial(securityGroup),
   security_group_rule: Type.Partial(rule),
   agent: Type.Partial(agent),
   network_ip_availability: Type.Partial(availability),
 }
 export type Answered = keyof typeof ANSWERS
+
+/** As an administrator gets them who asks for no field in particular. */
+export type NetworkDocument = Static<typeof network>
+export type SubnetDocument = Static<typeof subnet>
+export type PortDocument = Static<typeof port>
+export type SecurityGroupDocument = Static<typeof securityGroup>
+export type FloatingIpDocument = Static<typeof floatingip>
+export type ExtensionDocument = Static<typeof Extension>
 
 export const one = (noun: Answered) => Type.Object({ [noun]: ANSWERS[noun] })
 export const many = (plural: string, noun: Answered) =>

@@ -1,4 +1,4 @@
-import Type, { type TSchema } from 'typebox'
+import Type, { type Static, type TSchema } from 'typebox'
 import { MAX_UNIT } from '../app/inventory.ts'
 
 export const closed = { additionalProperties: false }
@@ -6,7 +6,7 @@ const UUID = '^[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[
 const CLASS = '^[A-Z0-9_]+$'
 
 export const Uuid = Type.String({ pattern: UUID })
-export const Nullable = (schema: TSchema) => Type.Union([Type.Null(), schema])
+export const Nullable = <T extends TSchema>(schema: T) => Type.Union([Type.Null(), schema])
 export const Name = Type.String({ minLength: 1, maxLength: 200 })
 export const ClassName = Type.String({ pattern: CLASS, minLength: 1, maxLength: 255 })
 const Owner = Type.String({ minLength: 1, maxLength: 255 })
@@ -36,10 +36,10 @@ const inventory = {
   step_size: Type.Optional(Amount),
   allocation_ratio: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 3.4e38 })),
 }
-export const InventoriesBody = Type.Object(
-  { resource_provider_generation: Generation, inventories: keyed(CLASS, Type.Object(inventory, closed)) },
-  closed,
-)
+/** What a provider is said to have of a class; what is left out has its default. */
+const Inventory = Type.Object(inventory, closed)
+export type InventoryDocument = Static<typeof Inventory>
+export const InventoriesBody = Type.Object({ resource_provider_generation: Generation, inventories: keyed(CLASS, Inventory) }, closed)
 export const NewInventoryBody = Type.Object(
   { resource_class: ClassName, resource_provider_generation: Type.Optional(Generation), ...inventory },
   closed,
@@ -145,6 +145,7 @@ export const ProviderView = Type.Object(
   },
   closed,
 )
+export type ProviderDocument = Required<Static<typeof ProviderView>>
 export const ProviderList = Type.Object({ resource_providers: Type.Array(ProviderView) }, closed)
 
 const inventoryView = {
@@ -197,6 +198,18 @@ export const UsagesView = Type.Object({ usages: Type.Record(Type.String(), Type.
 const ListedAllocations = Type.Array(
   Type.Object({ resource_provider: Type.Object({ uuid: Type.String() }, closed), resources: Amounts }, closed),
 )
+const ProviderSummaryView = Type.Object(
+  {
+    resources: Type.Record(Type.String(), Type.Object({ capacity: Type.Integer(), used: Type.Integer() }, closed)),
+    traits: Type.Optional(Type.Array(Type.String())),
+    parent_provider_uuid: Type.Optional(Nullable(Type.String())),
+    root_provider_uuid: Type.Optional(Type.String()),
+  },
+  closed,
+)
+/** At the newest microversion. */
+export type ProviderSummary = Required<Static<typeof ProviderSummaryView>>
+
 export const CandidatesView = Type.Object(
   {
     allocation_requests: Type.Array(
@@ -208,18 +221,7 @@ export const CandidatesView = Type.Object(
         closed,
       ),
     ),
-    provider_summaries: Type.Record(
-      Type.String(),
-      Type.Object(
-        {
-          resources: Type.Record(Type.String(), Type.Object({ capacity: Type.Integer(), used: Type.Integer() }, closed)),
-          traits: Type.Optional(Type.Array(Type.String())),
-          parent_provider_uuid: Type.Optional(Nullable(Type.String())),
-          root_provider_uuid: Type.Optional(Type.String()),
-        },
-        closed,
-      ),
-    ),
+    provider_summaries: Type.Record(Type.String(), ProviderSummaryView),
   },
   closed,
 )

@@ -1,7 +1,7 @@
-import Type, { type TSchema } from 'typebox'
+import Type, { type Static, type TSchema } from 'typebox'
 
-export const Nullable = (schema: TSchema) => Type.Union([Type.Null(), schema])
-export const Choice = (values: string[]) => Type.Unsafe<string>({ type: 'string', enum: values })
+export const Nullable = <T extends TSchema>(schema: T) => Type.Union([Type.Null(), schema])
+export const Choice = <const T extends string>(values: readonly T[]) => Type.Unsafe<T>({ type: 'string', enum: values })
 const open = { additionalProperties: true }
 const closed = { additionalProperties: false }
 
@@ -17,7 +17,8 @@ export const Flag = Type.Union([
 ])
 export const Metadata = Type.Record(Type.String({ minLength: 1, maxLength: 255 }), Type.String({ maxLength: 255 }))
 const Optional = Type.Optional
-const wrap = (name: string, schema: TSchema) => Type.Object({ [name]: schema }, open)
+const wrap = <const Name extends string, T extends TSchema>(name: Name, schema: T) =>
+  Type.Object({ [name]: schema } as Record<Name, T>, open)
 
 /** Lists take every parameter: unknown ones are no filters. */
 export const ListQuery = Type.Object({}, open)
@@ -50,6 +51,9 @@ export const NewVolume = wrap(
     open,
   ),
 )
+
+/** `id`, `project_id` and `user_id` are for a caller with the role service or admin; the same id again answers the volume that is there. */
+export type NewVolumeDocument = Static<typeof NewVolume>['volume']
 
 const renaming = Type.Object(
   {
@@ -206,6 +210,8 @@ export const SnapshotView = Type.Object(
   },
   closed,
 )
+export type VolumeDocument = Static<typeof VolumeView>
+export type SnapshotDocument = Static<typeof SnapshotView>
 export const SnapshotAnswer = Type.Object({ snapshot: SnapshotView }, closed)
 export const SnapshotList = page('snapshots', SnapshotView)
 
@@ -242,6 +248,7 @@ export const AttachmentView = Type.Object(
   },
   closed,
 )
+export type AttachmentDocument = Static<typeof AttachmentView>
 export const AttachmentAnswer = Type.Object({ attachment: AttachmentView }, closed)
 export const AttachmentList = page('attachments', AttachmentView)
 export const TypeView = Type.Object(
