@@ -3,11 +3,12 @@ import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import type { ImageContext } from '../app/context.ts'
 import { type Download, download } from '../app/download.ts'
 import type { Image } from '../app/image.ts'
-import { importFromWeb, importStaged } from '../app/import.ts'
+import { importFromWeb, importStaged, importsOf } from '../app/import.ts'
 import { stageData, uploadData } from '../app/upload.ts'
 import { IMPORT_METHODS } from './info.ts'
-import { ImportBody } from './schemas.ts'
+import { ImportBody, TaskList } from './schemas.ts'
 import { seen, targetImage, viewerOf } from './seen.ts'
+import { taskView } from './views.ts'
 
 const DATA_TYPE = 'application/octet-stream'
 
@@ -54,10 +55,22 @@ export function dataRoutes(context: ImageContext): Route[] {
         if (!IMPORT_METHODS.includes(name))
           throw badRequest(`Unknown import method name '${name}'. This cloud has: ${IMPORT_METHODS.join(', ')}.`)
         const { image } = await seen(context, request)
-        if (name === 'glance-direct') await importStaged(context, image)
-        else if (uri) await importFromWeb(context, image, uri)
+        if (name === 'glance-direct') await importStaged(context, image, request.context)
+        else if (uri) await importFromWeb(context, image, uri, request.context)
         else throw badRequest("'uri' is required for the import method web-download.")
         return new Reply(undefined, { status: 202 })
+      },
+    },
+    {
+      method: 'GET',
+      path: '/images/:image_id/tasks',
+      doc: 'List the imports of an image, and what became of them',
+      policy: 'get_image',
+      target,
+      response: TaskList,
+      async handler(request) {
+        const { image } = await seen(context, request)
+        return { tasks: (await importsOf(context, image)).map(taskView) }
       },
     },
     {

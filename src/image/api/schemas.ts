@@ -107,6 +107,39 @@ export const ImportBody = Type.Object({
   all_stores_must_succeed: Type.Optional(Flag),
 })
 
+export const TaskList = Type.Object(
+  {
+    tasks: Type.Array(
+      Type.Object(
+        {
+          id: Type.String(),
+          type: Type.String(),
+          status: Choice(['processing', 'success', 'failure']),
+          message: Type.String(),
+          owner: Nullable(Type.String()),
+          user_id: Nullable(Type.String()),
+          request_id: Type.String(),
+          image_id: Type.String(),
+          input: Type.Object(
+            {
+              image_id: Type.String(),
+              import_req: Type.Object({ method: Type.Object({ name: Type.String(), uri: Type.Optional(Type.String()) }, closed) }, closed),
+              backend: Type.Array(Type.String()),
+            },
+            closed,
+          ),
+          result: Type.Null(),
+          created_at: Type.String(),
+          updated_at: Type.String(),
+          expires_at: Type.String(),
+        },
+        closed,
+      ),
+    ),
+  },
+  closed,
+)
+
 export const ImportInfo = Type.Object(
   {
     'import-methods': Type.Object({ description: Type.String(), type: Type.String(), value: Type.Array(Type.String()) }, closed),

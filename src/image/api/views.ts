@@ -1,4 +1,6 @@
+import { fromJson } from '../../kernel/db/columns.ts'
 import type { Image } from '../app/image.ts'
+import type { ImportTask } from '../app/import.ts'
 import type { MemberRow } from '../app/member.ts'
 import { STORE_ID } from '../app/store.ts'
 
@@ -33,6 +35,22 @@ export function imageView(image: Image) {
     ...(image.status === 'active' || image.status === 'deactivated' ? { stores: STORE_ID } : {}),
   }
 }
+
+export const taskView = (task: ImportTask) => ({
+  id: task.id,
+  type: 'api_image_import',
+  status: task.status,
+  message: task.message,
+  owner: task.owner,
+  user_id: task.user_id,
+  request_id: task.request_id,
+  image_id: task.image_id,
+  input: { image_id: task.image_id, import_req: { method: fromJson(task.method_json) }, backend: [STORE_ID] },
+  result: null,
+  created_at: time(task.created_at),
+  updated_at: time(task.updated_at),
+  expires_at: time(task.expires_at),
+})
 
 /** A page; `rawQuery` is kept in the links, but for the marker. Links begin at the version, as the clients expect. */
 export function imageListView(images: Image[], more: boolean, rawQuery: string) {

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
+import { timestamp, toJson } from '../../kernel/db/columns.ts'
 import { conflict, describe, unavailable } from '../../kernel/errors/errors.ts'
 import { findImage, type Image, moveImage, updateImage } from '../db/images.ts'
-import type { ImageRow } from '../db/tables.ts'
+import type { ImageRow, ImageStatus, TaskRow } from '../db/tables.ts'
+import { endTask, insertTask, tasksOf } from '../db/tasks.ts'
 import type { ImageContext } from './context.ts'
 import { STORE_ID, type Written } from './store.ts'
 import { activate, giveBack, leaseEnd, requireFormats, vouching } from './upload.ts'
@@ -9,29 +11,76 @@ import { assertAllowed, openWebSource } from './web-source.ts'
 
 /** Imports go on in the background; a failure leads back to queued and is told in the image's os_glance_import_error. */
 
+/** As which request an import was asked for, and by whom. */
+export interface Asker {
+  requestId: string
+  userId: string | null
+  projectId: string | null
+}
+
+export type ImportTask = TaskRow
+
+/** An image's imports, oldest first, for as long as their tasks are kept. */
+export const importsOf = (context: ImageContext, image: Image): Promise<ImportTask[]> => tasksOf(context.database.db, image.id)
+
+const TASK_MS = 48 * 3_600_000
+
 /** Uploading → importing → active. @throws Fault 409 when nothing is staged */
-export async function importStaged(context: ImageContext, image: Image): Promise<void> {
+export async function importStaged(context: ImageContext, image: Image, asker: Asker): Promise<void> {
   requireFormats(image)
   const uploadId = image.upload_id ?? ''
   const columns = { status: 'importing' as const, lease_until: leaseEnd(context) }
-  if (!(await moveImage(context.database.db, image.id, ['uploading'], columns, uploadId)))
+  if (!(await begin(context, asker, { image, uploadId, from: 'uploading', columns, method: { name: 'glance-direct' } })))
     throw conflict(`Image needs to be in the uploading state before the import of its staged data (it is ${image.status}).`)
   inBackground(context, finishStaged(context, image, uploadId))
 }
 
 /** Queued → importing → active, with data from a web server. @throws Fault 400 for an address that this cloud does not fetch from, 409 when the image is not queued */
-export async function importFromWeb(context: ImageContext, image: Image, uri: string): Promise<void> {
+export async function importFromWeb(context: ImageContext, image: Image, uri: string, asker: Asker): Promise<void> {
   requireFormats(image)
   assertAllowed(uri, context.webSources)
   const uploadId = randomUUID()
   const columns = { status: 'importing' as const, upload_id: uploadId, lease_until: leaseEnd(context) }
-  if (!(await moveImage(context.database.db, image.id, ['queued'], columns)))
+  if (!(await begin(context, asker, { image, uploadId, from: 'queued', columns, method: { name: 'web-download', uri } })))
     throw conflict(`Image needs to be in the queued state before its data is fetched (it is ${image.status}).`)
   const fetched = async (): Promise<Written> => {
     const { stream, bytes } = await openWebSource(uri, context.webSources)
     return await context.store.write(uploadId, stream, context.maxImageBytes, bytes)
   }
   inBackground(context, finish(context, image, uploadId, fetched))
+}
+
+/** Moves the image and notes the task, both or none; answers whether the image could be moved. */
+function begin(
+  context: ImageContext,
+  asker: Asker,
+  {
+    image,
+    uploadId,
+    from,
+    columns,
+    method,
+  }: { image: Image; uploadId: string; from: ImageStatus; columns: Partial<ImageRow>; method: object },
+): Promise<boolean> {
+  return context.database.transaction(async (trx) => {
+    if (!(await moveImage(trx, image.id, [from], columns, from === 'uploading' ? uploadId : undefined))) return false
+    const at = Date.now()
+    await insertTask(trx, {
+      id: randomUUID(),
+      image_id: image.id,
+      upload_id: uploadId,
+      method_json: toJson(method),
+      status: 'processing',
+      message: '',
+      owner: asker.projectId,
+      user_id: asker.userId,
+      request_id: asker.requestId,
+      created_at: timestamp(at),
+      updated_at: timestamp(at),
+      expires_at: timestamp(at + TASK_MS),
+    })
+    return true
+  })
 }
 
 /** An import whose process is gone: staged data are still there; what was being fetched is not whole. */
@@ -56,10 +105,12 @@ function finishStaged(context: ImageContext, image: ImageRow, uploadId: string):
 async function finish(context: ImageContext, image: ImageRow, uploadId: string, data: () => Promise<Written>): Promise<void> {
   try {
     await vouching(context, image.id, uploadId, async () => activate(context, image, uploadId, await data(), 'importing'))
+    await endTask(context.database.db, uploadId, 'success', '')
   } catch (error) {
     const reason = describe(error).message
     context.log.warn({ image: image.id, reason }, 'import failed')
     await giveBack(context, image.id, uploadId, 'importing')
+    await endTask(context.database.db, uploadId, 'failure', reason)
     const left = await findImage(context.database.db, image.id)
     if (!left) return
     const properties = { ...left.properties, os_glance_failed_import: STORE_ID, os_glance_import_error: reason }

@@ -188,7 +188,7 @@ export async function imageIds(db: Handle): Promise<Pick<ImageRow, 'id' | 'statu
 }
 
 export async function deleteImage(trx: Handle, id: string): Promise<void> {
-  for (const table of ['image_tags', 'image_properties', 'image_members'] as const)
+  for (const table of ['image_tags', 'image_properties', 'image_members', 'image_tasks'] as const)
     await trx.deleteFrom(table).where('image_id', '=', id).execute()
   await trx.deleteFrom('images').where('id', '=', id).execute()
 }

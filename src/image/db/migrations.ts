@@ -80,4 +80,25 @@ export const migrations: Migrations = {
         .execute()
     },
   },
+  '003-tasks': {
+    async up(db: Kysely<any>) {
+      await db.schema
+        .createTable('image_tasks')
+        .addColumn('id', id, (c) => c.primaryKey())
+        .addColumn('image_id', id, (c) => c.notNull())
+        .addColumn('upload_id', id, (c) => c.notNull())
+        .addColumn('method_json', text, (c) => c.notNull())
+        .addColumn('status', id, (c) => c.notNull())
+        .addColumn('message', text, (c) => c.notNull())
+        .addColumn('owner', id)
+        .addColumn('user_id', id)
+        .addColumn('request_id', id, (c) => c.notNull())
+        .addColumn('created_at', time, (c) => c.notNull())
+        .addColumn('updated_at', time, (c) => c.notNull())
+        .addColumn('expires_at', time, (c) => c.notNull())
+        .execute()
+      await db.schema.createIndex('image_tasks_image').on('image_tasks').column('image_id').execute()
+      await db.schema.createIndex('image_tasks_upload').on('image_tasks').column('upload_id').execute()
+    },
+  },
 }

@@ -63,6 +63,26 @@ export interface PartRow {
   updated_at: string
 }
 
+export type TaskStatus = 'processing' | 'success' | 'failure'
+
+/** One import of an image, for those who want to know what became of it. */
+export interface TaskRow {
+  id: string
+  image_id: string
+  /** Of the import, as the image has it while it goes on. */
+  upload_id: string
+  /** The method as it was asked for. */
+  method_json: string
+  status: TaskStatus
+  message: string
+  owner: string | null
+  user_id: string | null
+  request_id: string
+  created_at: string
+  updated_at: string
+  expires_at: string
+}
+
 export interface ImageTables {
   images: ImageRow
   image_tags: { image_id: string; tag: string }
@@ -70,4 +90,5 @@ export interface ImageTables {
   image_members: MemberRow
   metadef_namespaces: NamespaceRow
   metadef_parts: PartRow
+  image_tasks: TaskRow
 }

@@ -4,6 +4,7 @@ import type { ImageContext } from '../app/context.ts'
 import { resumeImport } from '../app/import.ts'
 import { abandon } from '../app/upload.ts'
 import { abandonedUploads, imageIds } from '../db/images.ts'
+import { forgetTasks } from '../db/tasks.ts'
 
 /** Brings rows and data together again after a crash: an upload that nobody works on any more goes back to queued, a file that no row knows is removed. */
 export function dataReconciler(context: ImageContext, everyMs: number): Reconciler {
@@ -34,5 +35,6 @@ export async function reconcileData(context: ImageContext): Promise<string[]> {
       changes.push(`part of upload ${file.id}, which ended: removed`)
     }
   }
+  await forgetTasks(context.database.db, timestamp())
   return changes
 }
