@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { eventually } from '../sagas/testing.ts'
 import { House } from '../testing.ts'
 
 let house: House
@@ -61,6 +62,28 @@ describe('actions', () => {
     assert.equal((await act({ 'os-resetState': { state: 'active' } }, 'admin')).status, 202)
     assert.equal((await act({ migrate: null })).status, 403)
     assert.equal((await act({ 'os-migrateLive': { host: null, block_migration: true, disk_over_commit: false } })).status, 403)
+  })
+
+  test('where no host has the guest: 409, and it can be deleted', async () => {
+    const one = await house.server()
+    const on = (path: string, body: object, as: 'admin' | 'member' = 'member') =>
+      house.ask('POST', `/servers/${one.id}/${path}`, { as, body })
+    assert.equal((await on('action', { shelve: null })).status, 202)
+    const shelved = () => house.rested(one.id)
+    assert.equal((await eventually(shelved, ({ status }) => status === 'SHELVED_OFFLOADED')).status, 'SHELVED_OFFLOADED')
+    assert.equal((await on('action', { 'os-resetState': { state: 'active' } }, 'admin')).status, 202)
+    for (const [path, body] of [
+      ['os-interface', {}],
+      ['action', { reboot: { type: 'HARD' } }],
+      ['action', { 'os-stop': null }],
+      ['action', { createImage: { name: 'picture' } }],
+      ['action', { 'os-getConsoleOutput': {} }],
+      ['remote-consoles', { remote_console: { protocol: 'vnc', type: 'novnc' } }],
+    ] as const) {
+      const refused = await house.ask('POST', `/servers/${one.id}/${path}`, { at: '2.79', body })
+      assert.deepEqual([refused.status, refused.message], [409, `Instance ${one.id} is not ready`], JSON.stringify(body))
+    }
+    await house.remove(one.id)
   })
 
   test('that take its last security group: it is shown without any, and takes one again', async () => {

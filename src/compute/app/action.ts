@@ -5,7 +5,7 @@ import type { RequestContext } from '../../kernel/http/context.ts'
 import type { Handle } from '../db/handle.ts'
 import type { ActionRow, ComputeTables, InstanceRow, VmState } from '../db/tables.ts'
 import type { ComputeContext } from './context.ts'
-import { begin } from './server-state.ts'
+import { begin, hostOf } from './server-state.ts'
 
 /** What a user does to a server, in the words of the instance-actions API. */
 export async function recordAction(
@@ -69,6 +69,8 @@ export interface Operation {
   followedBy?: string
   /** Also on a locked server. */
   lockedToo?: boolean
+  /** Also of a server that no host has. */
+  anywhere?: boolean
 }
 
 /**
@@ -85,6 +87,7 @@ export async function operate(
   const subject = `server:${server.id}`
   const id = await context.database.transaction(async (trx) => {
     await begin(trx, server, { ...operation, name: operation.action }, operation.columns)
+    if (!operation.anywhere) hostOf(server)
     await recordAction(trx, request, server.id, operation.action)
     await operation.also?.(trx)
     const common = { subject, requestId: request.requestId }

@@ -7,16 +7,21 @@ import type { BlockDeviceRow, InstanceRow, VmState } from '../db/tables.ts'
 import { recordAction } from './action.ts'
 import type { ComputeContext } from './context.ts'
 import { requestOf } from './instance-spec.ts'
+import { hostOf } from './server-state.ts'
 import { nextDevice } from './volume-connection.ts'
 
 const ATTACHABLE: VmState[] = ['active', 'paused', 'stopped', 'resized', 'soft-delete']
 /** Volumes also of a server that is put away: it finds them when it comes back. */
 const WITH_SHELVED: VmState[] = [...ATTACHABLE, 'shelved', 'shelved_offloaded']
 
+/** ms that a request waits for what failed to be taken back. */
+const UNWINDING_MS = 5_000
+
 function mayChange(request: RequestContext, row: InstanceRow, action: string, vmStates = ATTACHABLE): void {
   if (row.locked && !request.isAdmin) throw conflict(`Instance ${row.id} is locked`, 'InstanceIsLocked')
   if (!vmStates.includes(row.vm_state))
     throw conflict(`Cannot '${action}' instance ${row.id} while it is in vm_state ${row.vm_state}`, 'InstanceInvalidState')
+  if (row.vm_state !== 'shelved_offloaded') hostOf(row)
 }
 
 /** Reserves a device name and begins the attach-volume saga. @throws Fault 400 for a volume that cannot be had, 404, 409 */
@@ -91,7 +96,7 @@ export async function detachVolume(context: ComputeContext, request: RequestCont
   await begin(context, request, row, 'detach_volume', 'detach-volume', { attachmentId: device.id, volumeId })
 }
 
-/** Makes or takes a port and plugs it; resolves when the guest has it. @throws what the saga failed with */
+/** Makes or takes a port and plugs it; resolves when the guest has it. @throws what the saga failed with, also when a host that is silent lets it take nothing back yet */
 export async function attachInterface(
   context: ComputeContext,
   request: RequestContext,
@@ -100,7 +105,7 @@ export async function attachInterface(
 ): Promise<void> {
   mayChange(request, row, 'attach_interface')
   const id = await begin(context, request, row, 'attach_interface', 'attach-interface', { wanted })
-  const { error } = await context.engine.finished(id)
+  const { error } = await context.engine.finished(id, { unwindingMs: UNWINDING_MS })
   if (error) throw error
 }
 

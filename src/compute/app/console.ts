@@ -4,6 +4,7 @@ import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
 import type { InstanceRow } from '../db/tables.ts'
 import { computeTopic, host } from '../rpc.ts'
 import type { ComputeContext } from './context.ts'
+import { hostOf } from './server-state.ts'
 
 /** ms that a console's address is good for. */
 const LIFE = 600_000
@@ -11,8 +12,7 @@ const LIFE = 600_000
 const digestOf = (token: string) => createHash('sha256').update(token).digest('hex')
 
 export async function consoleLog(context: ComputeContext, row: InstanceRow, lines: number | null): Promise<string> {
-  if (!row.host) throw conflict(`Instance ${row.id} is not ready`, 'InstanceNotReady')
-  const { output } = await context.bus.call(computeTopic(row.host), host.consoleLog, { uuid: row.id, lines })
+  const { output } = await context.bus.call(computeTopic(hostOf(row)), host.consoleLog, { uuid: row.id, lines })
   return output
 }
 
@@ -20,8 +20,9 @@ export async function consoleLog(context: ComputeContext, row: InstanceRow, line
 export async function remoteConsole(context: ComputeContext, row: InstanceRow, protocol: string): Promise<{ url: string }> {
   if (protocol !== 'vnc')
     throw badRequest(`Yun shows consoles over VNC: there is no ${protocol} console of this guest.`, 'ConsoleTypeUnavailable')
-  if (!row.host || row.vm_state === 'building') throw conflict(`Instance ${row.id} is not ready`, 'InstanceNotReady')
-  const { host: address, port } = await context.bus.call(computeTopic(row.host), host.console, { uuid: row.id, kind: 'vnc' })
+  const where = hostOf(row)
+  if (row.vm_state === 'building') throw conflict(`Instance ${row.id} is not ready`, 'InstanceNotReady')
+  const { host: address, port } = await context.bus.call(computeTopic(where), host.console, { uuid: row.id, kind: 'vnc' })
   if (port === null)
     throw conflict(`Instance ${row.id} has no VNC console: it is not running, or its hypervisor has no screens.`, 'InstanceNotReady')
   const token = randomBytes(32).toString('base64url')

@@ -1,15 +1,16 @@
 import { randomUUID } from 'node:crypto'
-import { badRequest, conflict } from '../../kernel/errors/errors.ts'
+import { badRequest } from '../../kernel/errors/errors.ts'
 import type { RequestContext } from '../../kernel/http/context.ts'
 import type { InstanceRow } from '../db/tables.ts'
 import { operate } from './action.ts'
 import type { ComputeContext } from './context.ts'
 import { listHosts } from './host.ts'
 import { recordMigration } from './migration.ts'
+import { hostOf } from './server-state.ts'
 
 /** A host that an operator names for a server. @throws Fault 400 when there is none of that name, or the server is on it */
 export async function destinationFor(context: ComputeContext, row: InstanceRow, name: string | null): Promise<string | null> {
-  if (!row.host) throw conflict(`Instance ${row.id} is on no host`, 'InstanceNotReady')
+  hostOf(row)
   if (name === null) return null
   if (name === row.host) throw badRequest(`Unable to migrate instance (${row.id}) to current host (${name}).`, 'UnableToMigrateToSelf')
   if (!(await listHosts(context)).some((one) => one.host === name))

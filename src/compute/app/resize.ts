@@ -13,6 +13,7 @@ import { reserve } from './quota.ts'
 import type { Round } from './scheduler/filters.ts'
 import { requestSpecOf, resourcesOf } from './scheduler/request-spec.ts'
 import { SCHEDULER, scheduler } from './scheduler/scheduler.ts'
+import { hostOf } from './server-state.ts'
 
 /** @throws Fault 400 for the same flavor or a smaller disk, 403 over quota */
 export async function resize(
@@ -58,8 +59,7 @@ export async function resize(
 
 /** A server changes its host only when it must: where it is there is no room for more, or what the flavor asks for is not there. */
 async function fitsWhereItIs(context: ComputeContext, row: InstanceRow, flavor: FlavorSpec): Promise<boolean> {
-  if (!row.host) throw conflict(`Instance ${row.id} is on no host`, 'InstanceNotReady')
-  const here = { hints: {}, zone: null, forcedHost: row.host, forcedNode: null, ignoreHosts: [] }
+  const here = { hints: {}, zone: null, forcedHost: hostOf(row), forcedNode: null, ignoreHosts: [] }
   const wanted = await requestSpecOf(context, row, flavor, here)
   const held = resourcesOf(flavorOf(row), wanted.volumeBacked)
   const more = Object.entries(wanted.resources).flatMap(([name, amount]) => {

@@ -81,6 +81,12 @@ export function mustBeIn(vmStates: VmState[], { id, vm_state }: InstanceRow, ope
     throw conflict(`Cannot '${operation}' instance ${id} while it is in vm_state ${vm_state}`, 'InstanceInvalidState')
 }
 
+/** Where its guest is. A server may have failed before it came to a host, or be put into a state that it has nowhere (os-resetState). @throws Fault 409 */
+export function hostOf({ id, host }: InstanceRow): string {
+  if (host === null) throw conflict(`Instance ${id} is not ready`, 'InstanceNotReady')
+  return host
+}
+
 /** A saga's own changes, in the order in which its steps come. A deleted server stays deleted. */
 export async function move(db: Handle, id: string, change: StateChange, more: Partial<InstanceRow> = {}): Promise<void> {
   const vmStates = change.vmState ? sources(change.vmState) : undefined

@@ -46,6 +46,7 @@ export async function deleteServer(context: ComputeContext, request: RequestCont
     saga: 'delete-server',
     taskStates: anyTask(row),
     taskState: 'deleting',
+    anywhere: true,
     interrupt: `server ${row.id} is being deleted`,
   })
 }

@@ -57,6 +57,7 @@ export async function unshelve(context: ComputeContext, request: RequestContext,
     saga: 'unshelve-server',
     vmStates: ['shelved_offloaded'],
     taskState: 'unshelving',
+    anywhere: true,
     input: { image: shelvedImageId ? await imageSpec(context, request, shelvedImageId) : null, zone: zone ?? null, target: host ?? null },
   })
 }

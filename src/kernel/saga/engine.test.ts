@@ -214,8 +214,28 @@ describe('the saga engine', () => {
       },
     )
     const { context, engine, go } = await house([stubborn])
-    assert.equal((await engine.finished(await go({ kind: 'stubborn' }))).state, 'failed')
+    const id = await go({ kind: 'stubborn' })
+    assert.equal((await engine.finished(id)).state, 'failed')
     assert.deepEqual([[...context.things], context.told, refusals, mute], [[], ['no'], -1, -1])
+    await engine.stop()
+  })
+
+  test('who waits for a saga hears of its failure also while it cannot be taken back', async () => {
+    const host = Promise.withResolvers<void>()
+    const held = saga<YardRun>('held', [
+      step(1, 'disk', at.storage, put('disk'), async (run) => {
+        await host.promise
+        take('disk')(run)
+      }),
+      step(2, 'fail', at.host, () => Promise.reject(conflict('no')), null),
+    ])
+    const { context, engine, go } = await house([held])
+    const id = await go({ kind: 'held' })
+    const early = await engine.finished(id, { unwindingMs: 0 })
+    assert.deepEqual([early.state, early.error?.message, context.things.size], ['unwinding', 'no', 1])
+    host.resolve()
+    assert.equal((await engine.finished(id)).state, 'failed')
+    assert.equal(context.things.size, 0)
     await engine.stop()
   })
 
