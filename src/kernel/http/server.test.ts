@@ -149,6 +149,13 @@ test('an address says which methods it has, to whoever asks; one that is nobodyâ
   assert.equal((await request('OPTIONS', '/things/v2.1/nothing')).status, 404)
   const lost = await request('GET', '/elsewhere?a=b')
   assert.deepEqual([lost.status, lost.body.error.message], [404, 'There is no service at /elsewhere: GET / says where each one is.'])
+  for (const path of ['/things/v2.1/%(id)s', '/%zz']) {
+    const { status, body, headers } = await request('GET', path)
+    const [fault] = Object.values(body) as { message: string }[]
+    assert.deepEqual([status, /^The address .* cannot be read/.test(fault!.message)], [400, true], JSON.stringify(body))
+    assert.ok(headers['x-openstack-request-id'])
+    assert.equal(Object.keys(body)[0] === 'error', !path.startsWith('/things'))
+  }
   await close()
 })
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import { describe, Fault, notFound } from '../errors/errors.ts'
+import { badRequest, describe, Fault, notFound } from '../errors/errors.ts'
 import type { Log } from '../log/log.ts'
 import type { Decision, Policy, PolicyCredentials, Target } from '../policy/policy.ts'
 import { now } from '../trace/trace.ts'
@@ -71,6 +71,7 @@ export class ApiServer {
       keepAliveTimeout: 75_000,
       forceCloseConnections: true,
       routerOptions: { ignoreTrailingSlash: true, maxParamLength: 512, caseSensitive: true },
+      frameworkErrors: (_error: Error, request: FastifyRequest, reply: FastifyReply) => this.unreadableAddress(request, reply),
       ...(options.tls ? { https: options.tls } : {}),
     } as object) as unknown as FastifyInstance
     this.fastify.removeAllContentTypeParsers()
@@ -120,6 +121,13 @@ export class ApiServer {
         },
         { prefix },
       )
+  }
+
+  private unreadableAddress({ url }: FastifyRequest, reply: FastifyReply): void {
+    const fault = badRequest(`The address ${url} cannot be read: what follows a % must be two hexadecimal digits.`)
+    const api = this.apis.find(({ prefix }) => url.startsWith(`${prefix}/`))
+    const requestId = begin(reply)
+    send(reply, fault.status, api?.fault(fault, requestId) ?? { error: { code: 400, title: 'Bad Request', message: fault.message } }, {})
   }
 
   private unknownAddress(api: Api, reply: FastifyReply): void {
