@@ -61,6 +61,7 @@ export function configuration(cloud: Cloud, ground: Ground, workDir: string): st
       swap_volume: true,
       volume_backed_live_migration: true,
       block_migration_for_live_migration: true,
+      block_migrate_cinder_iscsi: true,
       live_migrate_back_and_forth: true,
       shelve_migrate: true,
       volume_multiattach: true,

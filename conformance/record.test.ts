@@ -44,6 +44,12 @@ test('each guests have their chapter', () => {
   assert.match(simulated!, /^Simulated.*`tempest.api.volume.x.A.test_b`/s)
 })
 
+test('what the cloud lacks is said before what tempest says', () => {
+  const name = 'tempest.scenario.test_dashboard_basic_ops.TestDashboardBasicOps.test_basic_scenario'
+  const text = showBook(new Map([['real', new Map([[name, { status: 'skipped', why: 'Horizon support is required' }]])]]), [name])
+  assert.ok(text.includes(`| \`${name}\` | skipped | There is no dashboard. Horizon support is required |`))
+})
+
 test('filters choose by list, group and expression', () => {
   assert.deepEqual(chosen(names, []), names)
   assert.deepEqual(chosen(names, ['interop']), [marked])

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Outcome, Status } from './outcome.ts'
+import { reasonFor } from './reasons.ts'
 import { GROUPS, groupOf, interop } from './tests.ts'
 
 /** What became of each test when it last ran; a test that is not there has not run. */
@@ -81,7 +82,7 @@ export function showBook(book: Book, names: string[]): string {
 
 Written by \`npm run conformance\`: tempest 33.0.0, as Debian 12 has it, against a Yun that the command starts. A skipped test has not passed: the configuration switches on what
 works and hides nothing. The first row are the ${interop().length} tests that stood behind the mark "OpenStack Powered Compute" ([the list](../conformance/interop.txt)); they are counted in their groups as well.
-Below the counts is what ran and did not pass, and why; what became of each test is in [conformance/results](../conformance/results).
+Below the counts is what ran and did not pass, and why: what is not there, as far as it is [said](../conformance/reasons.txt), and what tempest says; what became of each test is in [conformance/results](../conformance/results).
 ${chapters.join('')}`
 }
 
@@ -91,7 +92,10 @@ function chapter(guests: Guests, entries: Map<string, Outcome>, names: string[])
     const lines = [...entries]
       .filter(([name, { status }]) => groupOf(name) === group && status !== 'passed')
       .sort(([a, left], [b, right]) => ORDER.indexOf(left.status) - ORDER.indexOf(right.status) || (a < b ? -1 : 1))
-      .map(([name, { status, why }]) => `| \`${name}\` | ${status} | ${why.replaceAll('|', '\\|')} |`)
+      .map(
+        ([name, { status, why }]) =>
+          `| \`${name}\` | ${status} | ${[reasonFor(name), why].filter(Boolean).join(' ').replaceAll('|', '\\|')} |`,
+      )
     return lines.length === 0 ? '' : `\n### ${group}\n\n| test | | why |\n|---|---|---|\n${lines.join('\n')}\n`
   })
   return `\n## ${HEADS[guests]}\n\n| tests | passed | failed | skipped | not run |\n|---|---:|---:|---:|---:|\n${summary.join('\n')}\n${list.join('')}`
