@@ -62,6 +62,32 @@ test('this test sees arrows and would object to wrong ones', () => {
   assert.equal(objection({ from: 'compute/app/a.ts', to: 'network/client.ts' }), null)
 })
 
+/** A way along arrows that comes back to where it began, or null. */
+function circle(all: Arrow[]): string[] | null {
+  const onward = Map.groupBy(all, ({ from }) => from)
+  const done = new Set<string>()
+  const walk = (file: string, way: string[]): string[] | null => {
+    if (way.includes(file)) return [...way.slice(way.indexOf(file)), file]
+    if (done.has(file)) return null
+    for (const { to } of onward.get(file) ?? []) {
+      const found = walk(to, [...way, file])
+      if (found) return found
+    }
+    done.add(file)
+    return null
+  }
+  for (const file of onward.keys()) {
+    const found = walk(file, [])
+    if (found) return found
+  }
+  return null
+}
+
+test('no file leads back to itself, not even by its types', () => {
+  assert.equal(circle(arrows), null)
+  assert.deepEqual(circle([...arrows, { from: 'kernel/db/failures.ts', to: 'kernel/db/database.ts' }])?.length, 3)
+})
+
 test('the source speaks of itself alone', () => {
   const strangers = /\.\.\/shared|\/work\/|\bTODO\b|\bFIXME\b/
   const found = globSync('**/*.{ts,sh}', { cwd: root }).filter(

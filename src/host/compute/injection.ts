@@ -1,5 +1,4 @@
 import type { InstanceSpec } from '../../compute/rpc.ts'
-import type { ComputeHostOptions } from './options.ts'
 
 /** What the operator wants put into the disks of new guests, as Nova's inject_partition, inject_key and inject_password. */
 export interface Injection {
@@ -9,10 +8,14 @@ export interface Injection {
   password: boolean
 }
 
+interface Injecting {
+  injection?: Injection
+}
+
 const NOTHING: Injection = { partition: -2, key: false, password: false }
 
-export const injectionOf = ({ injection = NOTHING }: Pick<ComputeHostOptions, 'injection'>): Injection => injection
+export const injectionOf = ({ injection = NOTHING }: Injecting): Injection => injection
 
 /** A server that boots from a volume has no disk here. */
-export const goesIntoDisk = (options: Pick<ComputeHostOptions, 'injection'>, instance: InstanceSpec): boolean =>
+export const goesIntoDisk = (options: Injecting, instance: InstanceSpec): boolean =>
   injectionOf(options).partition !== -2 && instance.image !== null

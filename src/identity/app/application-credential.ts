@@ -4,9 +4,8 @@ import type { Credentials } from '../../kernel/http/context.ts'
 import type { ApplicationCredentialRow } from '../db/directory.ts'
 import { changed, type IdentityContext } from './context.ts'
 import { checkPassword, hashPassword } from './password.ts'
-import { newId } from './project.ts'
 import { listRoles } from './role.ts'
-import { unlessTaken } from './unique.ts'
+import { newId, unlessTaken } from './unique.ts'
 
 export interface NewApplicationCredential {
   name: string

@@ -1,8 +1,7 @@
 import { notFound } from '../../kernel/errors/errors.ts'
 import type { IdentityTables } from '../db/tables.ts'
 import { changed, type IdentityContext } from './context.ts'
-import { newId } from './project.ts'
-import { unlessTaken } from './unique.ts'
+import { newId, unlessTaken } from './unique.ts'
 
 type Service = IdentityTables['services']
 type Endpoint = IdentityTables['endpoints']

@@ -2,7 +2,7 @@ import { timestamp } from '../../kernel/db/columns.ts'
 import { badRequest } from '../../kernel/errors/errors.ts'
 import type { IdentityContext, IdentityTables } from './context.ts'
 import { checkPassword } from './password.ts'
-import { newId } from './project.ts'
+import { newId } from './unique.ts'
 
 type User = Pick<IdentityTables['users'], 'id' | 'password_hash' | 'failures' | 'failed_at'>
 

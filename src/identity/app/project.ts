@@ -1,13 +1,10 @@
-import { randomUUID } from 'node:crypto'
 import { badRequest, conflict, forbidden, notFound } from '../../kernel/errors/errors.ts'
 import type { IdentityTables } from '../db/tables.ts'
 import { changed, type IdentityContext } from './context.ts'
 import { revoke } from './tokens.ts'
-import { unlessTaken } from './unique.ts'
+import { newId, unlessTaken } from './unique.ts'
 
 type Project = IdentityTables['projects']
-
-export const newId = () => randomUUID().replaceAll('-', '')
 
 export interface ProjectInput {
   id?: string

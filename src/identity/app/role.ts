@@ -1,8 +1,7 @@
 import { notFound } from '../../kernel/errors/errors.ts'
 import type { IdentityTables } from '../db/tables.ts'
 import { changed, type IdentityContext } from './context.ts'
-import { newId } from './project.ts'
-import { unlessTaken, unlessThere } from './unique.ts'
+import { newId, unlessTaken, unlessThere } from './unique.ts'
 
 type Role = IdentityTables['roles']
 export type Assignment = IdentityTables['assignments']

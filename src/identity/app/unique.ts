@@ -1,10 +1,8 @@
+import { randomUUID } from 'node:crypto'
+import { isDuplicate } from '../../kernel/db/failures.ts'
 import { conflict } from '../../kernel/errors/errors.ts'
 
-/** The database says that there is such a row already. */
-const isDuplicate = (error: unknown): boolean => {
-  const { code, message } = error as { code?: string; message?: string }
-  return code === 'ER_DUP_ENTRY' || (code === 'ERR_SQLITE_ERROR' && /UNIQUE constraint/.test(message ?? ''))
-}
+export const newId = () => randomUUID().replaceAll('-', '')
 
 /** For writes that looked first: of two at the same time the later hears the same as one that came later. @throws Fault 409 */
 export async function unlessTaken<T>(write: Promise<T>, message: string): Promise<T> {

@@ -4,9 +4,9 @@ import type { IdentityTables } from '../db/tables.ts'
 import { keepOld, refuseOld, tryPassword } from './compliance.ts'
 import { changed, type IdentityContext } from './context.ts'
 import { hashPassword } from './password.ts'
-import { findProject, newId } from './project.ts'
+import { findProject } from './project.ts'
 import { revoke } from './tokens.ts'
-import { unlessTaken, unlessThere } from './unique.ts'
+import { newId, unlessTaken, unlessThere } from './unique.ts'
 
 type User = IdentityTables['users']
 type Group = IdentityTables['groups']

@@ -50,7 +50,8 @@ export const isLost = (error: unknown): boolean =>
 export const isNotReady = (error: unknown): boolean => NOT_READY.has(codeOf(error))
 
 /** A unique key refused a row: there is one already, or somebody is making it. */
-export const isDuplicate = (error: unknown): boolean => codeOf(error) === 'ER_DUP_ENTRY'
+export const isDuplicate = (error: unknown): boolean =>
+  codeOf(error) === 'ER_DUP_ENTRY' || /UNIQUE constraint failed/.test((error as Error | null)?.message ?? '')
 
 /** This process's own database does not answer, or did not say whether a write is done. */
 export class DatabaseUnreachable extends Fault {

@@ -1,7 +1,8 @@
 import type { Bus } from '../../kernel/bus/bus.ts'
 import type { Database } from '../../kernel/db/database.ts'
+import { isDuplicate } from '../../kernel/db/failures.ts'
 import type { Log } from '../../kernel/log/log.ts'
-import { isDuplicate, lock, type Trx } from '../db/handle.ts'
+import { lock, type Trx } from '../db/handle.ts'
 import type { NetworkTables } from '../db/tables.ts'
 import type { Heartbeats } from './heartbeats.ts'
 

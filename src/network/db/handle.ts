@@ -18,7 +18,3 @@ export async function lock(trx: Trx, names: string[]): Promise<void> {
     if (taken.numUpdatedRows === 0n) await trx.insertInto('locks').values({ name, generation: 1 }).execute()
   }
 }
-
-/** Whether a unique key refused a row. */
-export const isDuplicate = (error: unknown): boolean =>
-  (error as { code?: string }).code === 'ER_DUP_ENTRY' || /UNIQUE constraint failed/.test((error as Error)?.message ?? '')
