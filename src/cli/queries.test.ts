@@ -42,6 +42,7 @@ async function seed(n: number, outside: { id: string }): Promise<void> {
   const { api, control } = yard.cloud
   const { projects } = await api('GET', '/identity/v3/auth/projects')
   const project = projects.find((one: { name: string }) => one.name === 'demo').id
+  const [admin] = (await api('GET', '/identity/v3/users?name=admin')).users
   const post = async (path: string, body: object) => Object.values(await api('POST', path, body))[0] as any
   for (let i = 0; i < n; i++) {
     const name = `seed-${Math.random().toString(36).slice(2, 10)}`
@@ -94,6 +95,14 @@ async function seed(n: number, outside: { id: string }): Promise<void> {
     const made = await post('/identity/v3/projects', { project: { name, domain_id: 'default' } })
     const role = await post('/identity/v3/roles', { role: { name } })
     await api('PUT', `/identity/v3/projects/${made.id}/users/${user.id}/roles/${role.id}`)
+    const trust = {
+      trustor_user_id: admin.id,
+      trustee_user_id: user.id,
+      project_id: project,
+      impersonation: true,
+      roles: [{ name: 'member' }],
+    }
+    await post('/identity/v3/OS-TRUST/trusts', { trust })
     await post('/identity/v3/groups', { group: { name, domain_id: 'default' } })
     await post('/identity/v3/domains', { domain: { name } })
     await post('/identity/v3/regions', { region: { description: name } })
@@ -122,7 +131,11 @@ function lists(): List[] {
       api.routes
         .filter(
           (route: Route) =>
-            route.method === 'GET' && !route.path.includes(':') && !route.path.endsWith('.json') && typeof route.policy === 'string',
+            route.method === 'GET' &&
+            route.response !== 'nothing' &&
+            !route.path.includes(':') &&
+            !route.path.endsWith('.json') &&
+            typeof route.policy === 'string',
         )
         .map((route) => {
           const at = route.microversions?.max ?? api.microversions?.max

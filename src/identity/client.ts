@@ -113,5 +113,6 @@ function read(token: any): Credentials {
     issuedAt: token.issued_at,
     expiresAt: token.expires_at,
     restricted: token.application_credential?.restricted === true,
+    trustId: token['OS-TRUST:trust']?.id ?? null,
   }
 }

@@ -12,6 +12,7 @@ import { identityFault } from './api/faults.ts'
 import { grantRoutes } from './api/grants.ts'
 import { impliedRoleRoutes } from './api/implied-roles.ts'
 import { policies } from './api/policies.ts'
+import { trustRoutes } from './api/trusts.ts'
 import { rootRoutes, v2Root, v3Root } from './api/versions.ts'
 import { type BootstrapInput, bootstrap } from './app/bootstrap.ts'
 import { type Compliance, forget, type IdentityContext, identityChanged, NO_COMPLIANCE } from './app/context.ts'
@@ -74,6 +75,7 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
           ...grantRoutes(context),
           ...applicationCredentialRoutes(context),
           ...impliedRoleRoutes(context),
+          ...trustRoutes(context),
         ],
       },
       { ...shared, prefix: '/identity/v2.0', routes: [v2Root, ...v2Routes(context)] },

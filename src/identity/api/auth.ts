@@ -42,6 +42,7 @@ const AuthBody = Type.Object({
           domain: Type.Optional(Domain),
           system: Type.Optional(Type.Object({ all: Type.Boolean() })),
           unscoped: Type.Optional(Type.Object({})),
+          'OS-TRUST:trust': Type.Optional(Type.Object({ id: Text })),
         }),
       ]),
     ),

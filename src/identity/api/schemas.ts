@@ -70,6 +70,9 @@ export const TokenView = Type.Object({
     roles: Type.Optional(Type.Array(Role, { minItems: 1 })),
     catalog: Type.Optional(Type.Array(Service)),
     application_credential: Type.Optional(Type.Object({ id: Text, name: Text, restricted: Flag })),
+    'OS-TRUST:trust': Type.Optional(
+      Type.Object({ id: Text, impersonation: Flag, trustor_user: Type.Object({ id: Text }), trustee_user: Type.Object({ id: Text }) }),
+    ),
   }),
 })
 

@@ -91,7 +91,7 @@ export const regionView = (request: ApiRequest, row: Row<'regions'>) => ({
 })
 
 export function tokenView(validated: Validated, catalog: unknown[] | null) {
-  const { user, scope, applicationCredential } = validated
+  const { user, scope, applicationCredential, trust } = validated
   return {
     token: {
       methods: validated.methods,
@@ -116,6 +116,16 @@ export function tokenView(validated: Validated, catalog: unknown[] | null) {
               id: applicationCredential.id,
               name: applicationCredential.name,
               restricted: applicationCredential.unrestricted === 0,
+            },
+          }
+        : {}),
+      ...(trust
+        ? {
+            'OS-TRUST:trust': {
+              id: trust.id,
+              impersonation: trust.impersonation === 1,
+              trustor_user: { id: trust.trustor_user_id },
+              trustee_user: { id: trust.trustee_user_id },
             },
           }
         : {}),

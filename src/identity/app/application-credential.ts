@@ -3,6 +3,7 @@ import { badRequest, conflict, forbidden, notFound } from '../../kernel/errors/e
 import type { Credentials } from '../../kernel/http/context.ts'
 import type { ApplicationCredentialRow } from '../db/directory.ts'
 import { changed, type IdentityContext } from './context.ts'
+import { future } from './expiry.ts'
 import { checkPassword, hashPassword } from './password.ts'
 import { listRoles } from './role.ts'
 import { newId, unlessTaken } from './unique.ts'
@@ -44,7 +45,7 @@ export async function createApplicationCredential(
     project_id: by.projectId,
     description: asked.description ?? null,
     secret_hash: await hashPassword(secret, { random: asked.secret === undefined }),
-    expires_at: asked.expires_at ? future(asked.expires_at) : null,
+    expires_at: asked.expires_at ? expiry(asked.expires_at) : null,
     unrestricted: Number(asked.unrestricted ?? false),
     roles_json: JSON.stringify(wanted),
   }
@@ -93,17 +94,13 @@ export async function openApplicationCredential(
   return right && !expired ? row : undefined
 }
 
-/** @throws Fault 403 for a token of a restricted credential */
+/** @throws Fault 403 for a token of a restricted credential, or of a trust, which would outlive it */
 function free(by: Credentials): void {
+  if (by.trustId) throw forbidden('You are not authorized to perform the requested action: what a trust lends is not made into a password.')
   if (by.restricted)
     throw forbidden('You are not authorized to perform the requested action: the application credential in use is restricted.')
 }
 
-/** @throws Fault 400 for a time that is none, or over */
-function future(text: string): string {
-  const at = Date.parse(/(Z|[+-]\d\d:?\d\d)$/.test(text) ? text : `${text}Z`)
-  if (Number.isNaN(at)) throw badRequest(`expires_at ${text} is no time in ISO 8601.`)
-  if (at <= Date.now()) throw badRequest(`expires_at ${text} is over.`)
-  // to the microsecond, as it came
-  return `${new Date(at).toISOString().slice(0, 19)}.${(/\.(\d{1,6})/.exec(text)?.[1] ?? '').padEnd(6, '0')}`
-}
+/** To the microsecond, as it came. @throws Fault 400 */
+const expiry = (text: string) =>
+  `${new Date(future(text)).toISOString().slice(0, 19)}.${(/\.(\d{1,6})/.exec(text)?.[1] ?? '').padEnd(6, '0')}`

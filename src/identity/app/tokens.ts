@@ -8,11 +8,12 @@ import {
   applicationCredentialById,
   catalogRows,
   domainBy,
-  impliedRoles,
   projectById,
   projectByName,
   revokedBy,
   rolesOn,
+  type TrustRow,
+  trustById,
   type UserRow,
   userById,
   userByName,
@@ -20,7 +21,9 @@ import {
 import { openApplicationCredential } from './application-credential.ts'
 import { tryPassword } from './compliance.ts'
 import { changed, type IdentityContext } from './context.ts'
+import { above, effectiveRoles } from './effective-roles.ts'
 import { seal, unseal } from './fernet.ts'
+import { openTrust, trustHolds } from './trust.ts'
 import type { Scope, Validated } from './validated.ts'
 
 export interface DomainRef {
@@ -38,7 +41,13 @@ export interface AuthRequest {
   }
   scope?:
     | 'unscoped'
-    | { project?: { id?: string; name?: string; domain?: DomainRef }; domain?: DomainRef; system?: { all: boolean }; unscoped?: object }
+    | {
+        project?: { id?: string; name?: string; domain?: DomainRef }
+        domain?: DomainRef
+        system?: { all: boolean }
+        unscoped?: object
+        'OS-TRUST:trust'?: { id: string }
+      }
 }
 
 const SAY = 'The request you have made requires authentication.'
@@ -48,10 +57,9 @@ const refused = () => new Fault(401, 'Unauthorized', SAY)
 export async function issueToken(context: IdentityContext, auth: AuthRequest): Promise<{ token: string; validated: Validated }> {
   const startedAt = now()
   const { changes } = context
-  const { user, methods, auditIds, expiresAt, applicationCredential } = await authenticate(context, auth)
-  const scope = await scopeOf(context, applicationCredential ? { project: { id: applicationCredential.project_id } } : auth.scope, user)
-  const roles = await effectiveRoles(context, user.id, scope, applicationCredential)
-  if (scope.kind !== 'unscoped' && roles.length === 0) throw refused()
+  const known = await authenticate(context, auth)
+  const { methods, auditIds, applicationCredential } = known
+  const { user, scope, roles, trust, expiresAt } = await scoped(context, auth.scope, known)
   const validated: Validated = {
     user,
     scope,
@@ -61,6 +69,7 @@ export async function issueToken(context: IdentityContext, auth: AuthRequest): P
     issuedAt: micro(Date.now()),
     expiresAt,
     applicationCredential,
+    trust,
   }
   const scopeId = scope.kind === 'project' ? scope.project.id : scope.kind === 'domain' ? scope.domain.id : null
   const token = seal(
@@ -68,7 +77,8 @@ export async function issueToken(context: IdentityContext, auth: AuthRequest): P
     Buffer.from(
       JSON.stringify([
         ...[1, user.id, scope.kind, scopeId, methods, validated.auditIds, validated.issuedAt, expiresAt],
-        ...(applicationCredential ? [applicationCredential.id] : []),
+        ...(applicationCredential || trust ? [applicationCredential?.id ?? null] : []),
+        ...(trust ? [trust.id] : []),
       ]),
     ),
   )
@@ -90,10 +100,30 @@ export async function issueToken(context: IdentityContext, auth: AuthRequest): P
   return { token, validated }
 }
 
-async function authenticate(
+type Known = Pick<Validated, 'user' | 'methods' | 'auditIds' | 'expiresAt' | 'applicationCredential'>
+
+/** What the token is to be for, and as whom: through a trust that may be somebody else. */
+async function scoped(
   context: IdentityContext,
-  auth: AuthRequest,
-): Promise<Pick<Validated, 'user' | 'methods' | 'auditIds' | 'expiresAt' | 'applicationCredential'>> {
+  asked: AuthRequest['scope'],
+  { user, applicationCredential, expiresAt }: Known,
+): Promise<Pick<Validated, 'user' | 'scope' | 'roles' | 'expiresAt'> & { trust: TrustRow | null }> {
+  const trustId = typeof asked === 'object' ? asked['OS-TRUST:trust']?.id : undefined
+  if (trustId !== undefined) {
+    if (applicationCredential) throw new Fault(401, 'Unauthorized', 'Application credentials cannot request a scope.')
+    const opened = await openTrust(context, trustId, user)
+    const ends = opened.trust.expires_at
+    return { ...opened, expiresAt: ends && ends < expiresAt ? micro(Date.parse(ends)) : expiresAt }
+  }
+  const scope = await scopeOf(context, applicationCredential ? { project: { id: applicationCredential.project_id } } : asked, user)
+  const roles = await effectiveRoles(context, user.id, scope, heldBy(applicationCredential))
+  if (scope.kind !== 'unscoped' && roles.length === 0) throw refused()
+  return { user, scope, roles, expiresAt, trust: null }
+}
+
+const heldBy = (credential: ApplicationCredentialRow | null): string[] | null => (credential ? JSON.parse(credential.roles_json) : null)
+
+async function authenticate(context: IdentityContext, auth: AuthRequest): Promise<Known> {
   const { db } = context.database
   const { methods, password, token, application_credential } = auth.identity
   for (const method of methods)
@@ -110,6 +140,7 @@ async function authenticate(
         'Expecting to find token in identity. The server could not comply with the request since it is either malformed or otherwise incorrect. The client is assumed to be in error.',
       )
     const before = await validateToken(context, token.id)
+    if (before.trust) throw forbidden('A token of a trust gives no other: ask for it again with what the trustee logs in with.')
     applicationCredential = before.applicationCredential
     user = before.user
     auditIds = before.auditIds
@@ -172,54 +203,13 @@ async function scopeOf(context: IdentityContext, asked: AuthRequest['scope'], us
   return { kind: 'project', project }
 }
 
-const above = (project: { domain_id: string | null; parent_id: string | null }) => [
-  ...new Set([project.domain_id, project.parent_id].filter((id) => id !== null)),
-]
-
-/** @param within only the roles that this credential holds, and what they imply */
-async function effectiveRoles(
-  context: IdentityContext,
-  userId: string,
-  scope: Scope,
-  within: ApplicationCredentialRow | null = null,
-): Promise<{ id: string; name: string }[]> {
-  const { db } = context.database
-  if (scope.kind === 'unscoped') return []
-  const direct = await (scope.kind === 'project'
-    ? rolesOn(db, userId, 'project', scope.project.id, above(scope.project))
-    : scope.kind === 'domain'
-      ? rolesOn(db, userId, 'domain', scope.domain.id, [])
-      : rolesOn(db, userId, 'system', 'system', []))
-  const implied = await impliedRoles(db)
-  const all = withImplied(direct, implied)
-  if (!within) return all
-  const held: string[] = JSON.parse(within.roles_json)
-  return withImplied(
-    all.filter(({ id }) => held.includes(id)),
-    implied,
-  )
-}
-
-function withImplied(direct: { id: string; name: string }[], implied: { prior_id: string; id: string; name: string }[]) {
-  const roles = new Map(direct.map((role) => [role.id, role]))
-  for (let grew = true; grew; ) {
-    grew = false
-    for (const { prior_id, id, name } of implied)
-      if (roles.has(prior_id) && !roles.has(id)) {
-        roles.set(id, { id, name })
-        grew = true
-      }
-  }
-  return [...roles.values()]
-}
-
 /** @throws Fault 404 when the token is not ours, expired, revoked, or its user, project or domain is disabled */
 export async function validateToken(context: IdentityContext, token: string): Promise<Validated> {
   const known = context.validated.get(token)
   if (known && known.expiresAt > micro(Date.now())) return known
   const { changes } = context
   const gone = () => notFound('Could not find token.', 'TokenNotFound')
-  let parts: [number, string, Scope['kind'], string | null, string[], string[], string, string, string?]
+  let parts: [number, string, Scope['kind'], string | null, string[], string[], string, string, (string | null)?, string?]
   try {
     const opened = unseal(context.keys.all, token)
     if (!opened) throw gone()
@@ -227,14 +217,15 @@ export async function validateToken(context: IdentityContext, token: string): Pr
   } catch {
     throw gone()
   }
-  const [, userId, kind, scopeId, methods, auditIds, issuedAt, expiresAt, credentialId] = parts
+  const [, userId, kind, scopeId, methods, auditIds, issuedAt, expiresAt, credentialId, trustId] = parts
   if (expiresAt <= micro(Date.now())) throw gone()
   const { db } = context.database
-  const [user, project, domain, credential, revoked] = await Promise.all([
+  const [user, project, domain, credential, trust, revoked] = await Promise.all([
     userById(db, userId),
     kind === 'project' ? projectById(db, scopeId!) : undefined,
     kind === 'domain' ? domainBy(db, { id: scopeId! }) : undefined,
     credentialId ? applicationCredentialById(db, credentialId) : undefined,
+    trustId ? trustById(db, trustId) : undefined,
     revokedBy(db, { auditIds, userId, projectId: kind === 'project' ? scopeId : null, issuedAt }),
   ])
   if (credentialId && !credential) throw gone()
@@ -243,9 +234,12 @@ export async function validateToken(context: IdentityContext, token: string): Pr
   if (kind === 'domain' && !domain?.enabled) throw gone()
   const scope: Scope = kind === 'project' ? { kind, project: project! } : kind === 'domain' ? { kind, domain: domain! } : { kind }
   const applicationCredential = credential ?? null
-  const roles = await effectiveRoles(context, userId, scope, applicationCredential)
-  if (kind !== 'unscoped' && roles.length === 0) throw gone()
-  const validated: Validated = { user, scope, roles, methods, auditIds, issuedAt, expiresAt, applicationCredential }
+  if (trustId && !trust) throw gone()
+  const roles = trust
+    ? await trustHolds(context, trust, scope)
+    : await effectiveRoles(context, userId, scope, heldBy(applicationCredential))
+  if (!roles || (kind !== 'unscoped' && roles.length === 0)) throw gone()
+  const validated: Validated = { user, scope, roles, methods, auditIds, issuedAt, expiresAt, applicationCredential, trust: trust ?? null }
   remember(context, token, validated, changes)
   return validated
 }
@@ -283,7 +277,7 @@ export async function revokeToken(context: IdentityContext, token: string, by: C
 }
 
 export function credentialsOf(validated: Validated): Credentials {
-  const { user, scope, roles, applicationCredential } = validated
+  const { user, scope, roles, applicationCredential, trust } = validated
   const project = scope.kind === 'project' ? scope.project : null
   const names = roles.map((role) => role.name)
   return {
@@ -303,6 +297,7 @@ export function credentialsOf(validated: Validated): Credentials {
     issuedAt: validated.issuedAt,
     expiresAt: validated.expiresAt,
     restricted: applicationCredential?.unrestricted === 0,
+    trustId: trust?.id ?? null,
   }
 }
 

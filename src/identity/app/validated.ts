@@ -1,4 +1,4 @@
-import type { ApplicationCredentialRow, ProjectRow, UserRow } from '../db/directory.ts'
+import type { ApplicationCredentialRow, ProjectRow, TrustRow, UserRow } from '../db/directory.ts'
 
 export type Scope =
   | { kind: 'project'; project: ProjectRow }
@@ -17,4 +17,6 @@ export interface Validated {
   expiresAt: string
   /** With which it was asked for; the token can do no more than it says, and ends when it goes. */
   applicationCredential: ApplicationCredentialRow | null
+  /** Through which it was asked for: the token ends with it, and when the trustor has its roles no longer. */
+  trust: TrustRow | null
 }

@@ -15,6 +15,9 @@ export type ApplicationCredentialRow = IdentityTables['application_credentials']
 export const applicationCredentialById = (db: Db, id: string) =>
   db.selectFrom('application_credentials').selectAll().where('id', '=', id).executeTakeFirst()
 
+export type TrustRow = IdentityTables['trusts']
+export const trustById = (db: Db, id: string) => db.selectFrom('trusts').selectAll().where('id', '=', id).executeTakeFirst()
+
 const withDomain = (db: Db) =>
   db
     .selectFrom('users')

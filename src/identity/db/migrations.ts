@@ -132,4 +132,23 @@ export const migrations: Migrations = {
       await schema.createIndex('application_credentials_name').on('application_credentials').columns(['user_id', 'name']).unique().execute()
     },
   },
+  '003-trusts': {
+    async up(db: Kysely<any>) {
+      await db.schema
+        .createTable('trusts')
+        .addColumn('id', id, (c) => c.primaryKey())
+        .addColumn('trustor_user_id', id, (c) => c.notNull())
+        .addColumn('trustee_user_id', id, (c) => c.notNull())
+        .addColumn('project_id', id)
+        .addColumn('impersonation', flag, (c) => c.notNull())
+        .addColumn('expires_at', time)
+        .addColumn('remaining_uses', 'integer')
+        .addColumn('redelegation_count', 'integer', (c) => c.notNull())
+        .addColumn('redelegated_trust_id', id)
+        .addColumn('roles_json', text, (c) => c.notNull())
+        .execute()
+      await db.schema.createIndex('trusts_trustor').on('trusts').columns(['trustor_user_id']).execute()
+      await db.schema.createIndex('trusts_trustee').on('trusts').columns(['trustee_user_id']).execute()
+    },
+  },
 }

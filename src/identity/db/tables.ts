@@ -37,6 +37,19 @@ export interface IdentityTables {
     unrestricted: number
     roles_json: string
   }
+  /** `roles_json`: ids; times end in Z; `remaining_uses` null: any number. */
+  trusts: {
+    id: string
+    trustor_user_id: string
+    trustee_user_id: string
+    project_id: string | null
+    impersonation: number
+    expires_at: string | null
+    remaining_uses: number | null
+    redelegation_count: number
+    redelegated_trust_id: string | null
+    roles_json: string
+  }
   groups: { id: string; name: string; domain_id: string; description: string }
   memberships: { group_id: string; user_id: string }
   roles: { id: string; name: string; domain_id: string | null; description: string | null }

@@ -24,6 +24,8 @@ export interface RequestContext {
   expiresAt: string | null
   /** Came with an application credential that may not be used to make or delete others. */
   restricted?: boolean
+  /** The trust through which the token was asked for. */
+  trustId?: string | null
 }
 
 export const anonymous = (requestId: string): RequestContext => ({
