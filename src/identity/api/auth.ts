@@ -1,10 +1,12 @@
 import Type from 'typebox'
 import { badRequest } from '../../kernel/errors/errors.ts'
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
+import { catalog } from '../app/catalog.ts'
 import type { IdentityContext } from '../app/context.ts'
 import { listProjects } from '../app/project.ts'
 import { domainsOfUser, projectsOfUser } from '../app/reach.ts'
-import { catalog, issueToken, revokeToken, validateToken } from '../app/tokens.ts'
+import { issueToken, revokeToken, validateToken } from '../app/tokens.ts'
+import type { Validated } from '../app/validated.ts'
 import { AccessView, Catalog, listOf, TenantList, TokenView } from './schemas.ts'
 import { accessView, collection, domainView, projectView, tokenView } from './views.ts'
 
@@ -65,6 +67,8 @@ function subject(request: ApiRequest): string {
   return String(token)
 }
 
+const bearer = ({ user, scope }: Validated) => ({ userId: user.id, projectId: scope.kind === 'project' ? scope.project.id : null })
+
 export function authRoutes(context: IdentityContext): Route[] {
   return [
     {
@@ -78,8 +82,7 @@ export function authRoutes(context: IdentityContext): Route[] {
       status: 201,
       async handler(request) {
         const { token, validated } = await issueToken(context, request.body.auth)
-        const project = validated.scope.kind === 'project' ? validated.scope.project.id : null
-        return new Reply(tokenView(validated, noCatalog(request) ? null : await catalog(context, project)), {
+        return new Reply(tokenView(validated, noCatalog(request) ? null : await catalog(context, bearer(validated))), {
           status: 201,
           headers: { 'X-Subject-Token': token, Vary: 'X-Auth-Token' },
         })
@@ -95,8 +98,7 @@ export function authRoutes(context: IdentityContext): Route[] {
       async handler(request) {
         const token = subject(request)
         const validated = await validateToken(context, token)
-        const project = validated.scope.kind === 'project' ? validated.scope.project.id : null
-        return new Reply(tokenView(validated, noCatalog(request) ? null : await catalog(context, project)), {
+        return new Reply(tokenView(validated, noCatalog(request) ? null : await catalog(context, bearer(validated))), {
           headers: { 'X-Subject-Token': token, Vary: 'X-Auth-Token' },
         })
       },
@@ -117,7 +119,7 @@ export function authRoutes(context: IdentityContext): Route[] {
       policy: 'identity:get_auth_catalog',
       response: Catalog,
       handler: async (request) => ({
-        catalog: await catalog(context, request.context.projectId),
+        catalog: await catalog(context, { userId: request.context.userId!, projectId: request.context.projectId }),
         links: { next: null, self: request.link('/auth/catalog'), previous: null },
       }),
     },
@@ -162,11 +164,7 @@ export function v2Routes(context: IdentityContext): Route[] {
           : { methods: ['token'], token: old }
         const project = tenantId ? { id: tenantId } : tenantName ? { name: tenantName, domain: { id: 'default' } } : undefined
         const { token, validated } = await issueToken(context, { identity, scope: project ? { project } : undefined })
-        return accessView(
-          token,
-          validated,
-          project ? await catalog(context, validated.scope.kind === 'project' ? validated.scope.project.id : null) : [],
-        )
+        return accessView(token, validated, project ? await catalog(context, bearer(validated)) : [])
       },
     },
     {

@@ -138,15 +138,16 @@ describe('the directory', () => {
     const endpoint = await house.make('endpoint', {
       service_id: service.id,
       interface: 'public',
-      url: 'http://dns/$(project_id)s/%(tenant_id)s',
+      url: 'http://dns/$(project_id)s/%(tenant_id)s/$(user_id)s',
       region: 'Far',
     })
     const shown = async () => (await house.ask('GET', '/auth/catalog')).body.catalog.find((one: any) => one.type === 'dns')
-    assert.match((await shown()).endpoints[0].url, /^http:\/\/dns\/([0-9a-f]{32})\/\1$/)
+    assert.match((await shown()).endpoints[0].url, /^http:\/\/dns\/([0-9a-f]{32})\/\1\/(?!\1)[0-9a-f]{32}$/)
     const at = `/endpoints/${endpoint.id}`
     const change = (fields: object) => house.ask('PATCH', at, { body: { endpoint: fields } })
     assert.equal((await change({ service_id: 'nowhere' })).status, 404)
     assert.equal((await change({ interface: 'sideways' })).status, 400)
+    assert.equal((await change({ url: 'http://dns/%(moon)s' })).status, 400)
     assert.equal((await change({ region: 'Near', name: 'ignored' })).body.endpoint.region_id, 'Near')
     assert.equal((await change({ enabled: false })).status, 200)
     assert.equal(await shown(), undefined)

@@ -1,4 +1,5 @@
-import { notFound } from '../../kernel/errors/errors.ts'
+import { badRequest, notFound } from '../../kernel/errors/errors.ts'
+import { catalogRows } from '../db/directory.ts'
 import type { IdentityTables } from '../db/tables.ts'
 import { changed, type IdentityContext } from './context.ts'
 import { newId, unlessTaken } from './unique.ts'
@@ -70,7 +71,7 @@ export async function createEndpoint(
     service_id: input.service_id,
     region_id: input.region_id ?? input.region ?? null,
     interface: input.interface,
-    url: input.url,
+    url: addressOf(input.url),
     enabled: Number(input.enabled ?? true),
   }
   if (endpoint.region_id) await ensureRegion(context, endpoint.region_id)
@@ -100,6 +101,7 @@ export async function updateEndpoint(
   const before = await findEndpoint(context, id)
   const { service_id, interface: side, url, region_id = input.region } = input
   if (service_id !== undefined) await findService(context, service_id)
+  if (url !== undefined) addressOf(url)
   if (region_id) await ensureRegion(context, region_id)
   const after = {
     ...before,
@@ -154,4 +156,30 @@ export async function updateRegion(
 export async function deleteRegion(context: IdentityContext, id: string): Promise<void> {
   await findRegion(context, id)
   await context.database.db.deleteFrom('regions').where('id', '=', id).execute()
+}
+
+/** What an endpoint's address may leave open: `%(project_id)s` or `$(project_id)s`. */
+const OPEN = /[$%]\((\w*)\)s/g
+const KNOWN = ['project_id', 'tenant_id', 'user_id']
+
+/** @throws Fault 400 for an address that leaves open what nobody knows */
+function addressOf(url: string): string {
+  for (const [, name] of url.matchAll(OPEN))
+    if (!KNOWN.includes(name!)) throw badRequest(`Cannot create an endpoint with an invalid URL: ${url}`, 'URLValidationError')
+  return url
+}
+
+/** As a token of this user and project shows it: endpoints that need a project are left out of one that has none. */
+export async function catalog(context: IdentityContext, by: { userId: string; projectId: string | null }) {
+  const rows = await catalogRows(context.database.db)
+  const services = Map.groupBy(rows, (row) => row.service_id)
+  const filled = (url: string) => url.replaceAll(OPEN, (_, name) => (name === 'user_id' ? by.userId : (by.projectId ?? '')))
+  return [...services].map(([id, endpoints]) => ({
+    id,
+    type: endpoints[0]!.type,
+    name: endpoints[0]!.name,
+    endpoints: endpoints
+      .filter((one) => by.projectId !== null || !/[$%]\((project|tenant)_id\)s/.test(one.url))
+      .map((one) => ({ id: one.id, interface: one.interface, region: one.region_id, region_id: one.region_id, url: filled(one.url) })),
+  }))
 }

@@ -10,13 +10,13 @@ import { onStep, type StepRecord } from '../../kernel/trace/trace.ts'
 import { migrations } from '../db/migrations.ts'
 import type { IdentityTables } from '../db/tables.ts'
 import { bootstrap } from './bootstrap.ts'
-import { listEndpoints, listServices } from './catalog.ts'
+import { catalog, listEndpoints, listServices } from './catalog.ts'
 import { type IdentityContext, NO_COMPLIANCE } from './context.ts'
 import { KeyRing } from './fernet.ts'
 import { createProject, deleteProject, listProjects, updateProject } from './project.ts'
 import { projectsOfUser } from './reach.ts'
 import { createRole, deleteRole, grant, imply, listAssignments, ungrant } from './role.ts'
-import { catalog, issueToken, revoke, validateToken } from './tokens.ts'
+import { issueToken, revoke, validateToken } from './tokens.ts'
 import { createGroup, createUser, deleteUser, listUsers, setMember, updateUser } from './user.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'yun-tokens-'))
@@ -170,7 +170,7 @@ describe('tokens and the directory', () => {
       const moved = await listEndpoints(context, {})
       assert.equal(moved.length, endpoints.length)
       assert.ok(moved.every((one) => one.url.startsWith('http://two/')))
-      const unscoped = (await catalog(context, null)).flatMap((service) => service.endpoints)
+      const unscoped = (await catalog(context, { userId: 'somebody', projectId: null })).flatMap((service) => service.endpoints)
       assert.ok(unscoped.every((one) => !one.url.includes('$(')))
     })
 

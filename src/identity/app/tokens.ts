@@ -6,7 +6,6 @@ import { now, record } from '../../kernel/trace/trace.ts'
 import {
   type ApplicationCredentialRow,
   applicationCredentialById,
-  catalogRows,
   domainBy,
   projectById,
   projectByName,
@@ -299,26 +298,6 @@ export function credentialsOf(validated: Validated): Credentials {
     restricted: applicationCredential?.unrestricted === 0,
     trustId: trust?.id ?? null,
   }
-}
-
-/** The catalog as a token of this project shows it. */
-export async function catalog(context: IdentityContext, projectId: string | null) {
-  const rows = await catalogRows(context.database.db)
-  const services = Map.groupBy(rows, (row) => row.service_id)
-  return [...services].map(([id, endpoints]) => ({
-    id,
-    type: endpoints[0]!.type,
-    name: endpoints[0]!.name,
-    endpoints: endpoints
-      .filter((one) => projectId !== null || !/_id\)s/.test(one.url))
-      .map((one) => ({
-        id: one.id,
-        interface: one.interface,
-        region: one.region_id,
-        region_id: one.region_id,
-        url: one.url.replaceAll(/[$%]\((?:project|tenant)_id\)s/g, projectId ?? ''),
-      })),
-  }))
 }
 
 /** Keystone's form: microseconds and Z. */
