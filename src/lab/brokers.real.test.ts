@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -85,6 +86,80 @@ test('a broker node that is killed costs time and no message', async (t) => {
   )
   await brokers.start(victim)
   assert.equal(await near!.call('steady', add, { a: 2, b: 2 }), 4)
+})
+
+/** Stands before a broker; from `deafen` on the connections that stand hear nothing but heartbeats. */
+async function startMuffle(url: string): Promise<{ url: string; deafen(): void; stop(): void }> {
+  const HEARTBEAT = Buffer.from([8, 0, 0, 0, 0, 0, 0, 0xce])
+  const standing = new Set<{ near: Socket; deaf: boolean }>()
+  const server = createServer((near) => {
+    const far = connect(Number(new URL(url).port), new URL(url).hostname)
+    const one = { near, deaf: false }
+    standing.add(one)
+    near.on('data', (data) => far.write(data)).on('error', () => {})
+    far.on('data', (data) => one.deaf || near.write(data)).on('error', () => {})
+    near.once('close', () => far.destroy() && standing.delete(one))
+    far.once('close', () => near.destroy())
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const beat = setInterval(() => {
+    for (const { near, deaf } of standing) if (deaf) near.write(HEARTBEAT)
+  }, 500)
+  const through = new URL(url)
+  through.port = String((server.address() as AddressInfo).port)
+  return {
+    url: through.href,
+    deafen() {
+      for (const one of standing) one.deaf = true
+    },
+    stop() {
+      clearInterval(beat)
+      for (const { near } of standing) near.destroy()
+      server.close()
+    },
+  }
+}
+
+test('a broker that keeps a connection and answers nothing on it is left', { timeout: 60_000 }, async (t) => {
+  const muffle = await startMuffle(brokers.urls[0]!)
+  const [far, near] = await Promise.all([join_([muffle.url]), join_()])
+  t.after(async () => {
+    await Promise.all([far!.close(), near!.close()])
+    muffle.stop()
+  })
+  far!.serve('deaf', add, ({ a, b }) => a + b)
+  assert.equal(await near!.call('deaf', add, { a: 1, b: 1 }), 2)
+  muffle.deafen()
+  const asked = performance.now()
+  assert.equal(await near!.call('deaf', add, { a: 2, b: 2 }, { timeoutMs: 50_000 }), 4)
+  t.diagnostic(`answered after ${(performance.now() - asked).toFixed(0)} ms`)
+})
+
+test('a node that dies while it makes queues: all of them are served, those as well that it left half-made', {
+  timeout: 180_000,
+}, async (t) => {
+  const [maker, asker] = await Promise.all([join_(), join_([...brokers.urls.slice(1), brokers.urls[0]!])])
+  t.after(() => Promise.all([maker!.close(), asker!.close()]))
+  const topics = Array.from({ length: 30 }, (_, i) => `half-made ${i}`)
+  for (const topic of topics) maker!.serve(topic, add, ({ a, b }) => a + b)
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  brokers.kill(1)
+  const restarted = brokers.start(1)
+  const asked = performance.now()
+  const served = async (topic: string) => {
+    for (;;)
+      try {
+        assert.equal(await asker!.call(topic, add, { a: 1, b: 1 }, { timeoutMs: 30_000 }), 2)
+        return performance.now() - asked
+      } catch (error) {
+        if (performance.now() - asked > 120_000) throw error
+      }
+  }
+  const after = await Promise.all(topics.map(served))
+  t.diagnostic(
+    `served after ${Math.max(...after).toFixed(0)} ms at most, ${after.filter((ms) => ms > 10_000).length} after more than ten seconds`,
+  )
+  await restarted
 })
 
 test('nodes that are killed one after the other, each as soon as the one before is back: no call waits for a broker’s own patience', async (t) => {

@@ -66,7 +66,7 @@ export class Sender {
   }
 }
 
-async function within<T>(ms: number, work: Promise<T>): Promise<T | 'late'> {
+export async function within<T>(ms: number, work: Promise<T>): Promise<T | 'late'> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<'late'>((resolve) => {
     timer = setTimeout(resolve, ms, 'late')

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { connect as connectTcp } from 'node:net'
+import { connect as connectTcp, type Socket } from 'node:net'
 import type { AsyncMessage, Connection, Consumer, Envelope } from 'rabbitmq-client'
 import { unavailable } from '../errors/errors.ts'
 import {
@@ -16,7 +16,7 @@ import {
 } from './bus.ts'
 import { DoneOnce } from './done-once.ts'
 import { type Answer, answered, answerOf } from './frames.ts'
-import { Sender } from './rabbit-sender.ts'
+import { Sender, within } from './rabbit-sender.ts'
 
 /** Messages of one process under way at once. */
 const AT_ONCE = 128
@@ -28,6 +28,12 @@ const LOOK_MS = 1_000
 const LOOKS = 2
 /** A receiver that is being made gets as many. */
 const PATIENT_LOOKS = 5
+/** Receivers in a row that no queue took, after which the queue itself is made anew. */
+const IN_VAIN = 2
+/** Nothing is heard on a connection for so long, though it stands. */
+const DEAF_MS = 6_000
+/** RabbitMQ asks each member of a queue that is to go for five seconds. */
+const REMOVAL_MS = 30_000
 /** A message may be lost on its way from a broker that dies: receivers know a repeat. */
 const ANSWER_MS = 5_000
 const CLOSE_MS = 2_000
@@ -72,7 +78,7 @@ export class RabbitBus implements Bus {
   private readonly underWay = new Set<string>()
   private readonly once = new DoneOnce()
   /** Of each topic served here. */
-  private readonly flow = new Map<string, { received: number; underWay: number; before: number; silent: number }>()
+  private readonly flow = new Map<string, { received: number; underWay: number; before: number; silent: number; inVain: number }>()
   private looking: NodeJS.Timeout | undefined
   private closed = false
   private readonly own = randomUUID()
@@ -200,7 +206,7 @@ export class RabbitBus implements Bus {
 
   private async lookAfter(): Promise<void> {
     for (const [id, { again }] of this.asked) if (performance.now() > again) this.ask(id)
-    for (const topic of this.connection.ready ? [...this.receivers.keys()] : []) await this.comeBack(topic)
+    for (const topic of this.receivers.keys()) if (this.connection.ready) await this.comeBack(topic)
     if (!this.closed) this.looking = setTimeout(() => this.lookAfter(), LOOK_MS).unref()
   }
 
@@ -209,21 +215,49 @@ export class RabbitBus implements Bus {
    * messages wait for it is made anew.
    */
   private async comeBack(topic: string): Promise<void> {
-    const found = await this.connection.queueDeclare({ queue: queueOf(topic), passive: true }).catch(() => null)
+    const asked = this.connection.queueDeclare({ queue: queueOf(topic), passive: true }).catch(() => null)
+    const found = await within(DEAF_MS, asked)
     const idle = this.consumers.get(topic)
+    if (found === 'late') return this.leaveBroker()
     if (!found || !idle) return
     const flow = this.flowOf(topic)
     const stuck = found.messageCount > 0 && flow.received === flow.before && flow.underWay < AT_ONCE
     flow.before = flow.received
     flow.silent = stuck || found.consumerCount === 0 ? flow.silent + 1 : 0
+    if (idle.consumerTag) flow.inVain = 0
     if (flow.silent < (idle.consumerTag ? LOOKS : PATIENT_LOOKS)) return
     flow.silent = 0
+    if (!idle.consumerTag && found.consumerCount === 0 && found.messageCount === 0 && ++flow.inVain === IN_VAIN)
+      return void this.removeQueue(topic).catch((error) => this.onError(error, topic))
     this.consume(topic)
     void idle.close().catch((error) => this.onError(error, topic))
   }
 
+  /** A broker whose channel failed ends a connection when all its other channels have ended, which those of half-made queues do after a minute and more; it answers nothing meanwhile. */
+  private leaveBroker(): void {
+    if (!this.connection.ready) return
+    this.onError(new Error('the broker has stopped answering: another one is asked'), 'message broker')
+    const { _socket: socket } = this.connection as unknown as { _socket: Socket } // it has no way to say so
+    socket.destroy()
+  }
+
+  /**
+   * A broker that dies while it makes a quorum queue may leave one whose members each wait for another to lead them, for ever: nobody is served, and nothing is in it. Its receivers make it again when
+   * they hear that it is gone.
+   */
+  private async removeQueue(topic: string): Promise<void> {
+    this.onError(new Error(`queue ${queueOf(topic)} takes no receiver: it is made anew`), topic)
+    const channel = await this.connection.acquire() // of its own: what is asked on it waits for the removal
+    try {
+      await within(REMOVAL_MS, channel.queueDelete({ queue: queueOf(topic) }))
+    } finally {
+      this.flowOf(topic).inVain = 0
+      void channel.close().catch(() => {}) // its broker has died as well
+    }
+  }
+
   private flowOf(topic: string) {
-    const flow = this.flow.get(topic) ?? { received: 0, underWay: 0, before: 0, silent: 0 }
+    const flow = this.flow.get(topic) ?? { received: 0, underWay: 0, before: 0, silent: 0, inVain: 0 }
     this.flow.set(topic, flow)
     return flow
   }
@@ -309,7 +343,7 @@ export class RabbitBus implements Bus {
       await this.sender.close()
       await this.connection.close()
     }
-    await Promise.race([inOrder(), new Promise((resolve) => setTimeout(resolve, CLOSE_MS).unref())])
+    await Promise.race([inOrder().catch(() => {}), new Promise((resolve) => setTimeout(resolve, CLOSE_MS).unref())])
     this.connection.unsafeDestroy()
   }
 }
