@@ -47,7 +47,7 @@ describe('security groups', () => {
     const ssh = { protocol: 'tcp', port_range_min: 22, port_range_max: 22 }
     const made = await post(ssh)
     assert.deepEqual([made.status, made.body.security_group_rule.ethertype], [201, 'IPv4'])
-    for (const same of [ssh, { ...ssh, protocol: '6' }, { ...ssh, remote_ip_prefix: '0.0.0.0/0' }]) {
+    for (const same of [ssh, { ...ssh, protocol: '6' }, { ...ssh, protocol: '006' }, { ...ssh, remote_ip_prefix: '0.0.0.0/0' }]) {
       const twice = await post(same)
       assert.deepEqual([twice.status, twice.body.NeutronError.type], [409, 'SecurityGroupRuleExists'])
     }
@@ -56,6 +56,12 @@ describe('security groups', () => {
       [{ protocol: 'tcp', port_range_min: -16, port_range_max: 80 }, 'SecurityGroupInvalidPortValue'],
       [{ protocol: 'tcp', port_range_min: 9, port_range_max: 2 }, 'SecurityGroupInvalidPortRange'],
       [{ protocol: 'smoke' }, 'SecurityGroupRuleInvalidProtocol'],
+      [{ protocol: 'constructor' }, 'SecurityGroupRuleInvalidProtocol'],
+      [{ protocol: '__proto__' }, 'SecurityGroupRuleInvalidProtocol'],
+      [{ protocol: '256' }, 'SecurityGroupRuleInvalidProtocol'],
+      [{ protocol: '-1' }, 'SecurityGroupRuleInvalidProtocol'],
+      [{ protocol: 'tcp\n-A INPUT -j ACCEPT' }, 'SecurityGroupRuleInvalidProtocol'],
+      [{ protocol: '!tcp' }, 'SecurityGroupRuleInvalidProtocol'],
       [{ protocol: 'icmp', port_range_min: 300 }, 'SecurityGroupInvalidIcmpValue'],
       [{ remote_ip_prefix: '::/0' }, 'SecurityGroupRuleParameterConflict'],
       [{ remote_ip_prefix: '10.0.0.0/8', remote_group_id: group.id }, 'SecurityGroupRemoteGroupAndRemoteIpPrefix'],

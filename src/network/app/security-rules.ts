@@ -74,12 +74,14 @@ const WITH_PORTS = new Set([6, 17, 33, 132, 136])
 const ICMP = new Set([1, 58])
 
 const bad = (message: string, code: string) => badRequest(message, code)
-const numberOf = (protocol: string) => NUMBERS[protocol] ?? Number(protocol)
+const numberOf = (protocol: string) => (Object.hasOwn(NUMBERS, protocol) ? NUMBERS[protocol]! : Number(protocol))
 
 function protocolOf(given: string | number | null | undefined, ethertype: string): string | null {
   if (given === null || given === undefined || given === '' || given === 'any') return null
-  const protocol = String(given).toLowerCase()
-  if (/^\d+$/.test(protocol) ? Number(protocol) > 255 : !(protocol in NUMBERS))
+  const said = String(given).toLowerCase()
+  // one spelling of a number: a program further down may take 010 for eight, or for a name
+  const protocol = /^\d+$/.test(said) ? String(Number(said)) : said
+  if (/^\d+$/.test(protocol) ? Number(protocol) > 255 : !Object.hasOwn(NUMBERS, protocol))
     throw bad(
       `Security group rule protocol ${given} not supported. Only protocol values [None, ${Object.keys(NUMBERS).join(', ')}] and integer representations [0 to 255] are supported.`,
       'SecurityGroupRuleInvalidProtocol',

@@ -63,7 +63,7 @@ function check(asked: AskedSegment, physicalNetworks: Record<string, string>, us
   const plain = asked.networkType == null
   if (plain && (asked.physicalNetwork != null || asked.segmentationId != null)) throw wrong('network_type required')
   const networkType = (asked.networkType ?? usual) as NetworkType
-  if (!(networkType in MTU)) throw wrong(`network_type value '${networkType}' not supported`)
+  if (!Object.hasOwn(MTU, networkType)) throw wrong(`network_type value '${networkType}' not supported`)
   const onWire = networkType === 'flat' || networkType === 'vlan'
   const physicalNetwork = asked.physicalNetwork ?? (plain && onWire ? (Object.keys(physicalNetworks)[0] ?? null) : null)
   if (onWire && physicalNetwork === null) throw wrong(`physical_network required for ${networkType} provider network`)

@@ -129,7 +129,7 @@ const tooMuch = (code: string, message: string, over: string) =>
 /** @throws Fault 400 for a limit that does not exist */
 export async function setLimits(context: VolumeContext, projectId: string | null, limits: Limits): Promise<void> {
   const known = await limitsOf(context.database.db, null)
-  const unknown = Object.keys(limits).filter((resource) => !(resource in known))
+  const unknown = Object.keys(limits).filter((resource) => !Object.hasOwn(known, resource))
   if (unknown.length > 0) throw badRequest(`Bad key(s) in quota set: ${unknown.join(', ')}`)
   await context.database.transaction((trx) => setQuotaRows(trx, projectId ?? CLASS, limits))
 }

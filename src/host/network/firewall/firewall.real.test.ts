@@ -23,7 +23,9 @@ const rule = (over: Partial<SecurityRule>): SecurityRule => ({
 
 test('iptables takes every kind of rule and says it back in our words: the second run finds nothing to do', async () => {
   const firewall = new HybridFirewall(realIpTables())
-  const protocols = ['tcp', '6', 'udp', 'sctp', 'dccp', 'udplite', 'icmp', '1', 'gre', '47', '112', 'vrrp', 'esp', '200', 'any', '0']
+  const names =
+    'ah dccp egp esp gre icmp icmpv6 igmp ipip ipv6-encap ipv6-frag ipv6-icmp ipv6-nonxt ipv6-opts ipv6-route ospf pgm rsvp sctp tcp udp udplite vrrp any'
+  const protocols = [...names.split(' '), ...Array.from({ length: 256 }, (_, number) => String(number)), '099', 'constructor']
   const rules = (['ingress', 'egress'] as const).flatMap((direction) =>
     (['IPv4', 'IPv6'] as const).flatMap((etherType) => [
       ...protocols.map((protocol) => rule({ direction, etherType, protocol })),

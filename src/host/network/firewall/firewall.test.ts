@@ -80,6 +80,19 @@ test('each kind of rule becomes one line', async () => {
   assert.ok(six[ingress]?.rules.includes('-s fd00:1::/64 -p tcp -m tcp --dport 22 -j RETURN'))
 })
 
+test('a protocol is one number, however it is written: no word of a rule reaches iptables, and no port is open that was not asked for', async () => {
+  const spelled = async (protocol: string, more: Partial<SecurityRule> = {}) => {
+    const port = device(1, { rules: [rule({ protocol, ...more })] })
+    return (await chainsAfter(port)).four[chainsOf(port.portId).ingress]?.rules.slice(2, -2)
+  }
+  for (const junk of ['constructor', '__proto__', 'smoke', '-j', 'tcp\n-A INPUT -j ACCEPT', '256', '99999999999', ''])
+    assert.deepEqual(await spelled(junk), ['-p 255 -j RETURN'], JSON.stringify(junk))
+  assert.deepEqual(await spelled('099'), ['-p 99 -j RETURN'])
+  assert.deepEqual(await spelled('ipip'), ['-p 4 -j RETURN'], 'which iptables takes for 94')
+  assert.deepEqual(await spelled('ipv6-encap'), ['-p 41 -j RETURN'])
+  assert.deepEqual(await spelled('006', { portMin: 22, portMax: 22 }), ['-p tcp -m tcp --dport 22 -j RETURN'])
+})
+
 test('allowed address pairs may send too; a pair of everything leaves only the MAC', async () => {
   const port = device(1, {
     allowedAddressPairs: [

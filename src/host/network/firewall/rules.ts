@@ -196,35 +196,42 @@ function ruleLine(rule: SecurityRule, family: Family): string {
   return `${remote}${match}-j RETURN`
 }
 
-const WITH_PORTS: Record<string, string> = {
-  tcp: 'tcp',
-  '6': 'tcp',
-  udp: 'udp',
-  '17': 'udp',
-  sctp: 'sctp',
-  '132': 'sctp',
-  dccp: 'dccp',
-  '33': 'dccp',
-  udplite: 'udplite',
-  '136': 'udplite',
+/** Names of the API that iptables does not know on every machine, or takes for another protocol. */
+const NUMBERS = new Map(
+  Object.entries({
+    ...{ ah: 51, dccp: 33, egp: 8, esp: 50, gre: 47, icmp: 1, icmpv6: 58, igmp: 2, ipip: 4, ospf: 89, pgm: 113, rsvp: 46, sctp: 132 },
+    ...{ tcp: 6, udp: 17, udplite: 136, vrrp: 112, any: 0 },
+    ...{ 'ipv6-encap': 41, 'ipv6-frag': 44, 'ipv6-icmp': 58, 'ipv6-nonxt': 59, 'ipv6-opts': 60, 'ipv6-route': 43 },
+  }),
+)
+/** What iptables calls those that have ports. */
+const WITH_PORTS: Record<number, string> = { 6: 'tcp', 17: 'udp', 33: 'dccp', 132: 'sctp', 136: 'udplite' }
+const RESERVED = 255
+
+/** One rule that iptables does not understand would hold up those of every port here: what is no protocol becomes the one that nobody speaks. */
+function protocolNumber(protocol: string): number {
+  const number = NUMBERS.get(protocol) ?? (/^\d+$/.test(protocol) ? Number(protocol) : RESERVED)
+  return Math.min(number, RESERVED)
 }
 
 function protocolMatch({ protocol, portMin, portMax }: SecurityRule, family: Family): string {
-  if (protocol === null || protocol === 'any' || protocol === '0') return ''
-  const ported = WITH_PORTS[protocol]
+  const number = protocol === null ? 0 : protocolNumber(protocol)
+  if (number === 0) return ''
+  const ported = WITH_PORTS[number]
   if (ported) {
-    if (portMin === null) return `-p ${ported} `
+    const named = number === 33 ? '33' : ported
+    if (portMin === null) return `-p ${named} `
     const high = portMax ?? portMin
     const ports = high === portMin ? String(portMin) : `${portMin}:${high}`
     // udplite has no match of its own
-    return ported === 'udplite' ? `-p udplite -m multiport --dports ${ports} ` : `-p ${ported} -m ${ported} --dport ${ports} `
+    return ported === 'udplite' ? `-p udplite -m multiport --dports ${ports} ` : `-p ${named} -m ${ported} --dport ${ports} `
   }
-  if (['icmp', 'icmpv6', 'ipv6-icmp', '1', '58'].includes(protocol)) {
+  if (number === 1 || number === 58) {
     const type = portMin === null ? '' : `${portMin}${portMax === null ? '' : `/${portMax}`}`
     if (family === 4) return type ? `-p icmp -m icmp --icmp-type ${type} ` : '-p icmp '
     return type ? `-p ipv6-icmp -m icmp6 --icmpv6-type ${type} ` : '-p ipv6-icmp '
   }
-  return `-p ${/^[a-z0-9-]{1,20}$/.test(protocol) ? protocol : '255'} `
+  return `-p ${number} `
 }
 
 const established = () => [
