@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { timestamp } from '../../kernel/db/columns.ts'
 import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
+import { findInstance } from '../db/instances.ts'
 import type { InstanceRow } from '../db/tables.ts'
 import { computeTopic, host } from '../rpc.ts'
 import type { ComputeContext } from './context.ts'
@@ -22,7 +23,7 @@ export async function remoteConsole(context: ComputeContext, row: InstanceRow, p
     throw badRequest(`Yun shows consoles over VNC: there is no ${protocol} console of this guest.`, 'ConsoleTypeUnavailable')
   const where = hostOf(row)
   if (row.vm_state === 'building') throw conflict(`Instance ${row.id} is not ready`, 'InstanceNotReady')
-  const { host: address, port } = await context.bus.call(computeTopic(where), host.console, { uuid: row.id, kind: 'vnc' })
+  const { host: address, port } = await screenOf(context, where, row.id)
   if (port === null)
     throw conflict(`Instance ${row.id} has no VNC console: it is not running, or its hypervisor has no screens.`, 'InstanceNotReady')
   const token = randomBytes(32).toString('base64url')
@@ -35,14 +36,26 @@ export async function remoteConsole(context: ComputeContext, row: InstanceRow, p
   return { url: `${context.settings.consoleUrl}/vnc?token=${token}&title=${encodeURIComponent(row.name)}` }
 }
 
-/** Where a token leads. @throws Fault 404 when it is unknown or too old */
+/**
+ * Where a token leads. The guest may have stopped, moved or gone since, and its port be another guest's: its host is asked each time.
+ * @throws Fault 404 when the token is unknown or too old, or its guest no longer shows its screen there
+ */
 export async function consoleTarget(context: ComputeContext, token: string): Promise<{ instanceId: string; host: string; port: number }> {
-  const row = await context.database.db
+  const { db } = context.database
+  const row = await db
     .selectFrom('console_tokens')
     .selectAll()
     .where('digest', '=', digestOf(token))
     .where('expires_at', '>', timestamp())
     .executeTakeFirst()
   if (!row) throw notFound('The console token is unknown or expired: ask for a new console address.', 'ConsoleTokenNotFound')
-  return { instanceId: row.server_id, host: row.host, port: Number(row.port) }
+  const target = { instanceId: row.server_id, host: row.host, port: Number(row.port) }
+  const server = await findInstance(db, row.server_id)
+  const there = server && !server.deleted && server.host !== null ? await screenOf(context, server.host, server.id) : null
+  if (there?.host !== target.host || there.port !== target.port)
+    throw notFound('The guest no longer shows its screen there: ask for a new console address.', 'ConsoleTokenNotFound')
+  return target
 }
+
+const screenOf = (context: ComputeContext, where: string, uuid: string) =>
+  context.bus.call(computeTopic(where), host.console, { uuid, kind: 'vnc' })

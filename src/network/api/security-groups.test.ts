@@ -67,6 +67,8 @@ describe('security groups', () => {
       [{ remote_ip_prefix: '10.0.0.0/8', remote_group_id: group.id }, 'SecurityGroupRemoteGroupAndRemoteIpPrefix'],
     ] as const)
       assert.deepEqual([(await post(wrong)).status, (await post(wrong)).body.NeutronError.type], [400, type])
+    for (const remote_ip_prefix of ['::ffff:0x7f.0.0.1', 'fe80::1%eth0/128', '010.0.0.1', '10.0.0.0/33', '10.1', '1.2.3.4\n-j ACCEPT'])
+      for (const ethertype of ['IPv4', 'IPv6']) assert.equal((await post({ ethertype, remote_ip_prefix })).status, 400, remote_ip_prefix)
     assert.equal((await post({ direction: 'sideways' })).status, 400)
     assert.equal((await post(ssh, 'other')).status, 404)
     assert.equal((await post({ remote_group_id: (await groups('other'))[0].id })).status, 404)
