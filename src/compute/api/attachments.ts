@@ -208,8 +208,10 @@ function interfaceRoutes(context: ComputeContext): Route[] {
         const wish = net_id || port_id ? [{ uuid: net_id, port: port_id, fixedIp: fixed_ips[0]?.ip_address ?? null, tag }] : null
         const [wanted] = (await portsFor(context, request.context, { networks: wish } as never, 1))[0]!
         if (!wanted) throw badRequest('There is no network for a port: name one.')
-        await attachInterface(context, request.context, row, { ...wanted, portId: wanted.given ? wanted.portId : randomUUID() })
-        const port = (await context.networks.ports({ device_id: row.id }, as(request.context))).at(-1)
+        const portId = wanted.given ? wanted.portId : randomUUID()
+        await attachInterface(context, request.context, row, { ...wanted, portId })
+        const [port] = await context.networks.ports({ id: portId }, as(request.context))
+        if (!port) throw notFound(`Port id ${portId} could not be found.`, 'PortNotFound')
         return { interfaceAttachment: portView(port) }
       },
     },

@@ -51,7 +51,7 @@ export function instanceActionRoutes(context: ComputeContext): Route[] {
         const details = request.allowed('os_compute_api:os-instance-actions:events:details')
         const events = steps
           .filter((step) => step.requestId === action.request_id && step.saga)
-          .map((step) => eventView(request, step, row, details))
+          .map((step) => eventView(request, action.action, step, row, details))
         return { instanceAction: { ...view(request, action), events } }
       },
     },
@@ -82,8 +82,14 @@ const view = (request: ApiRequest, row: ActionRow) => ({
   ...(request.version.atLeast('2.58') ? { updated_at: micro(row.updated_at) } : {}),
 })
 
-const eventView = (request: ApiRequest, step: StepRecord, { host, project_id }: InstanceRow, details: boolean) => ({
-  event: step.step > 0 ? `${String(step.step).padStart(2, '0')}_${step.name}` : step.name,
+/** The last steps for which clients wait, under the names by which they do. */
+const AWAITED: Record<string, string> = { 'detach_interface release': 'compute_detach_interface' }
+
+const eventName = (action: string, { step, name }: StepRecord) =>
+  AWAITED[`${action} ${name}`] ?? (step > 0 ? `${String(step).padStart(2, '0')}_${name}` : name)
+
+const eventView = (request: ApiRequest, action: string, step: StepRecord, { host, project_id }: InstanceRow, details: boolean) => ({
+  event: eventName(action, step),
   start_time: micro(new Date(step.startedAt).toISOString()),
   finish_time: micro(new Date(step.startedAt + step.ms).toISOString()),
   result: step.outcome === 'done' ? 'Success' : step.outcome === 'undone' ? 'Undone' : 'Error',

@@ -61,6 +61,8 @@ export const policies: Record<string, string> = {
     'os-security-groups:delete',
     'os-security-groups:rule:create',
     'os-security-groups:rule:delete',
+    'os-multinic:add',
+    'os-multinic:remove',
     'os-floating-ips:create',
     'os-floating-ips:delete',
     'os-floating-ips:add',

@@ -168,6 +168,22 @@ describe('events from other services', () => {
 })
 
 describe('ports and volumes', () => {
+  test('a port that is older than the server is what attaching it answers; that it is gone is an event of its name', async () => {
+    const [own] = (await house.ask('GET', `/servers/${id}/os-interface`)).body.interfaceAttachments
+    const made = await house.request('POST', '/network/v2.0/ports', { body: { port: { network_id: own.net_id } } })
+    const { port } = made.body
+    const { id: younger } = await house.server()
+    const attached = await house.ask('POST', `/servers/${younger}/os-interface`, { body: { interfaceAttachment: { port_id: port.id } } })
+    assert.equal(attached.body.interfaceAttachment.port_id, port.id)
+    const gone = await house.ask('DELETE', `/servers/${younger}/os-interface/${port.id}`)
+    assert.equal(gone.status, 202)
+    await house.rested(younger)
+    const path = `/servers/${younger}/os-instance-actions/${gone.headers['x-openstack-request-id']}`
+    const { events } = (await house.ask('GET', path)).body.instanceAction
+    assert.deepEqual([events.at(-1).event, events.at(-1).result], ['compute_detach_interface', 'Success'])
+    await house.remove(younger)
+  })
+
   test('that there are not, or that are taken', async () => {
     const port = (body: object) => house.ask('POST', `/servers/${id}/os-interface`, { body: { interfaceAttachment: body } })
     assert.equal((await port({ port_id: house.yard.imageId })).status, 400)

@@ -42,7 +42,7 @@ export async function acceptServers(
   const started = now()
   const most = await mostOf(context, request, wanted)
   const flavor = await flavorFor(context, request, wanted)
-  const [image, keypair, securityGroups, ports, place, group, devices] = await Promise.all([
+  const [named, keypair, securityGroups, ports, place, group, devices] = await Promise.all([
     wanted.imageRef ? imageSpec(context, request, wanted.imageRef) : null,
     wanted.keyName ? keyFor(context, request, wanted.keyName) : null,
     securityGroupsFor(context, request, wanted.securityGroups),
@@ -51,6 +51,7 @@ export async function acceptServers(
     groupFor(context, request, wanted),
     blockDevicesFor(context, request, wanted),
   ])
+  const image = devices.some((one) => one.boot_index === 0) ? null : named // a volume that boots stands before it
   if (image) checkFits(image, flavor)
   if (flavor.rootGiB === 0 && image && image.sizeBytes > 2 ** 40)
     throw badRequest('The image is too large for a flavor without a disk of its own.')

@@ -6,6 +6,7 @@ import type { ComputeContext } from '../../app/context.ts'
 import { as } from '../../app/wanted-networks.ts'
 import { Shown } from '../answers.ts'
 import { closed, Nullable, server, targetServer, Wrapped } from '../common.ts'
+import { fixedIpRoutes } from './fixed-ips.ts'
 
 const shared = { microversions: { max: '2.35' } }
 const FloatingIp = Type.Object(
@@ -21,7 +22,7 @@ const FloatingIp = Type.Object(
 
 /** Floating IPs and networks as compute showed them before 2.36, and a server's floating IPs before 2.44: the network service has them. */
 export function olderNetworkRoutes(context: ComputeContext): Route[] {
-  return [...floatingIpRoutes(context), ...actionRoutes(context), ...networkRoutes(context)]
+  return [...floatingIpRoutes(context), ...actionRoutes(context), ...fixedIpRoutes(context), ...networkRoutes(context)]
 }
 
 function floatingIpRoutes(context: ComputeContext): Route[] {

@@ -164,6 +164,17 @@ test('networks, pools and floating IPs', async () => {
   assert.equal((await act({ removeFloatingIp: { address: '0.0.0.0' } })).status, 404)
   assert.equal((await act({ addFloatingIp: { address: '' } })).status, 400)
   assert.equal((await act({ addFloatingIp: { address: '1.2.3.4' } }, '2.44')).status, 404)
+  const addresses = async (): Promise<string[]> =>
+    (await ask('GET', `/servers/${one.id}/ips`)).body.addresses.private.map((each: any) => each.addr)
+  const [first] = await addresses()
+  assert.equal((await act({ addFixedIp: { networkId: house.yard.networkId } })).status, 202)
+  const further = (await addresses()).find((address) => address !== first)
+  assert.match(further!, /^10\.7\./)
+  assert.equal((await act({ removeFixedIp: { address: further } })).status, 202)
+  assert.deepEqual(await addresses(), [first])
+  assert.equal((await act({ removeFixedIp: { address: further } })).status, 400)
+  assert.equal((await act({ addFixedIp: { networkId: 'none' } })).status, 404)
+  assert.equal((await act({ addFixedIp: { networkId: house.yard.networkId } }, '2.44')).status, 404)
   await house.remove(one.id)
 })
 
