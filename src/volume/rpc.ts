@@ -19,8 +19,6 @@ export interface BackendState {
   thin: boolean
   reservedPercentage: number
   availabilityZone: string
-  /** Whether a snapshot of a volume in use shows one moment. */
-  onlineSnapshots: boolean
   /** In words: why it is not LVM, where it is not. */
   notice: string | null
   startedAt: string

@@ -18,7 +18,6 @@ export class StorageStandIn {
   /** Names of messages that fail, with what. */
   readonly failing = new Map<string, Fault>()
   totalGiB = 100
-  onlineSnapshots = true
   zone = 'nova'
   private readonly bus: MemoryBus
   private stops: (() => void)[] = []
@@ -42,7 +41,6 @@ export class StorageStandIn {
       thin: false,
       reservedPercentage: 0,
       availabilityZone: this.zone,
-      onlineSnapshots: this.onlineSnapshots,
       notice: null,
       startedAt: '2026-01-01T00:00:00.000Z',
     }

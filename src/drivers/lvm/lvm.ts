@@ -85,7 +85,6 @@ export async function lvmBackend(group: string, options: { thin: boolean }): Pro
   return {
     driver: thin ? 'lvm-thin' : 'lvm',
     thin,
-    onlineSnapshots: true,
     path: (id) => device(volumeName(id)),
     list,
     async space() {

@@ -11,6 +11,11 @@ export interface TargetDriver {
   ensure(target: NewTarget): Promise<{ lun: number; username: string }>
   /** With its account; sessions are cut. An absent one is fine. */
   remove(iqn: string): Promise<void>
+  /**
+   * Runs `work` while no target lets anything be written: what initiators were told is written is there, what they write meanwhile waits.
+   * For seconds, not for minutes. @throws Fault 503 when the daemon cannot be held
+   */
+  held<T>(work: () => Promise<T>): Promise<T>
 }
 
 export interface NewTarget {

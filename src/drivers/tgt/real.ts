@@ -2,6 +2,7 @@ import { Fault, unavailable } from '../../kernel/errors/errors.ts'
 import { ExecError, type ExecResult, exec } from '../../kernel/exec/exec.ts'
 import { LUN, type NewTarget, type TargetDriver, usernameOf } from './driver.ts'
 import { type ListedTarget, readTargets } from './listing.ts'
+import { goOn, whileStopped } from './pause.ts'
 
 export interface TgtOptions {
   /** Of tgtd (-C): several daemons on one machine have different ones. */
@@ -15,6 +16,7 @@ const TIMEOUT = 10_000
 
 /** tgtd, told what to do by tgtadm. One change at a time: a target's number is chosen here. */
 export function tgt(options: TgtOptions): TargetDriver {
+  goOn(options.controlPort)
   let turn: Promise<unknown> = Promise.resolve()
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
     const mine = turn.then(work, work)
@@ -51,7 +53,7 @@ export function tgt(options: TgtOptions): TargetDriver {
   }
   return {
     portal: options.portal,
-    list: async () => (await list()).map(({ tid: _, ...target }) => target),
+    list: () => inTurn(async () => (await list()).map(({ tid: _, ...target }) => target)),
     ensure: (wanted) =>
       inTurn(async () => {
         const found = (await list()).find((target) => target.iqn === wanted.iqn)
@@ -67,6 +69,7 @@ export function tgt(options: TgtOptions): TargetDriver {
         return { lun: LUN, username: usernameOf(wanted.iqn) }
       }),
     remove: (iqn) => inTurn(() => destroy(iqn)),
+    held: (work) => inTurn(() => whileStopped(options.controlPort, work)),
   }
 }
 

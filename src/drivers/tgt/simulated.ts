@@ -29,6 +29,7 @@ export function simulatedTargets(options: { file?: string; portal?: string } = {
       delete targets[iqn]
       memory.save()
     },
+    held: (work) => work(),
     forget() {
       for (const iqn of Object.keys(targets)) delete targets[iqn]
       memory.save()

@@ -5,8 +5,6 @@ export interface VolumeBackend {
   readonly driver: 'lvm' | 'lvm-thin' | 'file'
   /** More may be promised than there is. */
   readonly thin: boolean
-  /** Whether a snapshot of a volume that is being written to shows one moment. */
-  readonly onlineSnapshots: boolean
 
   space(): Promise<Space>
   /** Where the data is read and written: a device or a file. */
@@ -16,13 +14,13 @@ export interface VolumeBackend {
   create(volumeId: string, sizeGiB: number): Promise<void>
   /** A copy with the snapshot's data, `sizeGiB` at least as large. */
   createFromSnapshot(volumeId: string, sizeGiB: number, snapshotId: string): Promise<void>
-  createFromVolume(volumeId: string, sizeGiB: number, sourceId: string): Promise<void>
+  createFromVolume(volumeId: string, sizeGiB: number, sourceId: string, hold?: Hold): Promise<void>
   /** An absent one is fine. @throws Fault 409 when it is in use or a snapshot needs it */
   remove(volumeId: string): Promise<void>
   /** To at least this size; never smaller. */
   extend(volumeId: string, sizeGiB: number): Promise<void>
 
-  createSnapshot(snapshotId: string, volumeId: string): Promise<void>
+  createSnapshot(snapshotId: string, volumeId: string, hold?: Hold): Promise<void>
   removeSnapshot(snapshotId: string): Promise<void>
   /** The volume is as it was then, and keeps its present size; the snapshot stays. */
   revert(volumeId: string, snapshotId: string): Promise<void>
@@ -37,6 +35,9 @@ export interface VolumeBackend {
   /** All that is of this back end, also what a killed copy left. */
   list(): Promise<StoredVolume[]>
 }
+
+/** Runs the work while nothing is written to the volumes: for a back end that cannot take a moment of a volume in use by itself. */
+export type Hold = <T>(work: () => Promise<T>) => Promise<T>
 
 export interface Space {
   totalGiB: number

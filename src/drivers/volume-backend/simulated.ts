@@ -52,7 +52,6 @@ export function simulatedBackend(
   return {
     driver: options.driver ?? 'file',
     thin,
-    onlineSnapshots: true,
     async space() {
       const provisionedGiB = used() + Object.values(snapshots).reduce((sum, one) => sum + one.sizeGiB, 0)
       return { totalGiB, freeGiB: thin ? totalGiB : totalGiB - used(), provisionedGiB }

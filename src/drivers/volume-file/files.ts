@@ -5,18 +5,20 @@ import { Fault, notFound } from '../../kernel/errors/errors.ts'
 import { exec } from '../../kernel/exec/exec.ts'
 import { GiB, MiB } from '../../kernel/units/units.ts'
 import { readRaw, writeRaw } from '../volume-backend/convert.ts'
-import { copyName, readName, type StoredVolume, snapshotName, type VolumeBackend, volumeName } from '../volume-backend/driver.ts'
+import { copyName, type Hold, readName, type StoredVolume, snapshotName, type VolumeBackend, volumeName } from '../volume-backend/driver.ts'
 
 /** ms that a copy without reflinks may take: an hour. */
 const LONG = 3_600_000
+/** ms that a volume in use is held for a copy: initiators give up after two minutes. */
+const HELD = 60_000
 
 /**
  * Volumes as sparse raw files in one directory, for machines without device mapper. Copies share their blocks where the file system can (XFS, Btrfs); elsewhere
- * they are made byte by byte, and a snapshot of a volume in use would not show one moment.
+ * they are made byte by byte, and what is in use is held meanwhile, so that the copy shows one moment.
  */
 export async function fileBackend(directory: string): Promise<VolumeBackend> {
   mkdirSync(directory, { recursive: true, mode: 0o711 })
-  const onlineSnapshots = await canReflink(directory)
+  const atOnce = await canReflink(directory)
   const at = (name: string) => join(directory, name)
   const list = async (): Promise<StoredVolume[]> => {
     const ours = (await readdir(directory)).map(readName).filter((one) => one !== null)
@@ -24,12 +26,12 @@ export async function fileBackend(directory: string): Promise<VolumeBackend> {
     return ours.map((one, i) => ({ ...one, sizeGiB: Math.round((sizes[i] ?? 0) / GiB) }))
   }
   /** Under another name until it is whole: a copy that was cut off is never taken for a volume. */
-  const copy = async (id: string, from: string, to: string, sizeGiB?: number) => {
+  const copy = async (id: string, from: string, to: string, { sizeGiB, hold }: { sizeGiB?: number; hold?: Hold } = {}) => {
     if ((await bytesOf(at(to))) !== null) return
     if ((await bytesOf(at(from))) === null) throw notFound(`${at(from)} is not there`, 'NoSuchVolume')
     const part = at(copyName(id))
     try {
-      await exec('cp', ['--reflink=auto', '--sparse=always', at(from), part], { timeoutMs: LONG })
+      await (hold && !atOnce ? hold(() => sparseCopy(at(from), part, HELD)) : sparseCopy(at(from), part, LONG))
       if (sizeGiB !== undefined) await grow(part, sizeGiB)
       await settle(part)
       await rename(part, at(to))
@@ -41,7 +43,6 @@ export async function fileBackend(directory: string): Promise<VolumeBackend> {
   return {
     driver: 'file',
     thin: true,
-    onlineSnapshots,
     path: (id) => at(volumeName(id)),
     list,
     async space() {
@@ -56,8 +57,8 @@ export async function fileBackend(directory: string): Promise<VolumeBackend> {
       await grow(part, sizeGiB)
       await rename(part, at(volumeName(id)))
     },
-    createFromSnapshot: (id, sizeGiB, snapshotId) => copy(id, snapshotName(snapshotId), volumeName(id), sizeGiB),
-    createFromVolume: (id, sizeGiB, sourceId) => copy(id, volumeName(sourceId), volumeName(id), sizeGiB),
+    createFromSnapshot: (id, sizeGiB, snapshotId) => copy(id, snapshotName(snapshotId), volumeName(id), { sizeGiB }),
+    createFromVolume: (id, sizeGiB, sourceId, hold) => copy(id, volumeName(sourceId), volumeName(id), { sizeGiB, hold }),
     async remove(id) {
       await rm(at(copyName(id)), { force: true })
       await rm(at(volumeName(id)), { force: true })
@@ -65,7 +66,7 @@ export async function fileBackend(directory: string): Promise<VolumeBackend> {
     async extend(id, sizeGiB) {
       await grow(at(volumeName(id)), sizeGiB)
     },
-    createSnapshot: (id, volumeId) => copy(id, volumeName(volumeId), snapshotName(id)),
+    createSnapshot: (id, volumeId, hold) => copy(id, volumeName(volumeId), snapshotName(id), { hold }),
     async removeSnapshot(id) {
       await rm(at(copyName(id)), { force: true })
       await rm(at(snapshotName(id)), { force: true })
@@ -75,7 +76,7 @@ export async function fileBackend(directory: string): Promise<VolumeBackend> {
       if (bytes === null) throw notFound(`${at(volumeName(volumeId))} is not there`, 'NoSuchVolume')
       const old = at(copyName(volumeId))
       await rm(old, { force: true })
-      await exec('cp', ['--reflink=auto', '--sparse=always', at(snapshotName(snapshotId)), old], { timeoutMs: LONG })
+      await sparseCopy(at(snapshotName(snapshotId)), old, LONG)
       await truncate(old, bytes)
       await settle(old)
       await rename(old, at(volumeName(volumeId)))
@@ -85,6 +86,8 @@ export async function fileBackend(directory: string): Promise<VolumeBackend> {
     drain: (id, image) => readRaw(at(volumeName(id)), image),
   }
 }
+
+const sparseCopy = (from: string, to: string, timeoutMs: number) => exec('cp', ['--reflink=auto', '--sparse=always', from, to], { timeoutMs })
 
 async function grow(path: string, sizeGiB: number): Promise<void> {
   const bytes = await bytesOf(path)

@@ -68,7 +68,6 @@ export function createStorageAgent(options: StorageAgentOptions): StorageAgent {
       thin: backend.thin,
       reservedPercentage: options.reservedPercentage ?? 0,
       availabilityZone: options.availabilityZone ?? 'nova',
-      onlineSnapshots: backend.onlineSnapshots,
       notice: options.notice ?? null,
       startedAt,
     }
@@ -111,7 +110,9 @@ export function createStorageAgent(options: StorageAgentOptions): StorageAgent {
       return at(volumeId)
     })
     serve(storage.createFromVolume, async ({ volumeId, sizeGiB, sourceVolumeId }) => {
-      await locked(`source ${sourceVolumeId}`, () => backend.createFromVolume(volumeId, sizeGiB, sourceVolumeId))
+      await locked(`source ${sourceVolumeId}`, async () =>
+        backend.createFromVolume(volumeId, sizeGiB, sourceVolumeId, await exports.hold(sourceVolumeId)),
+      )
       return at(volumeId)
     })
     serve(storage.createFromImage, async ({ volumeId, sizeGiB, imageId }) => {
@@ -133,7 +134,9 @@ export function createStorageAgent(options: StorageAgentOptions): StorageAgent {
       await backend.remove(volumeId)
     })
     serve(storage.extend, ({ volumeId, sizeGiB }) => backend.extend(volumeId, sizeGiB))
-    serve(storage.createSnapshot, ({ snapshotId, volumeId }) => backend.createSnapshot(snapshotId, volumeId))
+    serve(storage.createSnapshot, async ({ snapshotId, volumeId }) =>
+      backend.createSnapshot(snapshotId, volumeId, await exports.hold(volumeId)),
+    )
     serve(storage.removeSnapshot, ({ snapshotId }) => backend.removeSnapshot(snapshotId))
     serve(storage.revertToSnapshot, ({ snapshotId, volumeId }) => backend.revert(volumeId, snapshotId))
     serve(storage.exportVolume, (wanted) => exports.export(wanted))

@@ -1,5 +1,5 @@
 import type { Target, TargetDriver } from '../../drivers/tgt/driver.ts'
-import type { VolumeBackend } from '../../drivers/volume-backend/driver.ts'
+import type { Hold, VolumeBackend } from '../../drivers/volume-backend/driver.ts'
 import { locks } from '../../kernel/locks/locks.ts'
 import type { Export, WantedExport } from '../../volume/rpc.ts'
 
@@ -47,6 +47,12 @@ export class Exports {
       }
       return changes
     })
+  }
+
+  /** How a volume is kept from being written to; undefined for one that is not exported. */
+  async hold(volumeId: string): Promise<Hold | undefined> {
+    const exported = (await this.targets.list()).some((target) => target.iqn === iqnOf(volumeId))
+    return exported ? (work) => this.targets.held(work) : undefined
   }
 
   async audit(): Promise<{ kind: string; name: string; owner: string | null }[]> {

@@ -5,7 +5,6 @@ import { type Properties, setProperties } from '../db/properties.ts'
 import { dressSnapshots, findSnapshot, moveSnapshot, type Snapshot } from '../db/snapshots.ts'
 import type { SnapshotRow } from '../db/tables.ts'
 import { moveVolume, volumeRow } from '../db/volumes.ts'
-import { backends } from './backend.ts'
 import { type Viewer, type VolumeContext, volumeSubject } from './context.ts'
 import { reserving } from './quota.ts'
 import { invalidVolume, type Volume } from './volume.ts'
@@ -30,7 +29,6 @@ export async function seeSnapshot(context: VolumeContext, viewer: Viewer, id: st
 /** @throws Fault 400 when the volume is busy, or in use and nobody insists; 413 over quota */
 export async function createSnapshot(context: VolumeContext, viewer: Viewer, volume: Volume, asked: NewSnapshot): Promise<Snapshot> {
   const from = asked.force ? ['available', 'in-use'] : ['available']
-  if (volume.status === 'in-use' && asked.force) await requireOnline(context, volume)
   const at = timestamp()
   const snapshot: Snapshot = {
     id: randomUUID(),
@@ -64,15 +62,6 @@ export async function createSnapshot(context: VolumeContext, viewer: Viewer, vol
   })
   context.engine.wake(volumeSubject(volume.id))
   return snapshot
-}
-
-/** Where copies are no snapshots of one moment, what a guest writes meanwhile would tear them. */
-async function requireOnline(context: VolumeContext, volume: Volume): Promise<void> {
-  const backend = (await backends(context)).find((one) => one.state.name === volume.host)
-  if (backend && !backend.state.onlineSnapshots)
-    throw invalidVolume(
-      `Volume ${volume.id} is in use, and its back end (${backend.state.driver}) makes no snapshots of volumes in use: detach it first.`,
-    )
 }
 
 /** @throws Fault 400 while it is busy */
