@@ -87,7 +87,8 @@ export async function fileBackend(directory: string): Promise<VolumeBackend> {
   }
 }
 
-const sparseCopy = (from: string, to: string, timeoutMs: number) => exec('cp', ['--reflink=auto', '--sparse=always', from, to], { timeoutMs })
+const sparseCopy = (from: string, to: string, timeoutMs: number) =>
+  exec('cp', ['--reflink=auto', '--sparse=always', from, to], { timeoutMs })
 
 async function grow(path: string, sizeGiB: number): Promise<void> {
   const bytes = await bytesOf(path)
