@@ -3,7 +3,7 @@ import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { after, before, describe, test } from 'node:test'
 import { type ImageHouse, imageHouse } from '../testing.ts'
-import { assertAllowed, openWebSource, WEB_SOURCES, type WebSources } from './web-source.ts'
+import { assertAllowed, lookupOutside, openWebSource, WEB_SOURCES, type WebSources } from './web-source.ts'
 
 describe('addresses that are not fetched from', () => {
   for (const uri of [
@@ -23,8 +23,51 @@ describe('addresses that are not fetched from', () => {
     'http://0.0.0.0/',
     'http://[fe80::1]/',
     'http://[fd00::1]/',
+    'http://127.1/',
+    'http://0177.0.0.1/',
+    'http://127.0.0.1./',
+    'http://①②⑦.0.0.1/',
+    'http://172.16.0.1/',
+    'http://100.64.0.1/',
+    'http://255.255.255.255/',
+    'http://224.0.0.1/',
+    'http://[::]/',
+    'http://[::127.0.0.1]/',
+    'http://[::ffff:0:127.0.0.1]/',
+    'http://[::ffff:a9fe:a9fe]/',
+    'http://[64:ff9b::169.254.169.254]/',
+    'http://[64:ff9b:1::a00:1]/',
+    'http://[2002:7f00:1::]/',
+    'http://[2001:0:7f00:1::]/',
+    'http://[fec0::1]/',
+    'http://[fd00:ec2::254]/',
+    'http://[ff02::1]/',
+    'gopher://example.org/',
+    'data:,x',
+    'https://example.org:80443/',
   ])
     test(uri, () => assert.throws(() => assertAllowed(uri, WEB_SOURCES), { status: 400, message: /does not pass filtering/ }))
+
+  test('addresses outside are', () => {
+    for (const uri of ['http://198.51.99.1/', 'https://[2606:4700::1111]/', 'https://example.org/image?x=1'])
+      assert.equal(assertAllowed(uri, WEB_SOURCES).href, uri)
+  })
+
+  test('a name is asked once, and of its answers all must lie outside', async () => {
+    const ask = (...answers: string[]) =>
+      new Promise<unknown>((resolve, reject) =>
+        lookupOutside(async () => answers.map((address) => ({ address, family: address.includes(':') ? 6 : 4 })))(
+          'rebinds.example',
+          { all: true },
+          (error, found) => (error ? reject(error) : resolve(found)),
+        ),
+      )
+    const inside = { status: 400, message: /leads to an address inside/ }
+    assert.deepEqual(await ask('93.184.216.34'), [{ address: '93.184.216.34', family: 4 }])
+    for (const hidden of ['127.0.0.1', '169.254.169.254', '::1', '::ffff:10.0.0.1', '64:ff9b::a00:1', '::127.0.0.1', 'fd00::1'])
+      await assert.rejects(ask('93.184.216.34', hidden), inside, hidden)
+    await assert.rejects(ask(), inside)
+  })
 
   test('a name that leads inside', async () => {
     await assert.rejects(openWebSource('http://localhost/', WEB_SOURCES), { status: 400, message: /leads to an address inside/ })

@@ -66,18 +66,25 @@ function ask(url: URL, sources: WebSources): Promise<http.IncomingMessage> {
 }
 
 /** A name may lead inside, and lead elsewhere when it is asked again: only addresses that were looked at are connected to. */
-const outsideOnly: LookupFunction = (hostname, options, done) => {
-  const settle = (error: Error | null, found: LookupAddress[] = []) =>
-    options.all ? done(error, found) : done(error, found[0]?.address ?? '', found[0]?.family)
-  lookup(hostname, { all: true }).then((found) => {
-    if (found.every((one) => isOutside(one.address))) settle(null, found)
-    else settle(refused(hostname, 'leads to an address inside'))
-  }, settle)
-}
+export const lookupOutside =
+  (resolve: (hostname: string) => Promise<LookupAddress[]>): LookupFunction =>
+  (hostname, options, done) => {
+    const settle = (error: Error | null, found: LookupAddress[] = []) =>
+      options.all ? done(error, found) : done(error, found[0]?.address ?? '', found[0]?.family)
+    resolve(hostname).then((found) => {
+      if (found.length > 0 && found.every((one) => isOutside(one.address))) settle(null, found)
+      else settle(refused(hostname, 'leads to an address inside'))
+    }, settle)
+  }
+
+const outsideOnly = lookupOutside((hostname) => lookup(hostname, { all: true }))
+
+/** Of IPv6 only what is given out to the world (RFC 4291): ::127.0.0.1 is no address of anybody's either. */
+const GLOBAL = ipaddr.IPv6.parseCIDR('2000::/3')
 
 function isOutside(address: string): boolean {
   const parsed = ipaddr.process(address)
-  return parsed.range() === 'unicast'
+  return parsed.range() === 'unicast' && (parsed instanceof ipaddr.IPv4 || parsed.match(GLOBAL))
 }
 
 const portOf = (url: URL): number => Number(url.port) || (url.protocol === 'https:' ? 443 : 80)
