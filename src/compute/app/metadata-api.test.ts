@@ -32,6 +32,9 @@ const text = async (path: string) => {
 test('who asks is vouched for: else 403, and 404 for another project or a server that is gone', async () => {
   assert.equal((await get('/', { 'x-instance-id-signature': sign('other') })).status, 403)
   assert.equal((await get('/', { 'x-instance-id-signature': 'short' })).status, 403)
+  assert.equal((await get('/', { 'x-instance-id-signature': '' })).status, 403)
+  assert.equal((await get('/', { 'x-instance-id-signature': '\u00e9'.repeat(64) })).status, 403, 'as many characters, more bytes')
+  assert.equal((await get('/', { 'x-instance-id-signature': `${sign(one.id)}0` })).status, 403)
   assert.equal((await get('/', { 'x-instance-id': '' })).status, 403)
   assert.equal((await get('/', { 'x-tenant-id': house.beta })).status, 404)
   assert.equal((await get('/', { 'x-instance-id': 'gone', 'x-instance-id-signature': sign('gone') })).status, 404)

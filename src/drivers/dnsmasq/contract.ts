@@ -139,6 +139,7 @@ export function dnsmasqContract(make: () => Promise<DhcpLab>): void {
     for (const networkId of ['..', '../x', 'a/b']) await assert.rejects(dnsmasq.ensure({ ...service(lab), networkId }), refused)
     for (const [option, value] of [
       ['bootfile-name', 'x\ndhcp-script=/bin/sh'],
+      ['bootfile-name', `${'x'.repeat(990)}tag:subnet-2,option:router,10.1.0.66`],
       ['boot file', 'x'],
       ['bootfile-name', 'a"b'],
       ['bootfile-name', 'a\\b'],

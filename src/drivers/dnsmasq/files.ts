@@ -3,6 +3,8 @@ import { cidr, deviceName, ipAddress, macAddress } from '../netns/words.ts'
 import type { DhcpEvent, DhcpHost, DhcpOption, DhcpService, Lease } from './driver.ts'
 
 const LEASE_SECONDS = 86_400
+/** What is longer dnsmasq reads as two lines, and the second says whatever it then says. */
+const LONGEST_LINE = 1000
 
 export interface DhcpFiles {
   host: string
@@ -38,7 +40,8 @@ export function optionLine({ for: whom, family, option, values }: DhcpOption): s
       : /^[a-z0-9-]{1,40}$/.test(option)
         ? `option${family === 6 ? '6' : ''}:${option}`
         : bad('the name of a DHCP option', option)
-  return [`tag:${tag}`, family === 6 && /^\d/.test(name) ? `option6:${name}` : name, ...values.map(value)].join(',')
+  const line = [`tag:${tag}`, family === 6 && /^\d/.test(name) ? `option6:${name}` : name, ...values.map(value)].join(',')
+  return line.length <= LONGEST_LINE ? line : bad('the value of a DHCP option', `${line.slice(0, 40)}…`)
 }
 
 /** A value is one word, or a quoted text; commas stay what separates values. */

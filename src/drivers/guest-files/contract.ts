@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import type { GuestFiles } from './driver.ts'
+import { type GuestFiles, MOST_BYTES_READ } from './driver.ts'
 
 /** What both debugfs and its twin keep to. `disk` makes a qcow2 file whose first partition has a file system. */
 export function guestFilesContract(make: () => GuestFiles, disk: (folder: string) => Promise<string>): void {
@@ -41,7 +41,7 @@ export function guestFilesContract(make: () => GuestFiles, disk: (folder: string
 
   onDisk('a path that is none, a partition that is not there: 400', async (files, path) => {
     await files.within(path, 1, async (opened) => {
-      for (const wrong of ['relative', '/quo"te', '/new\nline', '/folder/'])
+      for (const wrong of ['relative', '/quo"te', '/new\nline', '/back\\slash', '/folder/', '/etc/..', '/../..', '-w', ''])
         await assert.rejects(opened.write([{ path: wrong, content: text(''), mode: 0o600 }]), { status: 400, code: 'BadPath' })
     })
     for (const wrong of [0, 7])
@@ -49,6 +49,16 @@ export function guestFilesContract(make: () => GuestFiles, disk: (folder: string
         files.within(path, wrong, async () => {}),
         { status: 400, code: 'NoFileSystem' },
       )
+  })
+
+  onDisk('a path never leads out of the guest; a file that is too long to be read is not', async (files, path, folder) => {
+    await files.within(path, 1, async (opened) => {
+      await opened.write([{ path: `/../../..${folder}/out`, content: text('x'), mode: 0o600 }])
+      assert.equal(String(await opened.read(`${folder}/out`)), 'x')
+      assert.ok(!readdirSync(folder).includes('out'))
+      await opened.write([{ path: '/long', content: Buffer.alloc(MOST_BYTES_READ + 1), mode: 0o600 }])
+      await assert.rejects(opened.read('/long'), { status: 400, code: 'TooLarge' })
+    })
   })
 
   onDisk('work that fails leaves the disk closed, and it can be opened again', async (files, path) => {

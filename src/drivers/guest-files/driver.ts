@@ -9,11 +9,14 @@ export interface GuestFile {
   directoryMode?: number
 }
 
+/** No file that is read here (keys, passwords) is longer. */
+export const MOST_BYTES_READ = 1024 ** 2
+
 /** A guest's file system, laid open. */
 export interface OpenedDisk {
   /** From 1; 0 when the disk has no partitions. */
   partition: number
-  /** Null when there is none. */
+  /** Null when there is none. @throws Fault 400 TooLarge beyond {@link MOST_BYTES_READ}: a sparse file may claim more than a host has */
   read(path: string): Promise<Buffer | null>
   /** Replaces what is there. @throws Fault 400 BadPath, 507 NoSpace, 500 NotWritten */
   write(files: GuestFile[]): Promise<void>

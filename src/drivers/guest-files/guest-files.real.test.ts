@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -42,6 +42,29 @@ test('modes and owner are as asked; the base stays as it was; a full file system
     const huge = files.within(path, -1, (opened) => opened.write([{ path: '/huge', content: Buffer.alloc(8 * MiB, 'x'), mode: 0o600 }]))
     await assert.rejects(huge, { status: 507, code: 'NoSpace' })
     assert.ok(!existsSync(`${path}.open`))
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
+
+test('a link in the image leads nowhere on the host, and a file of terabytes is not read', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'yun-guest-files-'))
+  try {
+    const path = await disk(folder)
+    const [secret, hostile] = [join(folder, 'secret'), join(folder, 'hostile')]
+    await writeFile(secret, 'of the host')
+    await exec('qemu-img', ['convert', '-O', 'raw', path, hostile])
+    const requests = [`symlink /out ${folder}`, `symlink /shadow ${secret}`, 'write /dev/null /sparse', 'sif /sparse size 0x10000000000']
+    await exec('debugfs', ['-w', '-f', '-', `${hostile}?offset=1048576`], { input: `${requests.join('\n')}\n` })
+    await exec('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', hostile, path])
+    await realGuestFiles().within(path, 1, async (opened) => {
+      await assert.rejects(opened.read('/sparse'), { status: 400, code: 'TooLarge' })
+      assert.doesNotMatch(String(await opened.read('/shadow').catch(() => '')), /of the host/)
+      await opened.write([{ path: '/out/written', content: Buffer.from('x'), mode: 0o600 }]).catch(() => {})
+      await opened.write([{ path: '/shadow', content: Buffer.from('x'), mode: 0o600 }]).catch(() => {})
+    })
+    assert.ok(!existsSync(join(folder, 'written')))
+    assert.equal(readFileSync(secret, 'utf8'), 'of the host')
   } finally {
     rmSync(folder, { recursive: true })
   }

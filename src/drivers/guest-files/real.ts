@@ -4,7 +4,7 @@ import { unavailable } from '../../kernel/errors/errors.ts'
 import { type ExecError, exec } from '../../kernel/exec/exec.ts'
 import { adopted, endProcess } from '../daemon.ts'
 import type { GuestFile, GuestFiles, OpenedDisk } from './driver.ts'
-import { directoriesOf, guestPath, noFileSystem, notWritten } from './words.ts'
+import { assertReadable, directoriesOf, guestPath, noFileSystem, notWritten } from './words.ts'
 
 const DAEMON = 'qemu-storage-daemon'
 /** Where an ext superblock has its mark, and which. */
@@ -93,16 +93,18 @@ async function isExt(view: string, offset: number): Promise<boolean> {
 
 function openedAt({ partition }: Place, target: string, scratch: string): OpenedDisk {
   const ask = async (request: string) => (await exec('debugfs', ['-R', request, target])).stdout
-  const lookAt = async (path: string): Promise<Owned | null> => {
-    const [, mode, user, group] =
-      /^Inode: \d+[\s\S]*?Mode: +(\d+)[\s\S]*?User: +(\d+) +Group: +(\d+)/m.exec(await ask(`stat "${path}"`)) ?? []
-    return mode === undefined ? null : { mode: Number.parseInt(mode, 8), user: Number(user), group: Number(group) }
+  const lookAt = async (path: string): Promise<(Owned & { size: number }) | null> => {
+    const [, mode, user, group, size] =
+      /^Inode: \d+[\s\S]*?Mode: +(\d+)[\s\S]*?User: +(\d+) +Group: +(\d+)[\s\S]*?Size: (\d+)/m.exec(await ask(`stat "${path}"`)) ?? []
+    return mode === undefined ? null : { mode: Number.parseInt(mode, 8), user: Number(user), group: Number(group), size: Number(size) }
   }
   return {
     partition,
     async read(path) {
       const name = guestPath(path)
-      if (!(await lookAt(name))) return null
+      const there = await lookAt(name)
+      if (!there) return null
+      assertReadable(name, there.size)
       const copy = join(scratch, 'read')
       await ask(`dump "${name}" "${copy}"`)
       return await readFile(copy)

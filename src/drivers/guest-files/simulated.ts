@@ -1,6 +1,6 @@
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import type { GuestFiles } from './driver.ts'
-import { guestPath, noFileSystem } from './words.ts'
+import { assertReadable, guestPath, noFileSystem } from './words.ts'
 
 /** The twin: a disk has one partition, and what is put into it stands in a file beside it. */
 export function simulatedGuestFiles(): GuestFiles {
@@ -13,7 +13,10 @@ export function simulatedGuestFiles(): GuestFiles {
         partition: 1,
         async read(path) {
           const found = files[guestPath(path)]
-          return found ? Buffer.from(found.content, 'base64') : null
+          if (!found) return null
+          const content = Buffer.from(found.content, 'base64')
+          assertReadable(path, content.length)
+          return content
         },
         async write(some) {
           for (const { path, content, mode } of some) files[guestPath(path)] = { content: Buffer.from(content).toString('base64'), mode }

@@ -1,5 +1,6 @@
 import { posix } from 'node:path'
 import { badRequest, Fault } from '../../kernel/errors/errors.ts'
+import { MOST_BYTES_READ } from './driver.ts'
 
 /** Absolute and without detours. @throws Fault 400 for what a file system or debugfs would take for something else */
 export function guestPath(path: string): string {
@@ -9,7 +10,15 @@ export function guestPath(path: string): string {
       `${JSON.stringify(path)} cannot be a file in a guest: an absolute path without quotes and control characters is needed.`,
       'BadPath',
     )
-  return posix.normalize(path)
+  const normal = posix.normalize(path)
+  if (normal === '/') throw badRequest(`${JSON.stringify(path)} is the root of the guest's file system and no file.`, 'BadPath')
+  return normal
+}
+
+/** @throws Fault 400 TooLarge */
+export function assertReadable(path: string, bytes: number): void {
+  if (bytes > MOST_BYTES_READ)
+    throw badRequest(`${path} in the guest is ${bytes} bytes long; ${MOST_BYTES_READ} are read at most.`, 'TooLarge')
 }
 
 /** Every directory above it, from the root. */
