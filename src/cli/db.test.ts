@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { serviceDatabases } from '../cloud/databases.ts'
 import { onMariaDb } from '../kernel/db/testing.ts'
-import { databaseExists, dropDatabase, using } from '../kernel/db/upgrade.ts'
+import { createDatabase, databaseExists, dropDatabase, using } from '../kernel/db/upgrade.ts'
 
 const main = join(import.meta.dirname, 'main.ts')
 const stateDir = mkdtempSync(join(tmpdir(), 'yun-db-'))
@@ -92,24 +92,30 @@ onMariaDb((fresh) => {
 
   test('control refuses a database of the version before, says what to run, and starts when that was done', {
     timeout: 240_000,
-  }, async () => {
-    const compute = serviceDatabases({ stateDir, url }).find(({ service }) => service === 'compute')!
-    await using(compute, async ({ db: there }) => {
-      await there.schema.dropTable('server_passwords').execute()
-      await there.deleteFrom('kysely_migration').where('name', '=', '005-server-passwords').execute()
+  }, async (t) => {
+    const other = await fresh()
+    const list = serviceDatabases({ stateDir, url: other })
+    t.after(async () => {
+      for (const one of list) await dropDatabase(one.url)
     })
+    for (const one of list) await createDatabase(one.url)
+    const compute = list.find(({ service }) => service === 'compute')!
+    const last = Object.keys(compute.migrations).sort().at(-1)!
+    const { [last]: _, ...before } = compute.migrations
+    await using({ ...compute, migrations: before }, (database) => database.migrate())
+    const dir = join(stateDir, 'other')
     const config = join(stateDir, 'cloud.yaml')
-    writeFileSync(config, `database: "${url}"\n`)
-    const up = ['up', '--no-demo', '--detach', '--hypervisor', 'simulated', '--config', config, '--state', stateDir]
+    writeFileSync(config, `database: "${other}"\n`)
+    const up = ['up', '--no-demo', '--detach', '--hypervisor', 'simulated', '--config', config, '--state', dir]
     const refused = yun(...up, '--port', String(await freePort()))
     assert.equal(refused.code, 1)
-    assert.match(refused.error, /_compute lacks 005-server-passwords.*"npx yun db upgrade"/)
-    assert.equal(yun('db', 'upgrade', '--config', config, '--state', stateDir).code, 0)
+    assert.match(refused.error, new RegExp(`_compute lacks ${last},.*"npx yun db upgrade"`))
+    assert.equal(yun('db', 'upgrade', '--config', config, '--state', dir).code, 0)
     try {
       const started = yun(...up, '--port', String(await freePort()))
       assert.equal(started.code, 0, started.error)
     } finally {
-      yun('stop', '--state', stateDir)
+      yun('stop', '--state', dir)
     }
   })
 })
