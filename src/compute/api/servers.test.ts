@@ -55,6 +55,18 @@ describe('a server', () => {
     await house.remove(id)
   })
 
+  test('has its cards in the order in which they were asked for, also where a port is older than the others', async () => {
+    const network = house.yard.networkId
+    const { port } = (await house.request('POST', '/network/v2.0/ports', { body: { port: { network_id: network } } })).body
+    const { id } = await house.server({ networks: [{ uuid: network }, { port: port.id }] })
+    const macs = async () => {
+      const { addresses } = (await house.ask('GET', `/servers/${id}`)).body.server
+      return addresses.private.map((each: any) => each['OS-EXT-IPS-MAC:mac_addr'])
+    }
+    assert.equal((await macs()).indexOf(port.mac_address), 1)
+    await house.remove(id)
+  })
+
   test('is renamed, described, given addresses', async () => {
     const { id } = await house.server()
     const change = { name: 'two', description: 'd', accessIPv4: '10.0.0.1', accessIPv6: '::1', hostname: 'host-two' }

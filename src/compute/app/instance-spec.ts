@@ -25,6 +25,12 @@ export const requestOf = (row: InstanceRow): ServerRequest => fromJson(row.reque
 export const baseImageOf = (row: InstanceRow): ImageSpec | null => requestOf(row).baseImage ?? requestOf(row).image
 export const flavorOf = (row: InstanceRow): FlavorSpec => fromJson(row.flavor_json)
 export const vifsOf = (row: InstanceRow): Vif[] => fromJson(row.network_info_json)
+/** The cards in the order in which they were asked for, those that were attached later behind them: a guest's first card is the one that leads out. */
+export function asAskedFor(row: InstanceRow, vifs: Vif[]): Vif[] {
+  const places = new Map(requestOf(row).networks.map(({ portId }, place) => [portId, place]))
+  const placeOf = ({ portId }: Vif) => places.get(portId) ?? places.size
+  return vifs.toSorted((one, other) => placeOf(one) - placeOf(other))
+}
 export const domainNameOf = (number: number): string => `instance-${number.toString(16).padStart(8, '0')}`
 
 /** All that a host must know of a server. The password is known only while it is built. */

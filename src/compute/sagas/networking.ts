@@ -1,6 +1,6 @@
 import { toJson } from '../../kernel/db/columns.ts'
 import { Fault } from '../../kernel/errors/errors.ts'
-import { requestOf, vifsOf } from '../app/instance-spec.ts'
+import { asAskedFor, requestOf, vifsOf } from '../app/instance-spec.ts'
 import type { InstanceRow } from '../db/tables.ts'
 import type { Vif } from '../rpc.ts'
 import { change, type ServerRun, serverOf } from './on-host.ts'
@@ -60,7 +60,7 @@ export async function releasePorts(run: ServerRun, row: InstanceRow): Promise<vo
 
 /** Step 21: addresses, gateways, name servers, routes and MTU of all its ports, kept for the domain's XML and the guest's metadata. */
 export async function networkInfo(run: ServerRun): Promise<{ vifs: Vif[] }> {
-  const vifs = await run.world.networks.vifs(run.input.serverId)
+  const vifs = asAskedFor(await serverOf(run), await run.world.networks.vifs(run.input.serverId))
   const unbound = vifs.find((vif) => vif.vifType === 'binding_failed')
   if (unbound)
     throw new Fault(
