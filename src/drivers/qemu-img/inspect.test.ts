@@ -40,6 +40,17 @@ const HOSTILE: [string, Partial<Qcow2Header>, RegExp][] = [
   ['absurd clusters', { clusterBits: 63 }, /clusters of 2\^63/],
   ['an absurd size', { virtualSizeBytes: 2n ** 63n }, /size of 9223372036854775808 bytes, more than 64 TiB/],
   ['an absurd header length', { headerLength: 0xfffffff8 }, /header of 4294967288 bytes/],
+  [
+    'the name of a data file behind what is looked at',
+    {
+      clusterBits: 21,
+      extensions: [
+        { kind: 1, data: Buffer.alloc(65_536 - 104 - 8) },
+        { kind: 0x44415441, data: Buffer.from('/dev/sda') },
+      ],
+    },
+    /header extensions beyond its first 65536 bytes/,
+  ],
   ['an endless header extension', { extensions: [{ kind: 1, data: Buffer.alloc(70_000) }] }, /header extension of 70000 bytes/],
 ]
 for (const [what, header, expected] of HOSTILE)
@@ -195,6 +206,19 @@ test('assertSafe refuses with a 400 that names the image and the reason', async 
   assert.equal((await assertSafe(write('text', 'anything'), 'qcow2', 'noise', false)).format, 'raw', 'where that is allowed')
   await assert.rejects(assertSafe(write('good', qcow2()), 'raw', 'disguised', false), { status: 400 })
   await assert.rejects(assertSafe(hostile, 'floppy'), { status: 400, message: /floppy, which is not known/ })
+})
+
+test('a reader gives no more than is allowed, however it is asked', async () => {
+  const source = boundedReader(2 ** 40, async () => {})
+  await source.read(0, MOST_BYTES_READ)
+  await assert.rejects(source.read(0, 1), { status: 400, code: 'ImageNotSafe' })
+})
+
+test('a version 2 qcow2 has no features to hide behind: its backing file and its size are looked at like any', async () => {
+  assert.deepEqual((await inspect(qcow2({ version: 2 }))).problems, [])
+  const named = (await inspect(qcow2({ version: 2, backing: { path: '/dev/vg/volume-of-another', format: 'raw' } }))).problems.join()
+  assert.match(named, /names a backing file \(\/dev\/vg/)
+  assert.match((await inspect(qcow2({ version: 2, virtualSizeBytes: 2n ** 60n }))).problems.join(), /more than 64 TiB/)
 })
 
 test('what is no readable file is a fault too', async () => {

@@ -45,7 +45,7 @@ async function inspect(bytes: Bytes, head: Buffer): Promise<Finding> {
   const headerLength = version === 3 ? head.readUInt32BE(100) : V2_HEADER
   if (headerLength > clusterSize || headerLength % 8 !== 0 || (version === 3 && headerLength < V3_HEADER))
     problems.push(`qcow2 has a header of ${headerLength} bytes`)
-  else checkExtensions(head, headerLength, Math.min(clusterSize, HEAD_BYTES), problems)
+  else checkExtensions(head, headerLength, clusterSize, problems)
   return { virtualSizeBytes, problems }
 }
 
@@ -72,8 +72,10 @@ function checkTables(bytes: Bytes, head: Buffer, clusterSize: number, problems: 
     if (length > 0 && head.readBigUInt64BE(at) + BigInt(length) > end) problems.push(`qcow2 has its ${name} beyond the end of the file`)
 }
 
-function checkExtensions(head: Buffer, start: number, end: number, problems: string[]): void {
-  for (let at = start; at + 8 <= end; ) {
+function checkExtensions(head: Buffer, start: number, clusterSize: number, problems: string[]): void {
+  const end = Math.min(clusterSize, HEAD_BYTES)
+  let at = start
+  while (at + 8 <= end) {
     const kind = head.readUInt32BE(at)
     const length = head.readUInt32BE(at + 4)
     if (kind === END_OF_EXTENSIONS) return
@@ -84,4 +86,5 @@ function checkExtensions(head: Buffer, start: number, end: number, problems: str
     if (kind === DATA_FILE_NAME) problems.push(`qcow2 names a data file (${quoted(head.subarray(at + 8, at + 8 + length))})`)
     at += 8 + Math.ceil(length / 8) * 8
   }
+  if (end < clusterSize) problems.push(`qcow2 has header extensions beyond its first ${end} bytes, which are not looked at`)
 }

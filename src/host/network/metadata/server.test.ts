@@ -71,6 +71,9 @@ test('the instance is found by its address behind the router and vouched for', (
         'X-Instance-ID': 'i-9',
         'X-Instance-ID-Signature': 'f00',
         'X-Tenant-ID': 't-9',
+        'X-Auth-Token': 'of another',
+        'X-Forwarded-Host': 'elsewhere',
+        Forwarded: 'for=10.9.9.9',
         'User-Agent': 'Cloud-Init',
       }),
       { status: 200, text: '{"uuid":"i-1"}' },
@@ -81,6 +84,8 @@ test('the instance is found by its address behind the router and vouched for', (
       [headers['x-instance-id'], headers['x-tenant-id'], headers['x-forwarded-for'], headers['user-agent']],
       ['i-1', 't-1', '10.1.0.11', 'Cloud-Init'],
     )
+    const own = ['x-forwarded-for', 'x-instance-id', 'x-instance-id-signature', 'x-tenant-id']
+    assert.deepEqual(Object.keys(headers).sort(), ['user-agent', ...own], 'nothing else that a guest sends is passed on')
     assert.ok(isSignedBy(SECRET, 'i-1', headers['x-instance-id-signature']!))
     assert.ok(!isSignedBy('another secret', 'i-1', headers['x-instance-id-signature']!))
   }))
