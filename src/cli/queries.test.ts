@@ -65,6 +65,12 @@ async function seed(n: number, outside: { id: string }): Promise<void> {
       (now) => now.status === 'available',
     )
     await post('/volume/v3/snapshots', { snapshot: { volume_id: volume.id, name } })
+    const offered = await post('/volume/v3/volumes', { volume: { size: 1, name } })
+    await eventually(
+      async () => (await api('GET', `/volume/v3/volumes/${offered.id}`)).volume,
+      (now) => now.status === 'available',
+    )
+    await post('/volume/v3/os-volume-transfer', { transfer: { volume_id: offered.id, name } })
     await post('/volume/v3/types', { volume_type: { name, extra_specs: { a: name } } })
     // image
     const image = await api('POST', '/image/v2/images', {

@@ -60,6 +60,8 @@ before(async () => {
     snapshots: volume,
     attachments: volume,
     messages: volume,
+    'os-volume-transfer': volume,
+    'volume-transfers': volume,
     'os-quota-sets': alpha,
   }
   const below = (prefix: string, of: Record<string, string>) =>

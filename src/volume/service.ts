@@ -17,6 +17,7 @@ import { policies } from './api/policies.ts'
 import { quotaRoutes } from './api/quotas.ts'
 import { serviceRoutes } from './api/services.ts'
 import { snapshotRoutes } from './api/snapshots.ts'
+import { transferRoutes } from './api/transfers.ts'
 import { typeRoutes } from './api/types.ts'
 import { MICROVERSIONS, versionRoutes } from './api/versions.ts'
 import { volumeActionRoutes } from './api/volume-actions.ts'
@@ -118,6 +119,7 @@ const routes = (context: VolumeContext) => [
   ...metadataRoutes(context),
   ...snapshotRoutes(context),
   ...attachmentRoutes(context),
+  ...transferRoutes(context),
   ...typeRoutes(context),
   ...quotaRoutes(context),
   ...serviceRoutes(context),

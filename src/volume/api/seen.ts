@@ -2,6 +2,7 @@ import type { ApiRequest } from '../../kernel/http/route.ts'
 import { type AttachmentRow, seeAttachment } from '../app/attachment.ts'
 import type { Viewer, VolumeContext } from '../app/context.ts'
 import { type Snapshot, seeSnapshot } from '../app/snapshot.ts'
+import { seeTransfer, type TransferRow } from '../app/transfer.ts'
 import { seeVolume, type Volume } from '../app/volume.ts'
 
 export function viewerOf(request: ApiRequest): Viewer {
@@ -30,6 +31,7 @@ function once<T>(load: (context: VolumeContext, viewer: Viewer, id: string) => P
 /** @throws Fault 404 when the caller may not know of it */
 export const theVolume = once<Volume>(seeVolume, 'volume_id')
 export const theSnapshot = once<Snapshot>(seeSnapshot, 'snapshot_id')
+export const theTransfer = once<TransferRow>(seeTransfer, 'transfer_id')
 export const theAttachment = once<AttachmentRow>(seeAttachment, 'attachment_id')
 
 const owned =
@@ -43,6 +45,7 @@ const owned =
 /** For Route.target. */
 export const volumeTarget = owned(theVolume)
 export const snapshotTarget = owned(theSnapshot)
+export const transferTarget = owned(theTransfer)
 export const attachmentTarget = owned(theAttachment)
 
 export const truth = (value: unknown): boolean => value === true || /^(true|1|yes|on)$/i.test(String(value ?? ''))

@@ -12,7 +12,7 @@ export const time = (iso: string | null) => iso && `${iso.slice(0, 23)}000`
 /** Below the project's id where the request came so. */
 const below = (request: ApiRequest, path: string) => request.link(request.params.project_id ? `/${request.params.project_id}${path}` : path)
 
-const links = (request: ApiRequest, path: string) => [
+export const links = (request: ApiRequest, path: string) => [
   { rel: 'self', href: below(request, path) },
   { rel: 'bookmark', href: below(request, path).replace('/v3/', '/') },
 ]

@@ -49,6 +49,7 @@ const RULES: Record<Listed, Rules> = {
     filters: { resource_uuid: 'resource_id', resource_type: 'resource_type', event_id: 'event_id', request_id: 'request_id', id: 'id' },
     sort: 'id event_id resource_type created_at'.split(' '),
   },
+  transfers: { filters: { name: 'name', volume_id: 'volume_id', id: 'id' }, sort: 'id name volume_id created_at'.split(' ') },
 }
 
 const RENAMED: Record<string, string> = { display_name: 'name', attach_status: 'status' }

@@ -2,7 +2,7 @@ import { type SelectQueryBuilder, sql } from 'kysely'
 import type { Handle } from './handle.ts'
 import type { PropertyKind, VolumeTables } from './tables.ts'
 
-export type Listed = 'volumes' | 'snapshots' | 'attachments' | 'messages'
+export type Listed = 'volumes' | 'snapshots' | 'attachments' | 'messages' | 'transfers'
 
 export interface Condition {
   column: string

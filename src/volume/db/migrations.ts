@@ -14,6 +14,21 @@ export const migrations: Migrations = {
       await books(db)
     },
   },
+  '002-transfers': {
+    async up(db: Kysely<any>) {
+      await db.schema
+        .createTable('transfers')
+        .addColumn('id', id, (c) => c.primaryKey())
+        .addColumn('project_id', id, (c) => c.notNull())
+        .addColumn('volume_id', id, (c) => c.notNull().unique())
+        .addColumn('name', name)
+        .addColumn('digest', id, (c) => c.notNull())
+        .addColumn('no_snapshots', flag, (c) => c.notNull())
+        .addColumn('created_at', time, (c) => c.notNull())
+        .execute()
+      await db.schema.createIndex('transfers_project').on('transfers').columns(['project_id', 'created_at']).execute()
+    },
+  },
 }
 
 async function volumes(db: Kysely<any>): Promise<void> {

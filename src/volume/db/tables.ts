@@ -103,6 +103,19 @@ export interface MessageRow {
   created_at: string
 }
 
+/** A volume that waits for who takes it. */
+export interface TransferRow {
+  id: string
+  /** Whose the volume is. */
+  project_id: string
+  volume_id: string
+  name: string | null
+  /** Of id and key: the key itself is nowhere. */
+  digest: string
+  no_snapshots: number
+  created_at: string
+}
+
 export interface VolumeTables extends SagaTables {
   volumes: VolumeRow
   snapshots: SnapshotRow
@@ -112,6 +125,7 @@ export interface VolumeTables extends SagaTables {
   properties: PropertyRow
   backends: BackendRow
   messages: MessageRow
+  transfers: TransferRow
   quotas: { owner: string; resource: string; hard_limit: number }
   quota_locks: { project_id: string; generation: number }
 }

@@ -61,6 +61,7 @@ export const holdVolume = (trx: Handle, id: string): Promise<boolean> => moveVol
 export async function deleteVolumeRows(db: Handle, id: string): Promise<void> {
   await forgetProperties(db, ['volume', 'image'], id)
   await db.deleteFrom('attachments').where('volume_id', '=', id).execute()
+  await db.deleteFrom('transfers').where('volume_id', '=', id).execute()
   await db.deleteFrom('volumes').where('id', '=', id).execute()
 }
 
