@@ -205,7 +205,7 @@ async function scopeOf(context: IdentityContext, asked: AuthRequest['scope'], us
 /** @throws Fault 404 when the token is not ours, expired, revoked, or its user, project or domain is disabled */
 export async function validateToken(context: IdentityContext, token: string): Promise<Validated> {
   const known = context.validated.get(token)
-  if (known && known.expiresAt > micro(Date.now())) return known
+  if (known && known.expiresAt > micro(Date.now()) && Date.now() - (readAt.get(known) ?? 0) < REMEMBERED_MS) return known
   const { changes } = context
   const gone = () => notFound('Could not find token.', 'TokenNotFound')
   let parts: [number, string, Scope['kind'], string | null, string[], string[], string, string, (string | null)?, string?]
@@ -243,11 +243,16 @@ export async function validateToken(context: IdentityContext, token: string): Pr
   return validated
 }
 
+/** Other processes tell of every change, and a word of theirs may be lost: nothing is believed for longer. */
+const REMEMBERED_MS = 60_000
+const readAt = new WeakMap<Validated, number>()
+
 /** Unless something has changed since it was read: a token revoked meanwhile would live on here. */
 function remember(context: IdentityContext, token: string, validated: Validated, changes: number): void {
   if (context.changes !== changes) return
   if (context.validated.size > 10_000) context.validated.clear()
   context.validated.set(token, validated)
+  readAt.set(validated, Date.now())
 }
 
 /** Refuses from now on: one token by its audit id, or every token of a user or project issued so far. */
