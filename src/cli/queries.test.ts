@@ -71,6 +71,7 @@ async function seed(n: number, outside: { id: string }): Promise<void> {
       (now) => now.status === 'available',
     )
     await post('/volume/v3/os-volume-transfer', { transfer: { volume_id: offered.id, name } })
+    await post('/volume/v3/qos-specs', { qos_specs: { name, total_iops_sec: '100' } })
     await post('/volume/v3/types', { volume_type: { name, extra_specs: { a: name } } })
     // image
     const image = await api('POST', '/image/v2/images', {

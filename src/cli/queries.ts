@@ -57,6 +57,7 @@ export const QUERIES: Record<string, number> = {
   'GET /volume/v3/os-hosts': 2,
   'GET /volume/v3/extensions': 0,
   'GET /volume/v3/messages': 1,
+  'GET /volume/v3/qos-specs': 2,
   'GET /volume/v3/os-volume-transfer': 1,
   'GET /volume/v3/os-volume-transfer/detail': 1,
   'GET /volume/v3/volume-transfers': 1,

@@ -14,6 +14,7 @@ import { hostRoutes } from './api/hosts.ts'
 import { infoRoutes } from './api/info.ts'
 import { metadataRoutes } from './api/metadata.ts'
 import { policies } from './api/policies.ts'
+import { qosRoutes } from './api/qos.ts'
 import { quotaRoutes } from './api/quotas.ts'
 import { serviceRoutes } from './api/services.ts'
 import { snapshotRoutes } from './api/snapshots.ts'
@@ -121,6 +122,7 @@ const routes = (context: VolumeContext) => [
   ...attachmentRoutes(context),
   ...transferRoutes(context),
   ...typeRoutes(context),
+  ...qosRoutes(context),
   ...quotaRoutes(context),
   ...serviceRoutes(context),
   ...hostRoutes(context),

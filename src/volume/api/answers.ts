@@ -79,6 +79,19 @@ const Capabilities = Type.Object({
   notice: MaybeText,
   timestamp: MaybeText,
 })
+export const BackendCapabilities = Type.Object({
+  namespace: Text,
+  vendor_name: Text,
+  volume_backend_name: Text,
+  pool_name: MaybeText,
+  driver_version: Text,
+  storage_protocol: Text,
+  display_name: MaybeText,
+  description: MaybeText,
+  visibility: MaybeText,
+  replication_targets: Type.Array(Text),
+  properties: table(Type.Object({ type: Text, title: Text, description: Text })),
+})
 export const Pools = shown('pools', Type.Array(Type.Object({ name: Text, capabilities: Optional(Capabilities) })))
 
 export const ExtraSpec = table(Text)

@@ -226,7 +226,7 @@ const target = {
   auth_password: Optional(Type.String()),
   access_mode: Type.String(),
   encrypted: Type.Boolean(),
-  qos_specs: Type.Null(),
+  qos_specs: Nullable(Type.Record(Type.String(), Type.String())),
   cacheable: Type.Boolean(),
   discard: Type.Boolean(),
 }
@@ -258,7 +258,7 @@ export const TypeView = Type.Object(
     description: Nullable(Type.String()),
     is_public: Type.Boolean(),
     'os-volume-type-access:is_public': Optional(Type.Boolean()),
-    qos_specs_id: Optional(Type.Null()),
+    qos_specs_id: Optional(MaybeText),
     extra_specs: Optional(Metadata),
   },
   closed,

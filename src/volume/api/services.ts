@@ -4,7 +4,7 @@ import type { ApiRequest, Route } from '../../kernel/http/route.ts'
 import { type Backend, backends, serviceHost, setEnabled, zones } from '../app/backend.ts'
 import type { VolumeContext } from '../app/context.ts'
 import { freeGiB } from '../app/scheduler.ts'
-import { ChangedService, Pools, Services, Zones } from './answers.ts'
+import { BackendCapabilities, ChangedService, Pools, Services, Zones } from './answers.ts'
 import * as shape from './schemas.ts'
 import { truth } from './seen.ts'
 import { time } from './views.ts'
@@ -58,6 +58,19 @@ export function serviceRoutes(context: VolumeContext): Route[] {
         return { availabilityZoneInfo: known.map(({ name, available }) => ({ zoneName: name, zoneState: { available } })) }
       },
     },
+    {
+      method: 'GET',
+      path: '/capabilities/:host',
+      doc: 'Show what a back end can do',
+      policy: 'volume_extension:capabilities',
+      response: BackendCapabilities,
+      async handler(request) {
+        const host = request.params.host!
+        const one = (await backends(context)).find(({ state }) => state.name === host || serviceHost(state.name) === host)
+        if (!one) throw notFound(`Service cinder-volume could not be found on host ${host}.`, 'ServiceNotFound')
+        return capabilitiesView(one)
+      },
+    },
     ...['/scheduler-stats/get_pools', '/scheduler-stats/get_pools/detail'].map(
       (path): Route => ({
         method: 'GET',
@@ -100,6 +113,27 @@ function servicesView(request: ApiRequest, known: Backend[], context: VolumeCont
     })),
   ]
   return all.filter((one) => (!host || one.host === host || one.host.startsWith(`${host}@`)) && (!binary || one.binary === binary))
+}
+
+const property = (type: string, title: string, description: string) => ({ type, title, description })
+
+function capabilitiesView({ state }: Backend) {
+  return {
+    namespace: `OS::Storage::Capabilities::${serviceHost(state.name)}`,
+    vendor_name: 'Open Source',
+    volume_backend_name: /@([^#]*)/.exec(state.name)?.[1] ?? state.name,
+    pool_name: null,
+    driver_version: '1.0.0',
+    storage_protocol: state.protocol,
+    display_name: null,
+    description: null,
+    visibility: null,
+    replication_targets: [],
+    properties: {
+      thin_provisioning: property('boolean', 'Thin Provisioning', 'Sets thin provisioning.'),
+      qos: property('boolean', 'QoS', 'Enables QoS.'),
+    },
+  }
 }
 
 function poolView(one: Backend, detail: boolean) {

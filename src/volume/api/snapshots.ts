@@ -3,7 +3,7 @@ import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import type { VolumeContext } from '../app/context.ts'
 import { listRows } from '../app/listing.ts'
 import { addMetadata, checkMetadata } from '../app/metadata.ts'
-import { createSnapshot, deleteSnapshot, dressed, seeSnapshot, updateSnapshot } from '../app/snapshot.ts'
+import { createSnapshot, deleteSnapshot, dressed, seeSnapshot, tellSnapshotStatus, updateSnapshot } from '../app/snapshot.ts'
 import { seeVolume } from '../app/volume.ts'
 import * as shape from './schemas.ts'
 import { snapshotTarget, theSnapshot, truth, viewerOf } from './seen.ts'
@@ -93,6 +93,24 @@ export function snapshotRoutes(context: VolumeContext): Route[] {
       response: 'nothing',
       async handler(request) {
         await updateSnapshot(context, await theSnapshot(context, request), { status: request.body['os-reset_status'].status })
+        return new Reply(undefined, { status: 202 })
+      },
+    },
+    {
+      method: 'POST',
+      path: '/snapshots/:snapshot_id/action',
+      action: 'os-update_snapshot_status',
+      doc: 'Say how far a snapshot is that is made outside',
+      policy: 'snapshot_extension:snapshot_actions:update_snapshot_status',
+      target,
+      body: shape.action(
+        'os-update_snapshot_status',
+        Type.Object({ status: shape.Text, progress: Type.Optional(Type.String({ pattern: '^(100|[1-9]?[0-9])%$' })) }),
+      ),
+      response: 'nothing',
+      async handler(request) {
+        const { status, progress } = request.body['os-update_snapshot_status']
+        await tellSnapshotStatus(context, await theSnapshot(context, request), status, progress)
         return new Reply(undefined, { status: 202 })
       },
     },

@@ -89,7 +89,7 @@ export const snapshotView = (request: ApiRequest, snapshot: Snapshot, extended =
   ...(extended
     ? {
         'os-extended-snapshot-attributes:project_id': snapshot.project_id,
-        'os-extended-snapshot-attributes:progress': snapshot.status === 'available' ? '100%' : '0%',
+        'os-extended-snapshot-attributes:progress': snapshot.progress ?? (snapshot.status === 'available' ? '100%' : '0%'),
       }
     : {}),
   ...(request.version.atLeast('3.14') ? { group_snapshot_id: null } : {}),
@@ -125,7 +125,7 @@ export const typeView = (type: VolumeType, specs: boolean) => ({
   description: type.description,
   is_public: type.is_public === 1,
   'os-volume-type-access:is_public': type.is_public === 1,
-  qos_specs_id: null,
+  qos_specs_id: type.qos_specs_id,
   ...(specs ? { extra_specs: type.extraSpecs } : {}),
 })
 

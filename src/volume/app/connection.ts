@@ -3,6 +3,8 @@ import { fromJson, timestamp, toJson } from '../../kernel/db/columns.ts'
 import { conflict, notFound } from '../../kernel/errors/errors.ts'
 import { traced } from '../../kernel/trace/trace.ts'
 import { attachmentsOf, changeAttachment, exportsOf, findAttachment } from '../db/attachments.ts'
+import type { Properties } from '../db/properties.ts'
+import { frontEndSpecs } from '../db/qos.ts'
 import type { AttachmentRow } from '../db/tables.ts'
 import { holdVolume, volumeRow } from '../db/volumes.ts'
 import { type Export, storage, volumeTopic } from '../rpc.ts'
@@ -46,7 +48,9 @@ export function connectAttachment(context: VolumeContext, id: string, connector:
           ask,
           ({ portal, iqn, lun }) => ({ portal, iqn, lun, text: `${iqn} at ${portal}, LUN ${lun}, CHAP on` }),
         )
-    await changeAttachment(db, id, { connection_json: toJson({ ...target, readOnly: wanted.readOnly, at: timestamp() }) })
+    await changeAttachment(db, id, {
+      connection_json: toJson({ ...target, readOnly: wanted.readOnly, qos: await frontEndSpecs(db, volume.type_id), at: timestamp() }),
+    })
     return (await findAttachment(db, id))!
   }
   return withAttachment(context, id, work)
@@ -63,7 +67,7 @@ async function withAttachment<T>(context: VolumeContext, id: string, work: (row:
 
 /** For a connector: with the secret, so only to those who attach. */
 export function connectionData(row: AttachmentRow): Record<string, unknown> | null {
-  const target = fromJson<(Export & { readOnly: boolean }) | null>(row.connection_json)
+  const target = fromJson<(Export & { readOnly: boolean; qos?: Properties | null }) | null>(row.connection_json)
   if (!target || row.secret === null) return null
   return {
     target_discovered: false,
@@ -76,7 +80,7 @@ export function connectionData(row: AttachmentRow): Record<string, unknown> | nu
     auth_password: row.secret,
     access_mode: target.readOnly || row.mode === 'ro' ? 'ro' : 'rw',
     encrypted: false,
-    qos_specs: null,
+    qos_specs: target.qos ?? null,
     cacheable: false,
     discard: false,
   }

@@ -39,6 +39,7 @@ export async function createSnapshot(context: VolumeContext, viewer: Viewer, vol
     description: asked.description,
     size: volume.size,
     status: 'creating',
+    progress: null,
     created_at: at,
     updated_at: at,
     metadata: asked.metadata,
@@ -91,10 +92,21 @@ export async function deleteSnapshot(context: VolumeContext, viewer: Viewer, sna
 export async function updateSnapshot(
   context: VolumeContext,
   snapshot: Snapshot,
-  change: { name?: string; description?: string | null; status?: string },
+  change: { name?: string; description?: string | null; status?: string; progress?: string | null },
 ): Promise<Snapshot> {
   await moveSnapshot(context.database.db, snapshot.id, null, change)
   return { ...snapshot, ...change, updated_at: timestamp() }
+}
+
+const FOLLOWS: Record<string, string[]> = { creating: ['creating', 'available', 'error'], deleting: ['deleting', 'error_deleting'] }
+
+/** For who makes snapshots outside of us. @throws Fault 400 for a status that does not follow from the present one */
+export async function tellSnapshotStatus(context: VolumeContext, snapshot: Snapshot, status: string, progress?: string): Promise<void> {
+  const from = FOLLOWS[snapshot.status]
+  if (!from) throw badRequest(`Snapshot status ${snapshot.status} not allowed for update_snapshot_status`)
+  if (!from.includes(status))
+    throw badRequest(`Provided snapshot status ${status} not allowed for snapshot with status ${snapshot.status}.`)
+  await moveSnapshot(context.database.db, snapshot.id, [snapshot.status], { status, ...(progress === undefined ? {} : { progress }) })
 }
 
 export const dressed = (context: VolumeContext, rows: SnapshotRow[]): Promise<Snapshot[]> => dressSnapshots(context.database.db, rows)

@@ -39,6 +39,7 @@ export async function createType(
     name: asked.name,
     description: asked.description ?? null,
     is_public: asked.isPublic === false ? 0 : 1,
+    qos_specs_id: null,
     created_at: at,
     updated_at: at,
   }

@@ -29,6 +29,20 @@ export const migrations: Migrations = {
       await db.schema.createIndex('transfers_project').on('transfers').columns(['project_id', 'created_at']).execute()
     },
   },
+  '003-qos': {
+    async up(db: Kysely<any>) {
+      await db.schema
+        .createTable('qos_specs')
+        .addColumn('id', id, (c) => c.primaryKey())
+        .addColumn('name', name, (c) => c.notNull().unique())
+        .addColumn('consumer', id, (c) => c.notNull())
+        .addColumn('created_at', time, (c) => c.notNull())
+        .execute()
+      await db.schema.alterTable('types').addColumn('qos_specs_id', id).execute()
+      await db.schema.createIndex('types_qos').on('types').column('qos_specs_id').execute()
+      await db.schema.alterTable('snapshots').addColumn('progress', id).execute()
+    },
+  },
 }
 
 async function volumes(db: Kysely<any>): Promise<void> {

@@ -38,6 +38,8 @@ export interface SnapshotRow {
   description: string | null
   size: number
   status: string
+  /** As whoever makes it says, like `80%`. */
+  progress: string | null
   created_at: string
   updated_at: string
 }
@@ -47,6 +49,7 @@ export interface TypeRow {
   name: string
   description: string | null
   is_public: number
+  qos_specs_id: string | null
   created_at: string
   updated_at: string
 }
@@ -82,7 +85,7 @@ export interface PropertyRow {
   name: string
   value: string
 }
-export type PropertyKind = 'volume' | 'image' | 'snapshot' | 'type'
+export type PropertyKind = 'volume' | 'image' | 'snapshot' | 'type' | 'qos'
 
 export interface BackendRow {
   name: string
@@ -116,6 +119,14 @@ export interface TransferRow {
   created_at: string
 }
 
+export interface QosRow {
+  id: string
+  name: string
+  /** front-end, back-end or both */
+  consumer: string
+  created_at: string
+}
+
 export interface VolumeTables extends SagaTables {
   volumes: VolumeRow
   snapshots: SnapshotRow
@@ -126,6 +137,7 @@ export interface VolumeTables extends SagaTables {
   backends: BackendRow
   messages: MessageRow
   transfers: TransferRow
+  qos_specs: QosRow
   quotas: { owner: string; resource: string; hard_limit: number }
   quota_locks: { project_id: string; generation: number }
 }
