@@ -16,6 +16,7 @@ export const policies: Record<string, string> = {
   'volume:delete': member,
   'volume:force_delete': admin,
   'volume:extend': member,
+  'volume:retype': member,
   'volume:revert_to_snapshot': member,
   'volume:get_volume_metadata': reader,
   'volume:create_volume_metadata': member,

@@ -81,3 +81,24 @@ test('an unknown action, and junk', async () => {
   assert.equal((await action(id, { 'os-attach': {} })).status, 400)
   assert.equal((await action(id, { 'os-reset_status': { status: 'fine' } }, 'admin')).status, 400)
 })
+
+test('a volume gets another type where it lies; what does not fit is told', async () => {
+  const typeNamed = async (name: string, extra_specs = {}) =>
+    (await house.request('POST', '/types', { body: { volume_type: { name, extra_specs } } })).body.volume_type
+  const shared = await typeNamed('shared', { multiattach: '<is> True', vendor_name: 'Open Source' })
+  await typeNamed('elsewhere', { volume_backend_name: 'another' })
+  const volume = await house.volume()
+  const retype = async (new_type: string, more = {}) =>
+    (await house.request('POST', `/volumes/${volume.id}/action`, { as: 'member', body: { 'os-retype': { new_type, ...more } } })).status
+  assert.equal(await retype('nothing'), 400)
+  assert.equal(await retype('shared', { migration_policy: 'sometimes' }), 400)
+  assert.equal(await retype(shared.id, { migration_policy: 'never' }), 202)
+  assert.deepEqual([(await house.show(volume.id)).volume_type, (await house.show(volume.id)).multiattach], ['shared', true])
+  assert.equal(await retype('shared'), 400)
+  assert.equal(await retype('elsewhere'), 202)
+  assert.equal((await house.show(volume.id)).volume_type, 'shared')
+  const told = (await house.request('GET', '/messages', { as: 'member', query: { resource_uuid: volume.id } })).body.messages
+  assert.match(told[0].user_message, /^schedule allocate volume: No valid backend was found/)
+  await house.request('POST', `/volumes/${volume.id}/action`, { body: { 'os-attach': { host_name: 'h' } } })
+  assert.equal(await retype('__DEFAULT__'), 400)
+})

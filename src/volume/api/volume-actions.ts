@@ -5,6 +5,7 @@ import type { VolumeContext } from '../app/context.ts'
 import * as legacy from '../app/legacy-attach.ts'
 import { addMetadata, dropMetadata } from '../app/metadata.ts'
 import * as operations from '../app/operations.ts'
+import { retypeVolume } from '../app/retype.ts'
 import { deleteVolume, type Volume } from '../app/volume.ts'
 import * as shape from './schemas.ts'
 import { theVolume, truth, viewerOf, volumeTarget } from './seen.ts'
@@ -114,6 +115,16 @@ export function volumeActionRoutes(context: VolumeContext): Route[] {
       Type.Object({ snapshot_id: shape.Uuid }),
       (request, volume, { snapshot_id }) => operations.revertVolume(context, viewerOf(request), volume, snapshot_id),
       { microversions: { min: '3.40' } },
+    ),
+    act(
+      'os-retype',
+      'Give a volume another type where it lies',
+      'volume:retype',
+      Type.Object({
+        new_type: Type.String({ minLength: 1, maxLength: 255 }),
+        migration_policy: Optional(shape.Nullable(shape.Choice(['on-demand', 'never']))),
+      }),
+      (request, volume, { new_type }) => retypeVolume(context, viewerOf(request), volume, new_type),
     ),
     act('os-reserve', 'Reserve a volume', `${actions}:reserve`, undefined, (_request, volume) => legacy.reserve(context, volume)),
     act('os-unreserve', 'Give a reserved volume back', `${actions}:unreserve`, undefined, (_request, volume) =>

@@ -61,6 +61,8 @@ export interface Wanted {
   typeName: string
   /** Of the one volume, for per_volume_gigabytes. */
   volumeGiB?: number
+  /** Only the type's own limits count: it is the project's already. */
+  typeOnly?: boolean
 }
 
 const shown = (limit: number) => (limit < 0 ? 'any' : String(limit))
@@ -96,7 +98,7 @@ async function check(trx: Handle, projectId: string, wanted: Wanted): Promise<st
       `Requested volume size ${wanted.volumeGiB}G is larger than maximum allowed limit ${most}G.`,
       'per_volume_gigabytes',
     )
-  for (const suffix of ['', `_${wanted.typeName}`]) {
+  for (const suffix of [...(wanted.typeOnly ? [] : ['']), `_${wanted.typeName}`]) {
     const gigabytes = `gigabytes${suffix}`
     if (over(gigabytes, wanted.gigabytes))
       throw tooMuch(

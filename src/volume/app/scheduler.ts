@@ -43,6 +43,7 @@ const CapabilitiesFilter: Filter = ({ state }, { extraSpecs }) => {
   const has: Record<string, string> = {
     volume_backend_name: /@([^#]*)/.exec(state.name)?.[1] ?? state.name,
     storage_protocol: state.protocol,
+    vendor_name: 'Open Source',
     driver: state.driver,
     thin_provisioning_support: state.thin ? 'True' : 'False',
     multiattach: 'True',

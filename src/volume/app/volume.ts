@@ -5,6 +5,7 @@ import { now, record } from '../../kernel/trace/trace.ts'
 import { setProperties } from '../db/properties.ts'
 import { moveSnapshot, snapshotsOf } from '../db/snapshots.ts'
 import type { VolumeRow } from '../db/tables.ts'
+import { sharedBy } from '../db/types.ts'
 import { dressVolumes, findVolume, holdVolume, moveVolume, type Volume } from '../db/volumes.ts'
 import { type Viewer, type VolumeContext, volumeSubject } from './context.ts'
 import { type NewVolume, sourceOf } from './new-volume.ts'
@@ -62,7 +63,7 @@ export async function createVolume(context: VolumeContext, viewer: Viewer, asked
     source_volid: asked.sourceVolumeId,
     bootable: 0,
     readonly: 0,
-    multiattach: /^<is>\s*true$/i.test(source.type.extraSpecs.multiattach ?? '') ? 1 : 0,
+    multiattach: sharedBy(source.type) ? 1 : 0,
     previous_status: null,
     created_at: at,
     updated_at: at,

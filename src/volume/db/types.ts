@@ -6,6 +6,9 @@ export interface VolumeType extends TypeRow {
   extraSpecs: Properties
 }
 
+/** Whether its volumes go to several servers at once. */
+export const sharedBy = (type: VolumeType): boolean => /^<is>\s*true$/i.test(type.extraSpecs.multiattach ?? '')
+
 /** By id or name. */
 export async function findType(db: Handle, idOrName: string): Promise<VolumeType | undefined> {
   const rows = await db
