@@ -165,6 +165,13 @@ test('malformed JSON, oversize bodies, unknown addresses and methods get their 4
     (await request('POST', '/things/v2.1/things', { text: '{"thing":', headers: { 'content-type': 'application/json' } })).status,
     400,
   )
+  const headers = { 'content-type': 'application/json' }
+  for (const deep of ['['.repeat(100_000), `${'['.repeat(50_000)}${']'.repeat(50_000)}`, `${'{"a":'.repeat(15_000)}1${'}'.repeat(15_000)}`])
+    assert.equal((await request('POST', '/things/v2.1/things', { text: deep, headers })).status, 400, deep.slice(0, 5))
+  assert.equal(
+    (await request('POST', '/things/v2.1/things', { text: `{"thing":${'['.repeat(50_000)}${']'.repeat(50_000)}}`, headers })).status,
+    400,
+  )
   assert.equal((await request('POST', '/things/v2.1/things', {})).status, 400)
   assert.equal((await request('POST', '/things/v2.1/things', { body: { thing: { name: 'x'.repeat(200_000) } } })).status, 413)
   assert.equal((await request('GET', '/things/v2.1/nowhere')).status, 404)
