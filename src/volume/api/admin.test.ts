@@ -104,3 +104,12 @@ test('services, zones, pools, extensions', async () => {
   assert.equal((await ask('PUT', '/os-services/disable-log-reason', { host: 'host@lvm', binary: 'cinder-none' })).status, 400)
   assert.ok((await ask('GET', '/extensions', undefined, 'member')).body.extensions.length > 5)
 })
+
+test('nothing new comes to a frozen back end until it is thawed', async () => {
+  const put = async (verb: string, host: string) => (await house.request('PUT', `/os-services/${verb}`, { body: { host } })).status
+  assert.deepEqual([await put('freeze', 'nobody'), await put('thaw', 'host@lvm')], [400, 400])
+  assert.deepEqual([await put('freeze', 'host@lvm'), await put('freeze', 'host@lvm')], [202, 400])
+  assert.equal((await house.volume()).status, 'error')
+  assert.equal(await put('thaw', 'host@lvm'), 202)
+  assert.equal((await house.volume()).status, 'available')
+})

@@ -83,6 +83,8 @@ export const policies: Record<string, string> = {
   'volume_extension:hosts': admin,
   'volume_extension:services:index': admin,
   'volume_extension:services:update': admin,
+  'volume:freeze_host': admin,
+  'volume:thaw_host': admin,
   'volume_extension:availability_zone_list': '',
   'scheduler_extension:scheduler_stats:get_pools': admin,
   'volume_extension:list_extensions': '',

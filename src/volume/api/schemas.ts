@@ -131,6 +131,7 @@ const Limit = Type.Union([Type.Integer({ minimum: -1, maximum: 2_147_483_647 }),
 export const QuotaChange = wrap('quota_set', Type.Record(Type.String(), Type.Union([Limit, Type.String(), Type.Null()])))
 export const QuotaClassChange = wrap('quota_class_set', Type.Record(Type.String(), Type.Union([Limit, Type.String(), Type.Null()])))
 export const ServiceChange = Type.Object({ host: Text, binary: Optional(Text), disabled_reason: Optional(Name) }, open)
+export const FrozenHost = Type.Object({ host: Text }, open)
 
 /* What is answered. */
 

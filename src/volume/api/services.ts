@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { badRequest, notFound } from '../../kernel/errors/errors.ts'
-import type { ApiRequest, Route } from '../../kernel/http/route.ts'
-import { type Backend, backends, serviceHost, setEnabled, zones } from '../app/backend.ts'
+import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
+import { type Backend, backends, serviceHost, setEnabled, setFrozen, zones } from '../app/backend.ts'
 import type { VolumeContext } from '../app/context.ts'
 import { freeGiB } from '../app/scheduler.ts'
 import { BackendCapabilities, ChangedService, Pools, Services, Zones } from './answers.ts'
@@ -34,6 +34,18 @@ export function serviceRoutes(context: VolumeContext): Route[] {
       }
     },
   })
+  const freeze = (path: 'freeze' | 'thaw', doc: string): Route => ({
+    method: 'PUT',
+    path: `/os-services/${path}`,
+    doc,
+    policy: `volume:${path}_host`,
+    body: shape.FrozenHost,
+    response: 'nothing',
+    async handler(request) {
+      await setFrozen(context, request.body.host, path === 'freeze')
+      return new Reply(undefined, { status: 202 })
+    },
+  })
   return [
     {
       method: 'GET',
@@ -44,6 +56,8 @@ export function serviceRoutes(context: VolumeContext): Route[] {
       response: Services,
       handler: async (request) => ({ services: servicesView(request, await backends(context), context) }),
     },
+    freeze('freeze', 'Let nothing new come to a back end'),
+    freeze('thaw', 'Let volumes come to a frozen back end again'),
     change('enable', 'Use a back end again', true),
     change('disable', 'Put no new volumes on a back end', false),
     change('disable-log-reason', 'The same, saying why', false),

@@ -1,5 +1,5 @@
 import { fromJson } from '../../kernel/db/columns.ts'
-import { notFound } from '../../kernel/errors/errors.ts'
+import { badRequest, notFound } from '../../kernel/errors/errors.ts'
 import { backendRows, disableBackend } from '../db/backends.ts'
 import { pendingSizes } from '../db/volumes.ts'
 import type { BackendState } from '../rpc.ts'
@@ -38,6 +38,17 @@ export async function zones(context: VolumeContext): Promise<{ name: string; ava
 
 /** What Cinder calls the host of a service: `host@backend`. */
 export const serviceHost = (backend: string) => backend.split('#')[0]!
+
+const FROZEN = 'frozen'
+
+/** Nothing new comes to a frozen back end, as to a disabled one. @throws Fault 400 when it is not known, or so already */
+export async function setFrozen(context: VolumeContext, host: string, frozen: boolean): Promise<void> {
+  const one = (await backends(context)).find(({ state }) => state.name === host || serviceHost(state.name) === host)
+  if (!one) throw badRequest(`Invalid input received: No services with host ${host} were found.`, 'InvalidInput')
+  if ((one.disabledReason === FROZEN) === frozen)
+    throw badRequest(`Invalid input received: ${host} is ${frozen ? 'frozen already' : 'not frozen'}.`, 'InvalidInput')
+  await setEnabled(context, serviceHost(one.state.name), !frozen, FROZEN)
+}
 
 /** @throws Fault 404 */
 export async function setEnabled(context: VolumeContext, host: string, enabled: boolean, reason: string | null): Promise<void> {
