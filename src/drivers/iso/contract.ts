@@ -36,6 +36,15 @@ export function isoContract(make: () => Iso): void {
     assert.deepEqual(readdirSync(folder), ['disk.config'], 'nothing is left beside it')
   })
 
+  inFolder('a file that would lie outside of the disc is refused, and nothing is written', async (iso, folder) => {
+    for (const name of ['../escaped', 'a/../../escaped', '/escaped', '..', '', 'a//b', 'a/.'])
+      await assert.rejects(iso.create(join(folder, 'disc'), { label: 'l', files: new Map([[name, Buffer.from('x')]]) }), {
+        status: 400,
+        code: 'BadPath',
+      })
+    assert.deepEqual(readdirSync(folder), [])
+  })
+
   inFolder('a disc made again replaces the first', async (iso, folder) => {
     const path = join(folder, 'disc')
     for (const content of ['one', 'two']) await iso.create(path, { label: 'l', files: new Map([['f', Buffer.from(content)]]) })

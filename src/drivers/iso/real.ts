@@ -20,8 +20,9 @@ async function create(path: string, disc: Disc): Promise<number> {
     const tree = await mkdtemp(join(dirname(path), '.iso-'))
     try {
       for (const [name, content] of disc.files) {
-        await mkdir(dirname(join(tree, name)), { recursive: true })
-        await writeFile(join(tree, name), content)
+        const file = join(tree, discPath(name))
+        await mkdir(dirname(file), { recursive: true })
+        await writeFile(file, content)
       }
       await writeFile(part, '', { mode: 0o600 })
       await exec('genisoimage', ['-quiet', ...NAMES, '-V', disc.label, '-o', part, tree], { timeoutMs: LIMIT_MS })
@@ -50,6 +51,12 @@ async function read(path: string): Promise<Disc> {
   for (const name of names.filter((each) => !parents.has(each)))
     files.set(name.slice(1), Buffer.from((await exec('isoinfo', ['-R', '-x', name, '-i', path], { timeoutMs: LIMIT_MS })).stdout))
   return { label: label.trim(), files }
+}
+
+/** A path leads from the disc's root and stays below it. @throws Fault 400 BadPath */
+export function discPath(name: string): string {
+  if (/^\/|(^|\/)\.{0,2}(\/|$)|\0/.test(name)) throw badRequest(`${JSON.stringify(name)} cannot be a file on a disc.`, 'BadPath')
+  return name
 }
 
 export const isoNotFound = (path: string) => notFound(`There is no disc image ${path}.`, 'IsoNotFound')

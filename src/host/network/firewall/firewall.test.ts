@@ -93,6 +93,42 @@ test('a protocol is one number, however it is written: no word of a rule reaches
   assert.deepEqual(await spelled('006', { portMin: 22, portMax: 22 }), ['-p tcp -m tcp --dport 22 -j RETURN'])
 })
 
+test('a rule that iptables would refuse opens nothing, and the rules beside it and of other ports stand', async () => {
+  const good = rule({ protocol: 'tcp', portMin: 22, portMax: 22 })
+  const bad = [
+    ...['::/0', '::ffff:0x7f.0.0.1/128', 'no address', '10.0.0.0/33', '10.0.0.0/8 -j ACCEPT', '10.0.0.0/8\n-A INPUT'].map((remotePrefix) =>
+      rule({ remotePrefix }),
+    ),
+    rule({ protocol: 'tcp', portMin: 22, portMax: 70_000 }),
+    rule({ etherType: 'IPv6', remotePrefix: '10.0.0.0/8' }),
+  ]
+  const ports = [device(1, { rules: [...bad, good] }), device(2, { rules: [good] })]
+  const { four, six } = await chainsAfter(...ports)
+  for (const { portId } of ports)
+    assert.deepEqual(four[chainsOf(portId).ingress]?.rules.slice(2, -2), ['-p tcp -m tcp --dport 22 -j RETURN'])
+  assert.ok(!JSON.stringify(six).includes('10.0.0.0/8'))
+})
+
+test('groups that name themselves and each other lead to their members and no further', async () => {
+  const [a, b] = ['aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa', 'bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb']
+  const rules = [a, b].map((remoteGroupId) => rule({ remoteGroupId }))
+  const iptables = simulatedIpTables()
+  const groups = new Map([
+    [a, ['10.1.0.11/32']],
+    [b, Array.from({ length: 2000 }, (_, i) => `10.2.${i >> 8}.${i & 255}/32`)],
+  ])
+  await new HybridFirewall(iptables).apply([device(1, { rules }), device(2, { rules })], groups)
+  const { filter } = await iptables.save(undefined, 4)
+  for (const [group, members] of [
+    [a, 1],
+    [b, 2000],
+  ] as const) {
+    const lines = filter?.[groupChains(group).from]?.rules ?? []
+    assert.equal(lines.length, members)
+    assert.ok(lines.every((line) => line.endsWith('-j ACCEPT')))
+  }
+})
+
 test('allowed address pairs may send too; a pair of everything leaves only the MAC', async () => {
   const port = device(1, {
     allowedAddressPairs: [

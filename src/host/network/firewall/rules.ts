@@ -183,9 +183,19 @@ function pairsOf(port: FilteredPort, family: Family): { address?: string; mac: s
 
 function ofDirection(rules: SecurityRule[], direction: SecurityRule['direction'], family: Family): string[] {
   const lines = rules
-    .filter((rule) => rule.direction === direction && rule.etherType === `IPv${family}`)
+    .filter((rule) => rule.direction === direction && rule.etherType === `IPv${family}` && isWritable(rule, family))
     .map((rule) => ruleLine(rule, family))
   return [...new Set(lines)]
+}
+
+/** A rule that iptables would refuse opens nothing, instead of holding up those of all ports. */
+function isWritable({ remotePrefix, portMin, portMax }: SecurityRule, family: Family): boolean {
+  if ([portMin, portMax].some((port) => port !== null && !(Number.isInteger(port) && port >= 0 && port <= 65_535))) return false
+  try {
+    return !remotePrefix || cidr(remotePrefix).family === family
+  } catch {
+    return false
+  }
 }
 
 function ruleLine(rule: SecurityRule, family: Family): string {
