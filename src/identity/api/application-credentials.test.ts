@@ -71,6 +71,23 @@ describe('application credentials', () => {
     assert.equal((await open({ id: timed.id, secret: timed.secret })).status, 401)
   })
 
+  test('end when they say, wherever the machine thinks it is', async () => {
+    const { TZ } = process.env
+    try {
+      for (const zone of ['Asia/Shanghai', 'America/New_York']) {
+        process.env.TZ = zone
+        const soon = new Date(Date.now() + 3_600_000).toISOString().replace('Z', '')
+        const { id, secret } = (await make({ name: zone, expires_at: soon })).body.application_credential
+        const { status, body } = await open({ id, secret })
+        assert.equal(status, 201, zone)
+        assert.ok(Math.abs(Date.parse(body.token.expires_at) - Date.parse(`${soon}Z`)) < 1000, zone)
+      }
+    } finally {
+      if (TZ === undefined) delete process.env.TZ
+      else process.env.TZ = TZ
+    }
+  })
+
   test('are nobody else’s, and give no role that the caller has not', async () => {
     assert.equal((await make({ name: 'x' }, house.admin)).status, 403)
     assert.equal((await make({ name: 'x', roles: [{ name: 'admin' }] })).status, 400)

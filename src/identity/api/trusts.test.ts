@@ -153,6 +153,16 @@ describe('through a trust nobody gets more than was lent', () => {
     assert.deepEqual([await valid(theirs.token), (await open(second.id, stranger)).status], [404, 404])
   })
 
+  test('passed on by a user who goes it ends with that user', async () => {
+    const { id } = await house.make('user', { name: 'between', password: 'between-pass', domain_id: 'default' })
+    const first = await made({ trustee_user_id: id, allow_redelegation: true })
+    const { token } = await open(first.id, { id, token: await house.token({ name: 'between', password: 'between-pass' }) })
+    const second = (await make({ trustee_user_id: stranger.id }, token)).body.trust
+    assert.equal((await open(second.id, stranger)).status, 201)
+    await house.ask('DELETE', `/users/${id}`)
+    assert.equal((await open(second.id, stranger)).status, 404)
+  })
+
   test('it ends when the trustor loses the role or is disabled, and when the trustee is', async () => {
     const roles = (await house.ask('GET', '/roles?name=member')).body.roles[0].id
     const grant = `/projects/${demo.project}/users/${demo.id}/roles/${roles}`

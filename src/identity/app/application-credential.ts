@@ -3,7 +3,7 @@ import { badRequest, conflict, forbidden, notFound } from '../../kernel/errors/e
 import type { Credentials } from '../../kernel/http/context.ts'
 import type { ApplicationCredentialRow } from '../db/directory.ts'
 import { changed, type IdentityContext } from './context.ts'
-import { future } from './expiry.ts'
+import { future, momentOf } from './expiry.ts'
 import { checkPassword, hashPassword } from './password.ts'
 import { listRoles } from './role.ts'
 import { newId, unlessTaken } from './unique.ts'
@@ -90,7 +90,7 @@ export async function openApplicationCredential(
       ? await query.where('user_id', '=', named.userId).where('name', '=', named.name).executeTakeFirst()
       : undefined
   const right = await checkPassword(named.secret, row?.secret_hash ?? null)
-  const expired = row?.expires_at && Date.parse(row.expires_at) <= Date.now()
+  const expired = row?.expires_at && momentOf(row.expires_at) <= Date.now()
   return right && !expired ? row : undefined
 }
 

@@ -2,6 +2,7 @@ import { badRequest, conflict, forbidden, notFound } from '../../kernel/errors/e
 import type { IdentityTables } from '../db/tables.ts'
 import { changed, type IdentityContext } from './context.ts'
 import { revoke } from './tokens.ts'
+import { removeTrustsOf } from './trust.ts'
 import { newId, unlessTaken } from './unique.ts'
 
 type Project = IdentityTables['projects']
@@ -96,9 +97,7 @@ export async function deleteProject(context: IdentityContext, id: string, isDoma
       if (users.length > 0)
         for (const table of ['memberships', 'application_credentials', 'old_passwords'] as const)
           await trx.deleteFrom(table).where('user_id', 'in', users).execute()
-      if (users.length > 0)
-        for (const side of ['trustor_user_id', 'trustee_user_id'] as const)
-          await trx.deleteFrom('trusts').where(side, 'in', users).execute()
+      if (users.length > 0) await removeTrustsOf(trx, users)
       await trx.deleteFrom('users').where('domain_id', '=', id).execute()
       await trx.deleteFrom('groups').where('domain_id', '=', id).execute()
     }

@@ -21,6 +21,7 @@ import { openApplicationCredential } from './application-credential.ts'
 import { tryPassword } from './compliance.ts'
 import { changed, type IdentityContext } from './context.ts'
 import { above, effectiveRoles } from './effective-roles.ts'
+import { momentOf } from './expiry.ts'
 import { seal, unseal } from './fernet.ts'
 import { openTrust, trustHolds } from './trust.ts'
 import type { Scope, Validated } from './validated.ts'
@@ -173,7 +174,7 @@ async function authenticate(context: IdentityContext, auth: AuthRequest): Promis
     if (!applicationCredential || !found || (user && user.id !== found.id)) throw refused()
     user = found
     if (applicationCredential.expires_at && applicationCredential.expires_at < expiresAt)
-      expiresAt = micro(Date.parse(applicationCredential.expires_at))
+      expiresAt = micro(momentOf(applicationCredential.expires_at))
     used.add('application_credential')
   }
   if (!user?.enabled || !user.domain_enabled) throw refused()

@@ -1,7 +1,8 @@
+import type { Transaction } from 'kysely'
 import { badRequest, Fault, forbidden, notFound } from '../../kernel/errors/errors.ts'
 import type { Credentials } from '../../kernel/http/context.ts'
 import { projectById, type TrustRow, trustById, type UserRow, userById } from '../db/directory.ts'
-import { changed, type IdentityContext } from './context.ts'
+import { changed, type IdentityContext, type IdentityTables } from './context.ts'
 import { effectiveRoles } from './effective-roles.ts'
 import { future } from './expiry.ts'
 import { listRoles } from './role.ts'
@@ -109,13 +110,28 @@ export async function findTrust({ database }: IdentityContext, id: string): Prom
 /** Its tokens end with it, and the trusts that were made with it. */
 export async function deleteTrust(context: IdentityContext, id: string): Promise<void> {
   await findTrust(context, id)
-  await context.database.transaction(async (trx) => {
-    for (let ids = [id]; ids.length > 0; ) {
-      await trx.deleteFrom('trusts').where('id', 'in', ids).execute()
-      ids = (await trx.selectFrom('trusts').select('id').where('redelegated_trust_id', 'in', ids).execute()).map((one) => one.id)
-    }
-  })
+  await context.database.transaction((trx) => removeWithChains(trx, [id]))
   changed(context)
+}
+
+/** Of users who go: what they lent, what was lent to them, and what they passed on of that. */
+export async function removeTrustsOf(trx: Transaction<IdentityTables>, userIds: string[]): Promise<void> {
+  const theirs = await trx
+    .selectFrom('trusts')
+    .select('id')
+    .where((where) => where.or([where('trustor_user_id', 'in', userIds), where('trustee_user_id', 'in', userIds)]))
+    .execute()
+  await removeWithChains(
+    trx,
+    theirs.map((one) => one.id),
+  )
+}
+
+async function removeWithChains(trx: Transaction<IdentityTables>, trusts: string[]): Promise<void> {
+  for (let ids = trusts; ids.length > 0; ) {
+    await trx.deleteFrom('trusts').where('id', 'in', ids).execute()
+    ids = (await trx.selectFrom('trusts').select('id').where('redelegated_trust_id', 'in', ids).execute()).map((one) => one.id)
+  }
 }
 
 /**
@@ -150,7 +166,7 @@ export async function openTrust(
   return { user: trust.impersonation ? trustor : trustee, scope, roles, trust }
 }
 
-/** What the trust lends, with what that implies; null when it is over, or one of those who made it possible is gone, disabled, or has a role of it no longer. */
+/** What the trust lends, with what that implies; null when it is over, or its trustor or trustee is gone or disabled, or the trustor has a role of it no longer. */
 export async function trustHolds(context: IdentityContext, trust: TrustRow, scope: Scope): Promise<{ id: string; name: string }[] | null> {
   if (isOver(trust)) return null
   const { db } = context.database

@@ -6,6 +6,7 @@ import { changed, type IdentityContext } from './context.ts'
 import { hashPassword } from './password.ts'
 import { findProject } from './project.ts'
 import { revoke } from './tokens.ts'
+import { removeTrustsOf } from './trust.ts'
 import { newId, unlessTaken, unlessThere } from './unique.ts'
 
 type User = IdentityTables['users']
@@ -105,7 +106,7 @@ export async function deleteUser(context: IdentityContext, id: string): Promise<
     await trx.deleteFrom('memberships').where('user_id', '=', id).execute()
     await trx.deleteFrom('application_credentials').where('user_id', '=', id).execute()
     await trx.deleteFrom('old_passwords').where('user_id', '=', id).execute()
-    for (const side of ['trustor_user_id', 'trustee_user_id'] as const) await trx.deleteFrom('trusts').where(side, '=', id).execute()
+    await removeTrustsOf(trx, [id])
     await trx.deleteFrom('users').where('id', '=', id).execute()
   })
   changed(context)
