@@ -49,9 +49,9 @@ export class VolumeClient {
     await this.gone(`/volumes/${encodeURIComponent(id)}`, as)
   }
 
-  /** `force`: also of a volume in use. */
+  /** `force`: also of a volume in use. `id`: named before it exists, by a service; the same again answers the snapshot that is there. */
   async createSnapshot(
-    snapshot: { volume_id: string; name?: string; description?: string; metadata?: Record<string, string>; force?: boolean },
+    snapshot: { id?: string; volume_id: string; name?: string; description?: string; metadata?: Record<string, string>; force?: boolean },
     as?: CallAs,
   ): Promise<SnapshotDocument> {
     return (await this.json({ method: 'POST', path: '/snapshots', body: { snapshot } }, as)).snapshot

@@ -2,7 +2,9 @@ import Type, { type TSchema } from 'typebox'
 import { type ApiRequest, Reply } from '../../kernel/http/route.ts'
 import { createBackup } from '../app/backup.ts'
 import type { ComputeContext } from '../app/context.ts'
+import { imageBacked } from '../app/instance-spec.ts'
 import { checkImageMetadata, createImage } from '../app/snapshot.ts'
+import { pictureOfVolumes } from '../app/volume-picture.ts'
 import type { Action } from './action-entry.ts'
 import { Count, closed, Metadata, Name } from './common.ts'
 
@@ -29,7 +31,9 @@ const snapshot = (context: ComputeContext, microversions: Action['microversions'
     async run(row, request) {
       const { name, metadata = {} } = request.body.createImage
       await checkMetadata(context, request, metadata)
-      const id = await createImage(context, request.context, row, { name, metadata })
+      if (!imageBacked(row)) request.enforce('os_compute_api:servers:create_image:allow_volume_backed', { project_id: row.project_id })
+      const make = imageBacked(row) ? createImage : pictureOfVolumes
+      const id = await make(context, request.context, row, { name, metadata })
       return response ? { image_id: id } : located(request, id)
     },
   },

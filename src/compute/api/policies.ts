@@ -17,6 +17,7 @@ export const policies: Record<string, string> = {
     'create:attach_network',
     'create:attach_volume',
     'create_image',
+    'create_image:allow_volume_backed',
     'update',
     'delete',
     'reboot',

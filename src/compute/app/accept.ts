@@ -42,17 +42,18 @@ export async function acceptServers(
   const started = now()
   const most = await mostOf(context, request, wanted)
   const flavor = await flavorFor(context, request, wanted)
-  const [named, keypair, securityGroups, ports, place, group, devices] = await Promise.all([
-    wanted.imageRef ? imageSpec(context, request, wanted.imageRef) : null,
+  const named = wanted.imageRef ? await imageSpec(context, request, wanted.imageRef) : null
+  const [keypair, securityGroups, ports, place, group, devices] = await Promise.all([
     wanted.keyName ? keyFor(context, request, wanted.keyName) : null,
     securityGroupsFor(context, request, wanted.securityGroups),
     portsFor(context, request, wanted, most),
     placeFor(context, wanted),
     groupFor(context, request, wanted),
-    blockDevicesFor(context, request, wanted),
+    blockDevicesFor(context, request, wanted, named),
   ])
-  const image = devices.some((one) => one.boot_index === 0) ? null : named // a volume that boots stands before it
-  if (image) checkFits(image, flavor)
+  const root = devices.find((one) => one.boot_index === 0)
+  if (named) checkFits(named, flavor, root)
+  const image = root ? null : named // a volume that boots stands before it
   if (flavor.rootGiB === 0 && image && image.sizeBytes > 2 ** 40)
     throw badRequest('The image is too large for a flavor without a disk of its own.')
   parseQuery(wanted.hints.query)

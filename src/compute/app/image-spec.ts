@@ -63,10 +63,15 @@ export const specOfImage = (image: ImageDocument): ImageSpec => ({
   ),
 })
 
-/** @throws Fault 400 when the flavor is too small for the image */
-export function checkFits(image: ImageSpec, flavor: FlavorSpec): void {
+/** `root`: the volume that it boots from instead. @throws Fault 400 when flavor or volume is too small for the image */
+export function checkFits(image: ImageSpec, flavor: FlavorSpec, root?: { size: number | null }): void {
   if (image.minRamMiB > flavor.ramMiB) throw badRequest("Flavor's memory is too small for requested image.", 'FlavorMemoryTooSmall')
-  if (flavor.rootGiB === 0) return
+  if (root && image.minDiskGiB > Number(root.size))
+    throw badRequest(
+      `Volume is smaller than the minimum size specified in image metadata. Volume size is ${Number(root.size) * GiB} bytes, minimum size is ${image.minDiskGiB * GiB} bytes.`,
+      'VolumeSmallerThanMinDisk',
+    )
+  if (root || flavor.rootGiB === 0) return
   if (image.minDiskGiB > flavor.rootGiB)
     throw badRequest(
       `Flavor's disk is smaller than the minimum size specified in image metadata. Flavor disk is ${flavor.rootGiB * GiB} bytes, minimum size is ${image.minDiskGiB * GiB} bytes.`,

@@ -1,4 +1,5 @@
-import { badRequest, Fault } from '../../kernel/errors/errors.ts'
+import type { NewImageDocument } from '../../image/client.ts'
+import { Fault } from '../../kernel/errors/errors.ts'
 import type { RequestContext } from '../../kernel/http/context.ts'
 import type { InstanceRow, VmState } from '../db/tables.ts'
 import { operate } from './action.ts'
@@ -7,10 +8,8 @@ import { requestOf } from './instance-spec.ts'
 import { limitsOf } from './quota.ts'
 import { snapshotProperties } from './server.ts'
 
-/** Makes the image's record as the user and starts the saga that fills it. Returns the image's id. */
+/** Of a server with a disk of its own: makes the image's record as the user and starts the saga that fills it. Returns the image's id. */
 export async function createImage(context: ComputeContext, request: RequestContext, row: InstanceRow, wanted: NewPicture): Promise<string> {
-  if (!requestOf(row).image)
-    throw badRequest(`Server ${row.id} boots from a volume: take a snapshot of its volume instead.`, 'VolumeBackedSnapshot')
   return await withPicture(context, request, row, wanted, async (imageId) => {
     await operate(context, request, row, {
       action: 'createImage',
@@ -46,21 +45,29 @@ export async function withPicture(
   begin: (imageId: string) => Promise<void>,
 ): Promise<string> {
   const base = requestOf(row).image!
+  const document = {
+    name: wanted.name,
+    disk_format: 'qcow2',
+    container_format: 'bare',
+    visibility: 'private' as const,
+    min_ram: base.minRamMiB,
+    min_disk: Math.max(base.minDiskGiB, JSON.parse(row.flavor_json).rootGiB),
+    ...base.properties,
+    ...snapshotProperties(row),
+    ...wanted.metadata,
+  }
+  return await recorded(context, request, document, begin)
+}
+
+/** An image's record as the user's own, for an operation that fills it; gone again when that cannot begin. Returns its id. */
+export async function recorded(
+  context: ComputeContext,
+  request: RequestContext,
+  document: NewImageDocument,
+  begin: (imageId: string) => Promise<void>,
+): Promise<string> {
   const as = { token: request.token, requestId: request.requestId }
-  const image = await context.images.create(
-    {
-      name: wanted.name,
-      disk_format: 'qcow2',
-      container_format: 'bare',
-      visibility: 'private',
-      min_ram: base.minRamMiB,
-      min_disk: Math.max(base.minDiskGiB, JSON.parse(row.flavor_json).rootGiB),
-      ...base.properties,
-      ...snapshotProperties(row),
-      ...wanted.metadata,
-    },
-    as,
-  )
+  const image = await context.images.create(document, as)
   try {
     await begin(image.id)
   } catch (error) {

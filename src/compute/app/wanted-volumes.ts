@@ -1,16 +1,27 @@
 import { badRequest, Fault } from '../../kernel/errors/errors.ts'
 import type { RequestContext } from '../../kernel/http/context.ts'
 import type { BlockDeviceRow } from '../db/tables.ts'
+import type { ImageSpec } from '../rpc.ts'
 import type { ComputeContext } from './context.ts'
+import { mergedDevices } from './image-devices.ts'
+import { imageSpec } from './image-spec.ts'
 import type { NewServer, WantedBlockDevice } from './new-server.ts'
 import { nextDevice } from './volume-connection.ts'
 
 type Device = Omit<BlockDeviceRow, 'id' | 'server_id' | 'created_at'>
 
 /** The volumes that a server is created with, each with its device name. @throws Fault 400 saying which mapping is wrong */
-export async function blockDevicesFor(context: ComputeContext, request: RequestContext, wanted: NewServer): Promise<Device[]> {
-  const mapped = wanted.blockDevices.filter((one) => one.destinationType === 'volume')
-  const boots = wanted.blockDevices.filter((one) => one.bootIndex === 0)
+export async function blockDevicesFor(
+  context: ComputeContext,
+  request: RequestContext,
+  wanted: NewServer,
+  image: ImageSpec | null,
+): Promise<Device[]> {
+  const all = mergedDevices(wanted.blockDevices, image)
+  const mapped = all.filter((one) => one.destinationType === 'volume')
+  const boots = all.filter((one) => one.bootIndex === 0)
+  if (wanted.maxCount > 1 && mapped.some((one) => one.sourceType === 'volume'))
+    throw badRequest('Cannot attach one or more volumes to multiple instances', 'InvalidRequest')
   if (boots.length > 1)
     throw badRequest(
       'Block Device Mapping is Invalid: Boot sequence for the instance and image/block device mapping combination is not valid.',
@@ -55,7 +66,9 @@ async function sizeOf(context: ComputeContext, request: RequestContext, one: Wan
         throw badRequest(`Block Device Mapping is Invalid: Block Device ${one.uuid} is not bootable.`, 'InvalidBDMVolumeNotBootable')
       return volume.size
     }
-    if (one.sourceType === 'snapshot') return one.sizeGiB ?? (await context.volumes.snapshot(one.uuid!, as)).size
+    // the volume is made by this service, which sees everything: whether the user may have what it is made from is asked as the user
+    if (one.sourceType === 'snapshot') return Math.max((await context.volumes.snapshot(one.uuid!, as)).size, one.sizeGiB ?? 0)
+    if (one.sourceType === 'image') await imageSpec(context, request, one.uuid ?? '')
   } catch (error) {
     if (error instanceof Fault && error.status === 404)
       throw badRequest(`Block Device Mapping is Invalid: failed to get ${one.sourceType} ${one.uuid}.`, 'InvalidBDMVolume')

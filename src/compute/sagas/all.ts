@@ -11,6 +11,7 @@ import { rescueServer, unrescueServer } from './rescue-server.ts'
 import { confirmResize, resizeServer, revertResize } from './resize-server.ts'
 import { offloadServer, shelveServer } from './shelve-server.ts'
 import { backupServer, snapshotServer } from './snapshot-server.ts'
+import { snapshotVolumes } from './snapshot-volumes.ts'
 import { unshelveInPlace, unshelveServer } from './unshelve-server.ts'
 
 /** Every operation of several steps on a server. */
@@ -31,6 +32,7 @@ export const sagas = [
   evacuateServer,
   snapshotServer,
   backupServer,
+  snapshotVolumes,
   shelveServer,
   offloadServer,
   unshelveServer,

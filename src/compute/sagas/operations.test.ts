@@ -12,6 +12,7 @@ import { rebuildServer } from './rebuild-server.ts'
 import { rescueServer, unrescueServer } from './rescue-server.ts'
 import { confirmResize, resizeServer, revertResize } from './resize-server.ts'
 import { backupServer, snapshotServer } from './snapshot-server.ts'
+import { snapshotVolumes } from './snapshot-volumes.ts'
 import { type Case, recorded, worldOf, Yard } from './testing.ts'
 
 let yard: Yard
@@ -71,6 +72,16 @@ async function attached(at: Yard, id: string) {
 const cases: [saga: Saga<any>, one: Omit<Case, 'kind'>][] = [
   [snapshotServer, { status: 'ACTIVE', input: record }],
   [backupServer, { status: 'ACTIVE', input: async (at, id) => ({ ...(await record(at, id)), kind: 'daily', rotation: 1 }) }],
+  [
+    snapshotVolumes,
+    {
+      status: 'ACTIVE',
+      async input(at, id) {
+        const { volumeId } = await attached(at, id)
+        return { ...(await record(at, id)), name: 'picture', snapshots: [{ id: randomUUID(), volumeId }] }
+      },
+    },
+  ],
   [
     resizeServer,
     {

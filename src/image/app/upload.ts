@@ -86,7 +86,9 @@ export async function activate(
   written: Written,
   from: ImageStatus,
 ): Promise<void> {
-  const { virtualSizeBytes } = await context.inspect(context.store.partPath(uploadId), image.disk_format!, image.id)
+  const path = context.store.partPath(uploadId)
+  // one without a byte is a record alone, as compute makes of servers that boot from volumes: there is nothing in it to look at
+  const { virtualSizeBytes } = written.bytes === 0 ? { virtualSizeBytes: 0 } : await context.inspect(path, image.disk_format!, image.id)
   await context.store.commit(uploadId, image.id)
   const columns = { ...measured(written), status: 'active' as const, virtual_size: virtualSizeBytes, upload_id: null, lease_until: null }
   if (!(await moveImage(context.database.db, image.id, [from], columns, uploadId))) throw gone(image.id)

@@ -43,7 +43,10 @@ const headersOf = (request: RestRequest): Record<string, string> => ({
   ...request.headers,
 })
 
-const payloadOf = (request: RestRequest) => request.data ?? (request.body === undefined ? undefined : JSON.stringify(request.body))
+const payloadOf = ({ data, body }: RestRequest) => {
+  if (data instanceof Uint8Array) return Buffer.from(data.buffer, data.byteOffset, data.byteLength) // inject() would write others as JSON
+  return data ?? (body === undefined ? undefined : JSON.stringify(body))
+}
 
 /** Hands the request over in memory: the same routes, policy, schemas and microversions as over the network. */
 export function inMemory(app: () => FastifyInstance): RestTransport {

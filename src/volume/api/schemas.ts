@@ -72,6 +72,7 @@ export const NewSnapshot = wrap(
   'snapshot',
   Type.Object(
     {
+      id: Optional(Uuid),
       volume_id: Nullable(Uuid),
       name: Optional(Name),
       display_name: Optional(Name),

@@ -38,7 +38,8 @@ export function snapshotRoutes(context: VolumeContext): Route[] {
         checkMetadata(snapshot.metadata ?? {})
         // since 3.66 nobody has to insist any more
         const force = truth(snapshot.force) || request.version.atLeast('3.66')
-        const made = await createSnapshot(context, viewer, volume, { name, description, metadata: snapshot.metadata ?? {}, force })
+        const id = viewer.mayName ? snapshot.id : undefined
+        const made = await createSnapshot(context, viewer, volume, { id, name, description, metadata: snapshot.metadata ?? {}, force })
         return { snapshot: snapshotView(request, made, false) }
       },
     },

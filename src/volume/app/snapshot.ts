@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { timestamp } from '../../kernel/db/columns.ts'
-import { badRequest, notFound } from '../../kernel/errors/errors.ts'
+import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
 import { type Properties, setProperties } from '../db/properties.ts'
 import { dressSnapshots, findSnapshot, moveSnapshot, type Snapshot } from '../db/snapshots.ts'
 import type { SnapshotRow } from '../db/tables.ts'
@@ -12,6 +12,8 @@ import { invalidVolume, type Volume } from './volume.ts'
 export type { Snapshot }
 
 export interface NewSnapshot {
+  /** Drawn by another service; the same again answers the snapshot that is there. */
+  id?: string
   name: string
   description: string | null
   metadata: Properties
@@ -28,10 +30,13 @@ export async function seeSnapshot(context: VolumeContext, viewer: Viewer, id: st
 
 /** @throws Fault 400 when the volume is busy, or in use and nobody insists; 413 over quota */
 export async function createSnapshot(context: VolumeContext, viewer: Viewer, volume: Volume, asked: NewSnapshot): Promise<Snapshot> {
+  const there = asked.id && (await findSnapshot(context.database.db, asked.id))
+  if (there && there.volume_id === volume.id) return there
+  if (there) throw conflict(`Snapshot ${asked.id} already exists.`, 'SnapshotExists')
   const from = asked.force ? ['available', 'in-use'] : ['available']
   const at = timestamp()
   const snapshot: Snapshot = {
-    id: randomUUID(),
+    id: asked.id ?? randomUUID(),
     volume_id: volume.id,
     project_id: volume.project_id,
     user_id: viewer.userId ?? volume.user_id,

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { eventually } from '../sagas/testing.ts'
+import { House } from '../testing.ts'
+
+let house: House
+let id: string
+before(async () => {
+  house = await House.open()
+  id = (await house.server(fromImage())).id
+})
+after(() => house.stop())
+
+const fromImage = () => ({
+  imageRef: '',
+  block_device_mapping_v2: [
+    {
+      source_type: 'image',
+      destination_type: 'volume',
+      uuid: house.yard.imageId,
+      boot_index: 0,
+      volume_size: 1,
+      delete_on_termination: true,
+    },
+  ],
+})
+const act = (body: object, as: 'member' | 'stranger' = 'member') => house.ask('POST', `/servers/${id}/action`, { body, as, at: '2.45' })
+const image = async (imageId: string) => (await house.request('GET', `/image/v2/images/${imageId}`)).body
+const volume = async (path: string) => (await house.request('GET', `/volume/v3/${path}`)).body
+
+describe('an image of a server that boots from a volume', () => {
+  let imageId: string
+  let snapshot: string
+
+  test('is a record without data that names snapshots of its volumes', async () => {
+    const made = await act({ createImage: { name: 'picture', metadata: { why: 'test' } } })
+    assert.equal(made.status, 202, made.message)
+    imageId = made.body.image_id
+    await house.rested(id)
+    const one = await image(imageId)
+    assert.deepEqual([one.status, one.size, one.image_type, one.why, one.bdm_v2], ['active', 0, 'snapshot', 'test', 'True'])
+    const [device] = JSON.parse(one.block_device_mapping)
+    assert.deepEqual(
+      [device.source_type, device.destination_type, device.boot_index, device.volume_size, device.delete_on_termination],
+      ['snapshot', 'volume', 0, 1, true],
+    )
+    snapshot = device.snapshot_id
+    const taken = (await volume(`snapshots/${snapshot}`)).snapshot
+    assert.deepEqual([taken.status, taken.name], ['available', 'snapshot for picture'])
+  })
+
+  test('brings up servers on volumes of their own, made from the snapshots', async () => {
+    const made = await house.server({ imageRef: imageId })
+    assert.deepEqual([made.status, made.image], ['ACTIVE', ''], made.fault?.message)
+    const [{ id: volumeId }] = made['os-extended-volumes:volumes_attached']
+    const root = (await volume(`volumes/${volumeId}`)).volume
+    assert.deepEqual([root.snapshot_id, root.bootable, root.status], [snapshot, 'true', 'in-use'])
+    await house.remove(made.id)
+    assert.equal(
+      await eventually(
+        async () => (await house.request('GET', `/volume/v3/volumes/${volumeId}`)).status,
+        (now) => now === 404,
+      ),
+      404,
+    )
+  })
+
+  test('is refused over the quota of snapshots, and of what is no record nothing is made', async () => {
+    const quota = (snapshots: number) =>
+      house.yard.cloud.api('PUT', `/volume/v3/os-quota-sets/${house.alpha}`, { quota_set: { snapshots } })
+    await quota(1)
+    const refused = await act({ createImage: { name: 'more' } })
+    assert.deepEqual([refused.status, refused.message], [403, 'Quota exceeded for resources: snapshots'])
+    await quota(-1)
+    assert.equal((await act({ createBackup: { name: 'x', backup_type: 'daily', rotation: 1 } })).status, 400)
+    const broken = (
+      await house.request('POST', '/image/v2/images', {
+        body: { name: 'broken', disk_format: 'raw', container_format: 'bare', block_device_mapping: '{' },
+      })
+    ).body.id
+    await house.request('PUT', `/image/v2/images/${broken}/file`, { text: '', headers: { 'content-type': 'application/octet-stream' } })
+    const failed = await house.ask('POST', '/servers', { body: house.wish({ imageRef: broken }) })
+    assert.match(failed.message, /Block Device Mapping is Invalid/)
+  })
+
+  test('is nothing to others: neither its snapshots nor images are theirs to make volumes of', async () => {
+    const wish = (source: object) =>
+      house.wish({ imageRef: '', block_device_mapping_v2: [{ destination_type: 'volume', boot_index: 0, ...source }] })
+    for (const source of [
+      { source_type: 'snapshot', uuid: snapshot, volume_size: 1 },
+      { source_type: 'image', uuid: imageId, volume_size: 1 },
+    ])
+      assert.equal((await house.ask('POST', '/servers', { as: 'stranger', body: wish(source) })).status, 400)
+  })
+})
