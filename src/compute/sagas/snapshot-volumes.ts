@@ -32,7 +32,7 @@ async function takeSnapshots(run: Pictures): Promise<{ snapshots: string[] }> {
   const { name, snapshots } = run.input
   for (const { id, volumeId } of snapshots) await run.world.volumes.createSnapshot({ id, volume_id: volumeId, name, force: true })
   for (const { id, volumeId } of snapshots) {
-    const made = await settled(run, id)
+    const made = await settled(run, id, run.signal)
     if (made?.status !== 'available')
       throw new Fault(500, 'SnapshotFailed', `The snapshot ${id} of volume ${volumeId} was not made: it is ${made?.status ?? 'gone'}.`)
   }
@@ -55,14 +55,15 @@ async function activate(run: Pictures): Promise<void> {
 const POLL_MS = 100
 const BUSY = ['creating', 'deleting']
 
-/** A snapshot that nobody works on any more; null when it is gone. */
-async function settled(run: Pictures, id: string): Promise<SnapshotDocument | null> {
+/** A snapshot that nobody works on any more; null when it is gone. Who gives up gives it up by `signal`. */
+async function settled(run: Pictures, id: string, signal?: AbortSignal): Promise<SnapshotDocument | null> {
   for (;;) {
     const snapshot = await run.world.volumes.snapshot(id).catch((error) => {
       if (error instanceof Fault && error.status === 404) return null
       throw error
     })
     if (!snapshot || !BUSY.includes(snapshot.status)) return snapshot
+    signal?.throwIfAborted()
     await new Promise((resolve) => setTimeout(resolve, POLL_MS))
   }
 }
