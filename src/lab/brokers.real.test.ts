@@ -142,7 +142,7 @@ test('a node that dies while it makes queues: all of them are served, those as w
   t.after(() => Promise.all([maker!.close(), asker!.close()]))
   const topics = Array.from({ length: 30 }, (_, i) => `half-made ${i}`)
   for (const topic of topics) maker!.serve(topic, add, ({ a, b }) => a + b)
-  await new Promise((resolve) => setTimeout(resolve, 100))
+  await Promise.any(topics.map((topic) => asker!.call(topic, add, { a: 1, b: 1 }))) // the first of them is made
   brokers.kill(1)
   const restarted = brokers.start(1)
   const asked = performance.now()
