@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { globSync, readFileSync } from 'node:fs'
+import { existsSync, globSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { test } from 'node:test'
 
@@ -86,6 +86,22 @@ function circle(all: Arrow[]): string[] | null {
 test('no file leads back to itself, not even by its types', () => {
   assert.equal(circle(arrows), null)
   assert.deepEqual(circle([...arrows, { from: 'kernel/db/failures.ts', to: 'kernel/db/database.ts' }])?.length, 3)
+})
+
+test('what the documents name is there', () => {
+  const house = join(root, '..')
+  const named = globSync(['*.md', 'docs/**/*.md'], { cwd: house }).flatMap((page) =>
+    [
+      ...readFileSync(join(house, page), 'utf8').matchAll(
+        /\b(?:src|test|bench|conformance|chaos|deploy)\/[\w./-]+\.(?:ts|txt|sh|cfg|tsv)\b/g,
+      ),
+    ].map(([file]) => ({ page, file })),
+  )
+  assert.ok(named.length > 50)
+  assert.deepEqual(
+    named.filter(({ file }) => !existsSync(join(house, file))),
+    [],
+  )
 })
 
 test('the source speaks of itself alone', () => {
