@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { House } from '../compute/testing.ts'
+import type { Api } from '../kernel/http/api.ts'
 import type { Route } from '../kernel/http/route.ts'
-import type { Api } from '../kernel/http/server.ts'
 
 let house: House
 /** Where an address names something of project alpha's → its id. The longest beginning counts. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { type TestCloud, testCloud } from '../cloud/testing.ts'
+import type { Api } from '../kernel/http/api.ts'
 import type { Route } from '../kernel/http/route.ts'
 import { closed, openings } from '../kernel/http/schema.ts'
-import type { Api } from '../kernel/http/server.ts'
 
 let cloud: TestCloud
 before(async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import Fastify from 'fastify'
 import type { MetadataRequest } from '../host/network/metadata/server.ts'
-import { inMemory } from '../kernel/http/client.ts'
+import { overNetwork } from '../kernel/http/client.ts'
 import { metadataOver, serveMetadata } from './metadata.ts'
 
 test('what a guest asks or posts on a host comes to control as it is', async () => {
@@ -12,7 +12,7 @@ test('what a guest asks or posts on a host comes to control as it is', async () 
     seen.push(request)
     return { status: 200, headers: { 'content-type': 'text/plain' }, body: `${request.method} ${request.path}` }
   })
-  const ask = metadataOver(inMemory(() => control))
+  const ask = metadataOver(overNetwork(await control.listen({ host: '127.0.0.1', port: 0 })))
   for (const [method, type, sent] of [
     ['GET', undefined, ''],
     ['POST', 'application/x-www-form-urlencoded', 'c2VjcmV0'],

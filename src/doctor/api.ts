@@ -1,5 +1,5 @@
 import Type from 'typebox'
-import type { Api } from '../kernel/http/server.ts'
+import type { Api } from '../kernel/http/api.ts'
 import { Policy } from '../kernel/policy/policy.ts'
 import { type Auditor, findLeaks } from './leaks.ts'
 

@@ -9,7 +9,7 @@ let transport: RestTransport
 let asked = 0
 before(async () => {
   house = await identityHouse()
-  const plain = inMemory(() => house.server.server.fastify)
+  const plain = inMemory(house.server.server.edge)
   transport = {
     ...plain,
     send(request) {

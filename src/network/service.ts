@@ -1,6 +1,6 @@
 import type { Bus } from '../kernel/bus/bus.ts'
 import { openDatabase } from '../kernel/db/database.ts'
-import type { Api } from '../kernel/http/server.ts'
+import type { Api } from '../kernel/http/api.ts'
 import type { Log } from '../kernel/log/log.ts'
 import { Policy } from '../kernel/policy/policy.ts'
 import type { Reconciler } from '../kernel/reconcile/reconciler.ts'

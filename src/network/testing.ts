@@ -54,10 +54,7 @@ export async function networkHouse(options: Partial<NetworkOptions> = {}): Promi
     service,
     bus,
     notices,
-    client: new NetworkClient(
-      inMemory(() => server.fastify),
-      { token: async () => 'service' },
-    ),
+    client: new NetworkClient(inMemory(server.edge), { token: async () => 'service' }),
     request: (method, path, more) => request(method, `/network/v2.0${path}`, more),
     async make(path, name, document, as = 'admin') {
       const answer = await house.request('POST', path, { as, body: { [name]: document } })

@@ -1,5 +1,5 @@
 import { openDatabase } from '../kernel/db/database.ts'
-import type { Api } from '../kernel/http/server.ts'
+import type { Api } from '../kernel/http/api.ts'
 import type { Log } from '../kernel/log/log.ts'
 import { Policy } from '../kernel/policy/policy.ts'
 import { allocationRoutes } from './api/allocations.ts'

@@ -22,10 +22,7 @@ export async function placementHouse(databaseUrl = 'sqlite::memory:'): Promise<P
   const service = await createPlacement({ databaseUrl, log: silent() })
   await service.start()
   const server = await testServer({ apis: service.api })
-  const client = new PlacementClient(
-    inMemory(() => server.server.fastify),
-    { token: async () => 'service' },
-  )
+  const client = new PlacementClient(inMemory(server.server.edge), { token: async () => 'service' })
   return {
     service,
     client,

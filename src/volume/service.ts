@@ -1,7 +1,7 @@
 import type { ImageClient } from '../image/client.ts'
 import type { Bus } from '../kernel/bus/bus.ts'
 import { openDatabase } from '../kernel/db/database.ts'
-import type { Api } from '../kernel/http/server.ts'
+import type { Api } from '../kernel/http/api.ts'
 import { locks } from '../kernel/locks/locks.ts'
 import type { Log } from '../kernel/log/log.ts'
 import { Policy } from '../kernel/policy/policy.ts'

@@ -1,6 +1,6 @@
 import { after, before } from 'node:test'
+import type { Passage } from '../../kernel/http/api.ts'
 import type { RequestContext } from '../../kernel/http/context.ts'
-import type { Passage } from '../../kernel/http/server.ts'
 import type { SagaEngine } from '../../kernel/saga/engine.ts'
 import { type SagaWorld, sagaTests } from '../../kernel/saga/testing.ts'
 import { acceptServers } from '../app/accept.ts'

@@ -88,7 +88,7 @@ export class Yard {
   /** What is somewhere and belongs to nobody. */
   async leaks(): Promise<string[]> {
     const { bus, control, token } = this.cloud
-    const transport = inMemory(() => control.server.fastify)
+    const transport = inMemory(control.server.edge)
     const { leaks } = await findLeaks({ bus, transport, token: async () => token })
     return leaks.map((one) => `${one.kind} ${one.name} on ${one.where}: ${one.why}`)
   }

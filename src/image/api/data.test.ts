@@ -97,10 +97,7 @@ describe('image data', () => {
     const declared = await house.put(id, Buffer.alloc(5 * 1024 * 1024))
     assert.equal(declared.status, 413)
     assert.match(declared.body.error.message, /at most 4 MiB/)
-    const client = new ImageClient(
-      inMemory(() => house.server.fastify),
-      { token: async () => 'admin' },
-    )
+    const client = new ImageClient(inMemory(house.server.edge), { token: async () => 'admin' })
     const endless = Readable.from(
       (function* () {
         for (let i = 0; i < 80; i++) yield Buffer.alloc(64 * 1024)
@@ -161,10 +158,7 @@ describe('image data', () => {
 
   test('an image deleted while its data comes is gone, with its data', async () => {
     const id = await house.image()
-    const client = new ImageClient(
-      inMemory(() => house.server.fastify),
-      { token: async () => 'admin' },
-    )
+    const client = new ImageClient(inMemory(house.server.edge), { token: async () => 'admin' })
     const slow = Readable.from(
       (async function* () {
         yield Buffer.from('first')

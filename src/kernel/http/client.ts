@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
-import type { FastifyInstance } from 'fastify'
-import { Fault, unavailable } from '../errors/errors.ts'
+import { Fault, notFound, unavailable } from '../errors/errors.ts'
+import type { Edge, Outgoing } from './edge.ts'
 
 export interface RestRequest {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'HEAD'
@@ -44,34 +44,34 @@ const headersOf = (request: RestRequest): Record<string, string> => ({
 })
 
 const payloadOf = ({ data, body }: RestRequest) => {
-  if (data instanceof Uint8Array) return Buffer.from(data.buffer, data.byteOffset, data.byteLength) // inject() would write others as JSON
   return data ?? (body === undefined ? undefined : JSON.stringify(body))
 }
 
 /** Hands the request over in memory: the same routes, policy, schemas and microversions as over the network. */
-export function inMemory(app: () => FastifyInstance): RestTransport {
+export function inMemory(edge: Pick<Edge, 'answer'>): RestTransport {
+  const hand = async (request: RestRequest) => {
+    const { method } = request
+    const [url, headers, body] = [address(request), headersOf(request), payloadOf(request) ?? null]
+    const out = await edge.answer({ method, url, headers, ip: '127.0.0.1', body })
+    if (!out) throw notFound(`There is no service at ${request.path} in this process.`)
+    return { ...out, headers: Object.fromEntries(Object.entries(out.headers).map(([name, value]) => [name.toLowerCase(), value])) }
+  }
   return {
     async send(request) {
-      const answer = await app().inject({
-        method: request.method,
-        url: address(request),
-        headers: headersOf(request),
-        payload: payloadOf(request) as string | undefined,
-      })
-      return { status: answer.statusCode, headers: answer.headers as Record<string, string>, body: parse(answer.payload) }
+      const { status, headers, body } = await hand(request)
+      return { status, headers, body: parse(await textOf(body)) }
     },
     async stream(request) {
-      const answer = await app().inject({
-        method: request.method,
-        url: address(request),
-        headers: headersOf(request),
-        payload: payloadOf(request) as string | undefined,
-        payloadAsStream: true,
-      })
-      return { status: answer.statusCode, headers: answer.headers as Record<string, string>, body: answer.stream() as Readable }
+      const { status, headers, body } = await hand(request)
+      return { status, headers, body: body instanceof Readable ? body : Readable.from(body === null ? [] : [Buffer.from(body)]) }
     },
   }
 }
+
+const textOf = async (body: Outgoing['body']) =>
+  typeof body === 'string' || body === null
+    ? (body ?? '')
+    : Buffer.concat(body instanceof Readable ? await body.toArray() : [body]).toString()
 
 /** Over the network, for processes that live apart. */
 export function overNetwork(base: string): RestTransport {

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import Type from 'typebox'
 import { Policy } from '../policy/policy.ts'
+import type { Api } from './api.ts'
 import { documented, openApi } from './openapi.ts'
 import type { Route } from './route.ts'
-import type { Api } from './server.ts'
 import { testServer } from './testing.ts'
 
 const Box = Type.Object(

@@ -1,8 +1,8 @@
 import Type, { type TSchema } from 'typebox'
+import type { Api } from './api.ts'
 import { Reply, type Route } from './route.ts'
 import { closed } from './schema.ts'
 import { sharing } from './schema-sharing.ts'
-import type { Api } from './server.ts'
 
 type Json = Record<string, any>
 

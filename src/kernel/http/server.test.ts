@@ -3,9 +3,9 @@ import { test } from 'node:test'
 import Type from 'typebox'
 import { notFound } from '../errors/errors.ts'
 import { Policy } from '../policy/policy.ts'
+import type { Api } from './api.ts'
 import { RateLimiter } from './rate-limit.ts'
 import type { Route } from './route.ts'
-import type { Api } from './server.ts'
 import { DEMO, refusalTests, testServer } from './testing.ts'
 
 const Thing = Type.Object(

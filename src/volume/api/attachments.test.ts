@@ -13,10 +13,7 @@ const steps: StepRecord[] = []
 const unhear = onStep((step) => void steps.push(step))
 before(async () => {
   house = await volumeHouse()
-  client = new VolumeClient(
-    inMemory(() => house.server.fastify),
-    { token: async () => 'service' },
-  )
+  client = new VolumeClient(inMemory(house.server.edge), { token: async () => 'service' })
 })
 after(async () => {
   unhear()
