@@ -2,6 +2,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import type { Control } from '../src/cloud/control.ts'
+import { simulatedDrivers } from '../src/cloud/drivers.ts'
 import { prepareGround, startHosts } from '../src/cloud/hosts.ts'
 import { metadataOver } from '../src/cloud/metadata.ts'
 import { loadSecrets } from '../src/cloud/secrets.ts'
@@ -15,7 +16,7 @@ import type { MemoryBus } from '../src/kernel/bus/memory.ts'
 import { overNetwork } from '../src/kernel/http/client.ts'
 import { silent } from '../src/kernel/log/log.ts'
 
-/** The agents of simulated hosts in a process of their own, as those of real hosts are: control has the other core. */
+/** The agents of simulated hosts in a process of their own, as those of real hosts are: control has the other core. What they play is kept in memory, as the kernel of a real host keeps it. */
 export async function hostsElsewhere(settings: Settings, bus: MemoryBus, control: Control): Promise<{ stop(): Promise<void> }> {
   const { server } = control.server.fastify
   await once(server.listen(0, '127.0.0.1'), 'listening')
@@ -46,7 +47,14 @@ async function hosts(settings: Settings, url: string): Promise<void> {
   const session = new ServiceSession(transport, { username: 'nova', password: secrets.servicePassword, projectName: 'service' })
   forwardSteps(bus)
   const control = { images: new ImageClient(transport, session), metadata: metadataOver(transport) }
-  const running = await startHosts({ settings, ground: await prepareGround(settings, log), secrets, bus, log, control })
+  const running = await startHosts({
+    settings,
+    ground: await prepareGround(settings, log, () => simulatedDrivers()),
+    secrets,
+    bus,
+    log,
+    control,
+  })
   process.once('SIGTERM', () => void running.stop().then(() => process.exit(0)))
   bus.publish(ready, null)
 }

@@ -57,9 +57,9 @@ export function realDrivers(stateDir: string): HostDrivers {
   }
 }
 
-/** A host that is played: its state lies in JSON files, so that it outlives the process as a real one does. */
-export function simulatedDrivers(directory: string): HostDrivers {
-  const file = (name: string) => join(directory, `${name}.json`)
+/** A host that is played: its state lies in JSON files, so that it outlives the process as a real one does; without a directory it does not. */
+export function simulatedDrivers(directory?: string): HostDrivers {
+  const file = (name: string) => directory && join(directory, `${name}.json`)
   const netns = simulatedNetNs({ file: file('netns') })
   const namespaces = () => netns.namespaces()
   const ovs = simulatedOvs({ file: file('ovs'), netns })

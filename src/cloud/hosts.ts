@@ -41,10 +41,10 @@ export interface Ground {
   notices: string[]
 }
 
-/** Takes a while on a real machine and needs nothing of the services: the two come up side by side. */
-export async function prepareGround(settings: Settings, log: Log): Promise<Ground> {
+/** Takes a while on a real machine and needs nothing of the services: the two come up side by side. `simulated`: how the drivers of a simulated host are made for its directory. */
+export async function prepareGround(settings: Settings, log: Log, simulated = simulatedDrivers): Promise<Ground> {
   const notices: string[] = []
-  const hosts = settings.hypervisor === 'simulated' ? simulatedHosts(settings) : [await thisMachine(settings, notices, log)]
+  const hosts = settings.hypervisor === 'simulated' ? simulatedHosts(settings, simulated) : [await thisMachine(settings, notices, log)]
   const storage = await storageDrivers(settings)
   if (storage.notice) notices.push(storage.notice)
   return { hosts, storage, notices }
@@ -125,13 +125,13 @@ async function thisMachine(settings: Settings, notices: string[], log: Log): Pro
   }
 }
 
-function simulatedHosts(settings: Settings): Host[] {
+function simulatedHosts(settings: Settings, driversOf: typeof simulatedDrivers): Host[] {
   const count = settings.simulatedHosts
   const names = count === 0 ? [settings.hostname] : Array.from({ length: count }, (_, i) => `node${i + 1}`)
   return names.map((name) => {
     const directory = join(settings.stateDir, 'simulated', name)
     mkdirSync(directory, { recursive: true, mode: 0o711 })
-    return { name, directory, drivers: simulatedDrivers(directory), kvm: { works: false, reason: null } }
+    return { name, directory, drivers: driversOf(directory), kvm: { works: false, reason: null } }
   })
 }
 

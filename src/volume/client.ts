@@ -1,3 +1,4 @@
+import { Fault } from '../kernel/errors/errors.ts'
 import { faultOf, must, type RestRequest, type RestTransport } from '../kernel/http/client.ts'
 import type { AttachmentDocument, NewVolumeDocument, SnapshotDocument, VolumeDocument } from './api/schemas.ts'
 
@@ -45,8 +46,15 @@ export class VolumeClient {
   }
 
   /** One that is not there any more is fine. */
+  /** Told twice, it is on its way out the second time. */
   async deleteVolume(id: string, as?: CallAs): Promise<void> {
-    await this.gone(`/volumes/${encodeURIComponent(id)}`, as)
+    try {
+      await this.gone(`/volumes/${encodeURIComponent(id)}`, as)
+    } catch (error) {
+      if (!(error instanceof Fault && error.status === 400)) throw error
+      const answer = await this.transport.send(await this.signed({ method: 'GET', path: `/volumes/${encodeURIComponent(id)}` }, as))
+      if (answer.status !== 404 && answer.body?.volume?.status !== 'deleting') throw error
+    }
   }
 
   /** `force`: also of a volume in use. `id`: named before it exists, by a service; the same again answers the snapshot that is there. */

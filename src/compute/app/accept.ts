@@ -15,7 +15,7 @@ import { checkFits, imageSpec } from './image-spec.ts'
 import { domainNameOf, type ServerRequest } from './instance-spec.ts'
 import { findKeypair } from './keypair.ts'
 import type { NewServer } from './new-server.ts'
-import { limitsOf, reserveServers, usageOf } from './quota.ts'
+import { type Limits, limitsOf, reserveServers, usageOf } from './quota.ts'
 import { parseQuery } from './scheduler/json-filter.ts'
 import { findServerGroup } from './server-group.ts'
 import { portsFor, securityGroupsFor } from './wanted-networks.ts'
@@ -40,7 +40,8 @@ export async function acceptServers(
   wanted: NewServer,
 ): Promise<Accepted> {
   const started = now()
-  const most = await mostOf(context, request, wanted)
+  const limits = await limitsOf(context.database.db, request.projectId!)
+  const most = await mostOf(context, request, wanted, limits)
   const flavor = await flavorFor(context, request, wanted)
   const named = wanted.imageRef ? await imageSpec(context, request, wanted.imageRef) : null
   const [keypair, securityGroups, ports, place, group, devices] = await Promise.all([
@@ -57,7 +58,7 @@ export async function acceptServers(
   if (flavor.rootGiB === 0 && image && image.sizeBytes > 2 ** 40)
     throw badRequest('The image is too large for a flavor without a disk of its own.')
   parseQuery(wanted.hints.query)
-  await checkLimits(context, request, wanted)
+  checkLimits(limits, wanted)
 
   const reservationId = `r-${randomBytes(5).toString('hex').slice(0, 8)}`
   const adminPass = wanted.adminPass ?? password()
@@ -165,11 +166,9 @@ export async function acceptServers(
 const MOST = 1000
 
 /** For how many servers to prepare: what no quota allows need not be drawn up first. @throws Fault 403 TooManyInstances, 400 */
-async function mostOf(context: ComputeContext, request: RequestContext, wanted: NewServer): Promise<number> {
-  const { db } = context.database
-  const { instances: limit } = await limitsOf(db, request.projectId!)
+async function mostOf(context: ComputeContext, request: RequestContext, wanted: NewServer, { instances: limit }: Limits): Promise<number> {
   if (limit >= 0 && wanted.minCount > limit) {
-    const { instances: used } = await usageOf(db, request.projectId!)
+    const { instances: used } = await usageOf(context.database.db, request.projectId!)
     throw new Fault(
       403,
       'TooManyInstances',
@@ -210,8 +209,7 @@ async function groupFor(context: ComputeContext, request: RequestContext, wanted
   }
 }
 
-async function checkLimits(context: ComputeContext, request: RequestContext, wanted: NewServer): Promise<void> {
-  const limits = await limitsOf(context.database.db, request.projectId!)
+function checkLimits(limits: Limits, wanted: NewServer): void {
   const over = (limit: number, n: number) => limit >= 0 && n > limit
   if (over(limits.metadata_items, Object.keys(wanted.metadata).length))
     throw new Fault(403, 'MetadataLimitExceeded', `Maximum number of metadata items exceeds ${limits.metadata_items}`)

@@ -88,7 +88,10 @@ export async function reserve(
   wanted: Usage,
 ): Promise<{ limits: Limits; used: Usage; text: string }> {
   await takeTurn(trx, projectId)
-  const [limits, used] = [await limitsOf(trx, projectId), await usageOf(trx, projectId)]
+  return withinLimits({ limits: await limitsOf(trx, projectId), used: await usageOf(trx, projectId) }, wanted)
+}
+
+function withinLimits({ limits, used }: { limits: Limits; used: Usage }, wanted: Usage): { limits: Limits; used: Usage; text: string } {
   const over = (['instances', 'cores', 'ram'] as const).filter(
     (one) => limits[one] >= 0 && wanted[one] > 0 && used[one] + wanted[one] > limits[one],
   )
@@ -119,7 +122,7 @@ export async function reserveServers(
   const room = (one: keyof Usage, amount: number) =>
     limits[one] < 0 || amount === 0 ? most : Math.floor((limits[one] - used[one]) / amount)
   const count = Math.max(least, Math.min(most, room('instances', 1), room('cores', each.cores), room('ram', each.ram)))
-  const { text } = await reserve(trx, projectId, { instances: count, cores: count * each.cores, ram: count * each.ram })
+  const { text } = withinLimits({ limits, used }, { instances: count, cores: count * each.cores, ram: count * each.ram })
   return { count, text }
 }
 

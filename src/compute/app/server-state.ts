@@ -113,6 +113,7 @@ export async function follow(
   powerState: PowerState,
   expected: { host?: string; untouchedSince?: string },
 ): Promise<boolean> {
+  if ((await findInstance(db, id))?.task_state !== null) return false // while it is being built, its host has much to say
   const power = { power_state: POWER[powerState] }
   const atRest = { ...expected, taskStates: [null] }
   const followed = FOLLOWED[powerState]

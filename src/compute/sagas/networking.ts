@@ -6,6 +6,10 @@ import type { Vif } from '../rpc.ts'
 import { change, type ServerRun, serverOf } from './on-host.ts'
 
 const OWNER = 'compute:'
+/** ms that the word of a plugged port may take before the network is asked without it. */
+const WORD_MS = 150
+/** ms between looks while no word comes. */
+const LOOK_MS = 2_000
 
 /** Step 18: asks the network service for the server's ports, on its host. Steps 19 (MAC), 20 (DHCP entry), 22 (security groups) and 23 (port object) happen there. */
 export async function allocateNetwork(run: ServerRun): Promise<{ ports: string[]; networks: string[] }> {
@@ -79,8 +83,10 @@ export async function waitUntilPlugged(run: ServerRun): Promise<{ ports: number;
   const { networks, plugEvents, settings } = run.world
   const startedAt = Date.now()
   const wanted = vifsOf(await serverOf(run)).map((vif) => vif.portId)
+  // word of it is on its way as a rule: whoever asks before it comes asks twice
+  if (wanted.length > 0) await plugEvents.next(wanted, WORD_MS, run.signal)
   for (let pending = wanted; pending.length > 0; ) {
-    const woken = plugEvents.next(pending, 2000, run.signal)
+    const woken = plugEvents.next(pending, LOOK_MS, run.signal)
     const ports = await networks.ports({ device_id: run.input.serverId })
     pending = wanted.filter((id) => ports.find((port: { id: string; status: string }) => port.id === id)?.status !== 'ACTIVE')
     if (pending.length === 0) break

@@ -128,10 +128,10 @@ export class KnownDevices {
     )
   }
 
-  /** Listens to what changes, and calls `wake` when it is anything that was asked for. Returns how to stop. */
-  follow(wake: () => void): () => void {
+  /** Listens to what changes, and calls `wake` when it is anything that was asked for, `regroup` when it is only who is in the groups. Returns how to stop. */
+  follow(wake: () => void, regroup: () => void): () => void {
     const { bus, devices, groups, neighbours } = this
-    const members = paced(wake, MEMBERS_MS)
+    const members = paced(regroup, MEMBERS_MS)
     const stops = [
       members.stop,
       bus.subscribe(events.portChanged, ({ portId, networkId }) => {

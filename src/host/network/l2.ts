@@ -43,6 +43,10 @@ export class L2Agent {
   /** The flows that each bridge was given. */
   private readonly given = new Map<string, string>()
   private readonly look: FullLook
+  /** What the next run has to see to, beyond what it finds. */
+  private news: 'all' | 'members' | 'none' = 'all'
+  /** Guests' ports as the last run left them. */
+  private guests: DeviceDetails[] = []
   private networks: LocalNetwork[] = []
   /** Of the other hosts, as control told. */
   private endpoints: { type: 'vxlan' | 'gre'; address: string }[] = []
@@ -66,14 +70,17 @@ export class L2Agent {
 
   start(): void {
     const { machine, bus } = this.context
-    const wake = () => this.reconciler.wake()
+    const wake = (news: 'all' | 'members' = 'all') => {
+      if (this.news !== 'all') this.news = news
+      this.reconciler.wake()
+    }
     this.stops.push(
       machine.ovs.onInterface((event) => {
         if (event.kind === 'resync') this.look.demand()
         else if (event.kind === 'changed' && this.own.get(event.port.name) === wiringOf(event.port)) return
         if (event.kind === 'resync' || event.port.bridge === INTEGRATION || event.port.bridge === TUNNEL) wake()
       }),
-      this.known.follow(wake),
+      this.known.follow(wake, () => wake('members')),
       bus.subscribe(events.tunnelsChanged, () => {
         this.doubtsEndpoints = true
         wake()
@@ -104,6 +111,9 @@ export class L2Agent {
 
   private async run(full: boolean): Promise<string[]> {
     const { machine, bus, settings } = this.context
+    const regrouped = this.news === 'members' && !full
+    this.news = 'none'
+    if (regrouped) return await this.guard(this.guests, false)
     if (full) this.known.doubt()
     if (full || this.doubtsEndpoints) {
       this.doubtsEndpoints = false
@@ -132,10 +142,9 @@ export class L2Agent {
     const vlanOf = new Map(this.networks.map(({ vlan, segment }) => [segment.networkId, vlan]))
 
     // the firewall and the checks of sender addresses stand before the device is let onto its network by its tag
-    const guests = live.filter(({ port, details: { portId } }) => port.name === qvoOf(portId)).map((each) => each.details)
+    this.guests = live.filter(({ port, details: { portId } }) => port.name === qvoOf(portId)).map((each) => each.details)
     const guarded = live.filter((each) => isGuarded(each.details))
-    const groups = await this.known.groupsOf(guests)
-    const [rules, flows] = await Promise.all([this.firewall.apply(guests, groups, full), this.setFlows(bridges, guarded, dead, full)])
+    const [rules, flows] = await Promise.all([this.guard(this.guests, full), this.setFlows(bridges, guarded, dead, full)])
     changes.push(...rules, ...flows)
     const gone = new Set<string>()
     const tags = await Promise.all([
@@ -168,6 +177,10 @@ export class L2Agent {
       this.prepared.delete(portId)
     }
     return changes
+  }
+
+  private async guard(guests: DeviceDetails[], full: boolean): Promise<string[]> {
+    return await this.firewall.apply(guests, await this.known.groupsOf(guests), full)
   }
 
   private async askEndpoints(): Promise<{ type: 'vxlan' | 'gre'; address: string }[]> {

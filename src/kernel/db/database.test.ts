@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { type Kysely, sql } from 'kysely'
 import { id, integer, name } from './columns.ts'
@@ -61,6 +62,28 @@ eachDatabase<Tables>(migrations, (open) => {
       ],
     )
     assert.deepEqual((await find(other.db, { id: 'a' })).rows, [])
+  })
+
+  test('of statements that come at once each is its own: one that fails takes none with it, a transaction among them sees those before', async () => {
+    const { db, transaction } = await open()
+    const put = (id: string) => db.insertInto('counters').values({ id, value: 1, label: null }).execute()
+    const [a, b, twin, among, c] = await Promise.allSettled([
+      put('a'),
+      put('b'),
+      put('a'),
+      transaction(async (trx) => {
+        const seen = await trx.selectFrom('counters').select('id').where('id', '=', 'b').execute()
+        await trx.insertInto('counters').values({ id: 'after', value: seen.length, label: null }).execute()
+        return seen.length
+      }),
+      put('c'),
+    ])
+    assert.deepEqual(
+      [a, b, twin, among, c].map((one) => one!.status),
+      ['fulfilled', 'fulfilled', 'rejected', 'fulfilled', 'fulfilled'],
+    )
+    const ids = (await db.selectFrom('counters').select('id').orderBy('id').execute()).map((row) => row.id)
+    assert.deepEqual(ids, ['a', 'after', 'b', 'c'])
   })
 
   test('concurrent compare-and-swap loses no update', async () => {
@@ -178,4 +201,37 @@ test('a database that does not answer is named in the error', async () => {
   const database = await openDatabase<Tables>('mysql://nobody@localhost/x?socketPath=/nonexistent/mysqld.sock', migrations)
   await assert.rejects(database.migrate(), { code: 'DatabaseUnreachable', status: 503 })
   await database.close()
+})
+
+test('what was written is in the file when its statement returns, and a read that saw it before waits for that', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'yun-db-'))
+  const file = join(directory, 'one.sqlite')
+  const database = await openDatabase<Tables>(`sqlite:${file}`, migrations)
+  await database.migrate()
+  const other = new DatabaseSync(file) // as a process sees it that comes after a kill
+  const there = () => (other.prepare('select count(*) as n from counters').get() as { n: number }).n
+  const value = { value: 1, label: null }
+  const writes = ['a', 'b', 'c'].map((id) =>
+    database
+      .soon((db) =>
+        db
+          .insertInto('counters')
+          .values({ id, ...value })
+          .execute(),
+      )
+      .then(() => there()),
+  )
+  const reads: Promise<{ seen: number; inFile: number }>[] = []
+  for (let n = 0; n < 100; n++) {
+    await null // all of them come in the turn of the writes
+    const rows = database.db.selectFrom('counters').select('id').execute()
+    reads.push(rows.then(({ length }) => ({ seen: length, inFile: there() })))
+  }
+  assert.deepEqual(await Promise.all(writes), [3, 3, 3])
+  const looks = await Promise.all(reads)
+  assert.ok(looks.some(({ seen }) => seen === 3))
+  for (const { seen, inFile } of looks) assert.ok(seen <= inFile, `${seen} seen, ${inFile} in the file`)
+  other.close()
+  await database.close()
+  rmSync(directory, { recursive: true })
 })

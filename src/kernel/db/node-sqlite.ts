@@ -15,12 +15,15 @@ import { WalDisk } from './wal-disk.ts'
 /** Every query as it runs, in the context of who asks: for tests that count them. */
 export const queries = channel('yun.query')
 
-/** One database file and its one connection, used in turn: SQLite has one writer anyway. */
+/** One database file and its one connection: SQLite has one writer anyway. */
 export class SqliteFile {
   private readonly file: string
   private opened: Connection | undefined
   private closed = false
   private tail: Promise<void> = Promise.resolve()
+  /** Those who have the connection for themselves or wait for that. */
+  private queued = 0
+  private group: PromiseWithResolvers<void> | undefined
   /** Of a database in memory there is none. */
   readonly disk: WalDisk | undefined
 
@@ -37,19 +40,81 @@ export class SqliteFile {
 
   /** Waits for those before; returns how to let the next one go on. */
   async turn(): Promise<() => void> {
+    this.commitGroup()
+    this.queued++
     const before = this.tail
-    let release!: () => void
-    this.tail = new Promise((resolve) => (release = resolve))
+    let next!: () => void
+    this.tail = new Promise((resolve) => (next = resolve))
     await before
-    return release
+    return () => {
+      this.queued--
+      next()
+    }
+  }
+
+  /**
+   * One statement, committed when this returns. Writes that come in one turn of the event loop are committed together, which costs little more than one of them; reads that would see what is not committed yet
+   * return when it is.
+   */
+  async run<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
+    const write = WRITES.test(sql)
+    if (this.queued > 0 || !(write || READS.test(sql))) {
+      const release = await this.turn()
+      try {
+        return this.connection.run<R>(sql, parameters)
+      } finally {
+        release()
+      }
+    }
+    if (write) this.group ??= this.beginGroup()
+    const { group } = this
+    try {
+      const result = this.connection.run<R>(sql, parameters)
+      await group?.promise
+      return result
+    } catch (error) {
+      // what is wrong with a statement is its own affair, unless SQLite has given up the whole transaction for it
+      if (group !== undefined && group === this.group && !this.connection.inTransaction) this.loseGroup(error)
+      throw error
+    }
+  }
+
+  private beginGroup(): PromiseWithResolvers<void> {
+    this.connection.run('begin immediate')
+    const group = Promise.withResolvers<void>()
+    group.promise.catch(() => {}) // whose only statement has failed already, nobody waits for it
+    setImmediate(() => group === this.group && this.commitGroup())
+    return group
+  }
+
+  private commitGroup(): void {
+    const { group } = this
+    if (!group) return
+    try {
+      this.connection.run('commit')
+      this.group = undefined
+      group.resolve()
+    } catch (error) {
+      if (this.connection.inTransaction) this.connection.run('rollback')
+      this.loseGroup(error)
+    }
+  }
+
+  private loseGroup(error: unknown): void {
+    this.group?.reject(error)
+    this.group = undefined
   }
 
   async close(): Promise<void> {
+    if (!this.closed) this.commitGroup()
     this.closed = true
     await this.disk?.close()
     this.opened?.close()
   }
 }
+
+const READS = /^\s*(select|with)\b/i
+const WRITES = /^\s*(insert|update|delete|replace)\b/i
 
 /**
  * Kysely on the SQLite that Node brings, with a write-ahead log. What is written is in the file at once. `durable`: and on the disk before it is acknowledged; others
@@ -133,26 +198,15 @@ class Session implements DatabaseConnection {
 
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     if (queries.hasSubscribers) queries.publish(query.sql)
-    if (this.release) return this.run<R>(query)
-    const release = await this.file.turn()
-    let result: QueryResult<R>
-    try {
-      result = this.run<R>(query)
-    } finally {
-      release()
-    }
+    this.wrote ||= !READS.test(query.sql)
+    if (this.release) return this.file.connection.run<R>(query.sql, query.parameters)
+    const result = await this.file.run<R>(query)
     await this.written()
     return result
   }
 
   async *streamQuery<R>(query: CompiledQuery): AsyncIterableIterator<QueryResult<R>> {
     yield await this.executeQuery<R>(query)
-  }
-
-  private run<R>({ sql, parameters }: CompiledQuery): QueryResult<R> {
-    const result = this.file.connection.run<R>(sql, parameters)
-    if (!/^\s*(select|with|pragma)\b/i.test(sql)) this.wrote = true
-    return result
   }
 
   private end(): void {
@@ -188,6 +242,10 @@ class Connection {
     if (answers) return { rows: statement.all(...values) as R[] }
     const { changes, lastInsertRowid } = statement.run(...values)
     return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) }
+  }
+
+  get inTransaction(): boolean {
+    return this.database.isTransaction
   }
 
   private prepare(sql: string): { statement: StatementSync; answers: boolean } {

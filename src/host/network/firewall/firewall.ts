@@ -103,12 +103,19 @@ const inWords = (lines: Restore) =>
 function lost(chain: string, before: Tables, wanted: Wanted): string[] {
   const there = before.filter?.[chain]?.rules ?? []
   const due = wanted.filter?.chains[chain] ?? []
-  if (there.length === due.length && there.every((rule, i) => rule === due[i])) return []
+  if (isWithin(there, due)) return []
   const written = new Set(due)
   const others = there.filter((rule) => !written.has(rule))
   if (others.length === 0) return []
   const still = new Set(due.map(comparable))
   return others.filter((rule) => !still.has(comparable(rule)))
+}
+
+/** Whether all of `rules` are in `others`, in the same order: when somebody has joined a group, that is how it is. */
+function isWithin(rules: string[], others: string[]): boolean {
+  let at = 0
+  for (const rule of others) if (rule === rules[at]) at++
+  return at === rules.length
 }
 
 function lostRules({ portId }: FilteredPort, before: Tables, wanted: Wanted): boolean {

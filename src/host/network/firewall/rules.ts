@@ -112,34 +112,50 @@ function memberChains(group: string, addresses: string[], ports: FilteredPort[],
     ports.some(({ rules }) =>
       rules.some((rule) => rule.remoteGroupId === group && rule.direction === direction && rule.etherType === `IPv${family}`),
     )
-  const lines = (side: string) => rangesOf(addresses)[family].map((range) => `${range ? `${side} ${range} ` : ''}-j ACCEPT`)
-  return { ...(named('ingress') ? { [from]: lines('-s') } : {}), ...(named('egress') ? { [to]: lines('-d') } : {}) }
+  const members = membersOf(addresses)[family]
+  return {
+    ...(named('ingress') ? { [from]: members.map((one) => one.from) } : {}),
+    ...(named('egress') ? { [to]: members.map((one) => one.to) } : {}),
+  }
 }
 
-const ranges = new WeakMap<string[], Record<Family, string[]>>()
+/** A range of addresses, with the lines that let in what comes from it and what goes to it. */
+interface Member {
+  family: Family
+  from: string
+  to: string
+}
 
-/** As iptables writes them, each once; '' is everything. The same list as before has been read before. */
-function rangesOf(addresses: string[]): Record<Family, string[]> {
-  const known = ranges.get(addresses)
+const lists = new WeakMap<string[], Record<Family, Member[]>>()
+
+/** Each range once. The same list as before has been read before. */
+function membersOf(addresses: string[]): Record<Family, Member[]> {
+  const known = lists.get(addresses)
   if (known) return known
-  const read = addresses.map(rangeOf)
-  const of = (family: Family) => [...new Set(read.filter((one) => one.family === family).map((one) => one.range))]
-  const made = { 4: of(4), 6: of(6) }
-  ranges.set(addresses, made)
+  const read = [...new Set(addresses.map(memberOf))]
+  const made = { 4: read.filter((one) => one.family === 4), 6: read.filter((one) => one.family === 6) }
+  lists.set(addresses, made)
   return made
 }
 
 const RANGES = 100_000
-const readBefore = new Map<string, { family: Family; range: string }>()
+const readBefore = new Map<string, Member>()
+const rangesRead = new Map<string, Member>()
 
-/** When one member comes, the list is another, and all others are in it again. */
-function rangeOf(text: string): { family: Family; range: string } {
+/** When one member comes, the list is another, and all others are in it again. The same range is the same object, however it is written. */
+function memberOf(text: string): Member {
   const known = readBefore.get(text)
   if (known) return known
   const { family, prefix } = cidr(text)
-  const made = { family, range: prefix === 0 ? '' : networkOf(text) }
-  if (readBefore.size >= RANGES) readBefore.clear()
+  const range = prefix === 0 ? '' : networkOf(text) // '' is everything
+  const side = (option: string) => `${range ? `${option} ${range} ` : ''}-j ACCEPT`
+  const made = rangesRead.get(`${family} ${range}`) ?? { family, from: side('-s'), to: side('-d') }
+  if (readBefore.size >= RANGES) {
+    readBefore.clear()
+    rangesRead.clear()
+  }
   readBefore.set(text, made)
+  rangesRead.set(`${family} ${range}`, made)
   return made
 }
 
