@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { randomUUID } from 'node:crypto'
 import type { Kysely, Transaction } from 'kysely'
 import { fromJson, timestamp, toJson } from '../db/columns.ts'
@@ -55,6 +56,8 @@ export class SagaEngine<World> {
   private readonly waiters = new Map<string, Set<() => void>>()
   /** Those who wait for a saga of another process to end. */
   private readonly patient = new Map<string, () => void>()
+  /** A saga is no part of the request that asked for it, nor of its context. */
+  private readonly apart = AsyncLocalStorage.snapshot()
   private lease: NodeJS.Timeout | undefined
   private deaf = () => {}
   private stopped = false
@@ -157,7 +160,7 @@ export class SagaEngine<World> {
   private begin(subject: string): void {
     const before = this.busy.get(subject) ?? Promise.resolve()
     const work: Promise<void> = before
-      .then(() => this.persist(subject))
+      .then(() => this.apart(() => this.persist(subject)))
       .finally(() => this.busy.get(subject) === work && this.busy.delete(subject))
     work.catch((error) => {
       if (error instanceof Killed) this.killed = true
