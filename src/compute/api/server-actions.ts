@@ -311,7 +311,8 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
         if (!('disk_over_commit' in old) && !version.atLeast('2.25')) throw required('os-migrateLive', 'disk_over_commit')
         if (block === 'auto' && !version.atLeast('2.25'))
           throw badRequest("Invalid input for field/attribute block_migration. Value: auto. 'auto' is not one of [True, False]")
-        await liveMigrate(context, request.context, row, { target: host, blockMigration: block === 'auto' ? block : isTrue(block) })
+        const blockMigration = block === 'auto' ? block : isTrue(block)
+        await liveMigrate(context, request.context, row, { target: host, blockMigration, wait: !version.atLeast('2.34') })
       },
     },
     'os-getVNCConsole': {

@@ -12,18 +12,22 @@ export interface LiveMigration {
   target: string | null
   /** Whether its disks go along; `auto`: when the hosts have no storage in common. */
   blockMigration: boolean | 'auto'
+  wait: boolean
 }
 
-/** To another host while it runs. @throws Fault 400, 409 */
+/** ms that a migration that may not be is given to be taken back before its caller hears of it. */
+const TAKING_BACK_MS = 10_000
+
+/** To another host while it runs. With `wait` it returns when the hosts have been found fit for it. @throws Fault 400 (with `wait` also for what makes them unfit), 409 */
 export async function liveMigrate(
   context: ComputeContext,
   request: RequestContext,
   row: InstanceRow,
-  { target, blockMigration }: LiveMigration,
+  { target, blockMigration, wait }: LiveMigration,
 ): Promise<void> {
   const migrationId = randomUUID()
   const chosen = await destinationFor(context, row, target)
-  await operate(context, request, row, {
+  const saga = await operate(context, request, row, {
     action: 'live-migration',
     saga: 'live-migrate-server',
     vmStates: ['active', 'paused'],
@@ -31,6 +35,9 @@ export async function liveMigrate(
     input: { migrationId, target: chosen, blockMigration },
     also: (trx) => recordMigration(trx, request, row, { id: migrationId, type: 'live-migration' }),
   })
+  if (!wait) return
+  const { error } = await context.engine.finished(saga, { past: 'compare-hosts', unwindingMs: TAKING_BACK_MS })
+  if (error) throw badRequest(error.message, error.code)
 }
 
 const RUNNING = 'running'

@@ -169,18 +169,27 @@ export class SagaEngine<World> {
     this.busy.set(subject, work)
   }
 
-  /** Resolves with the saga's end state; with `unwindingMs` also when it has failed and cannot be taken back for so long, because a host is silent. */
-  async finished(id: string, { unwindingMs = Number.POSITIVE_INFINITY } = {}): Promise<{ state: string; error: Fault | null }> {
+  /** Resolves with the saga's end state; with `unwindingMs` also when it has failed and cannot be taken back for so long, because a host is silent; with `past` also when that step is done. */
+  async finished(
+    id: string,
+    { unwindingMs = Number.POSITIVE_INFINITY, past }: { unwindingMs?: number; past?: string } = {},
+  ): Promise<{ state: string; error: Fault | null }> {
     let failedAt = Number.POSITIVE_INFINITY
     for (;;) {
       const waiting = new Promise<void>((resolve) => this.waiters.set(id, (this.waiters.get(id) ?? new Set()).add(resolve)))
       const row = await this.db.selectFrom('sagas').select(['state', 'error']).where('id', '=', id).executeTakeFirstOrThrow()
       if (row.state === 'unwinding') failedAt = Math.min(failedAt, performance.now())
-      if (['done', 'failed'].includes(row.state) || performance.now() - failedAt > unwindingMs)
+      const far = past !== undefined && row.state === 'running' && (await this.hasDone(id, past))
+      if (far || ['done', 'failed'].includes(row.state) || performance.now() - failedAt > unwindingMs)
         return { state: row.state, error: row.error ? revive(fromJson(row.error)) : null }
-      const looks = !this.options.exclusive || unwindingMs < Number.POSITIVE_INFINITY // it may have gone to another process
+      const looks = !this.options.exclusive || past !== undefined || unwindingMs < Number.POSITIVE_INFINITY // it may have gone to another process
       await Promise.race([waiting, looks ? this.pause(LOOK_MS) : waiting])
     }
+  }
+
+  private async hasDone(id: string, step: string): Promise<boolean> {
+    const records = await this.db.selectFrom('saga_log').select(['step', 'event']).where('saga_id', '=', id).execute()
+    return records.some((one) => one.step === step && one.event === 'done')
   }
 
   /** Resolves when nothing is under way in this process. */

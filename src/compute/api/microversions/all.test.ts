@@ -9,7 +9,6 @@ const NO_DIFFERENCE: Record<string, string> = {
   '2.12': 'of addresses that compute itself kept: nobody has them any more',
   '2.18': 'a project in the path is heard at any microversion',
   '2.27': 'both headers are heard at any microversion: src/kernel/http/microversion.test.ts',
-  '2.34': 'what stands in a live migration’s way is always told in the server’s actions',
   '2.46': 'the id of a request has both its headers at any microversion',
   '2.69': 'of cells that are down: there are no cells',
   '2.72': 'of ports with a guaranteed bandwidth: there are none',

@@ -42,6 +42,21 @@ microversion('2.33', 'hypervisors come in pages', async (before, at) => {
     assert.equal((await at('GET', `${path}?marker=none`)).status, 400)
   }
 })
+microversion('2.34', 'whether a server can go to another host while it runs is found out after the answer', async (before, at) => {
+  const body = { 'os-migrateLive': { host: null, block_migration: false } } // these hosts have no storage in common
+  const refused = await before('POST', `/servers/${id}/action`, { body })
+  assert.equal(refused.status, 400)
+  assert.match(refused.body.badRequest.message, /^Migration pre-check error: .* do not share their storage/)
+  const shown = async () => (await at('GET', `/servers/${id}`)).body.server['OS-EXT-STS:task_state']
+  assert.equal(await shown(), null)
+  assert.equal((await at('POST', `/servers/${id}/action`, { body })).status, 202)
+  await here.house.yard.settled()
+  const [{ request_id: request }] = (await at('GET', `/servers/${id}/os-instance-actions`)).body.instanceActions
+  assert.match((await at('GET', `/servers/${id}/os-instance-actions/${request}`)).body.instanceAction.message, /do not share their storage/)
+  const { status } = await before('POST', `/servers/${id}/action`, { body: { 'os-migrateLive': { host: null, block_migration: true } } })
+  assert.equal(status, 202)
+  await here.house.yard.settled()
+})
 microversion('2.41', 'aggregates have a uuid', async (before, at) => {
   await at('POST', '/os-aggregates', { body: { aggregate: { name: 'all' } } })
   assert.deepEqual(await has('uuid', '/os-aggregates', 'aggregates', before, at), [false, true])
