@@ -1,5 +1,6 @@
 import { type ExpressionBuilder, type Kysely, sql, type Transaction } from 'kysely'
 import { timestamp } from '../../kernel/db/columns.ts'
+import { preparedFor } from '../../kernel/db/prepared.ts'
 import type { ImageRow, ImageStatus, ImageTables, MemberStatus, Visibility } from './tables.ts'
 
 export type Handle = Kysely<ImageTables> | Transaction<ImageTables>
@@ -95,9 +96,15 @@ function visibleTo(eb: ExpressionBuilder<ImageTables, 'images'>, viewer: string,
   return eb.or([eb('owner', '=', viewer), eb('visibility', '=', 'public'), shared, ...community])
 }
 
+/** By these an index sorts. */
+const NEVER_NULL = new Set<SortKey>(['id', 'status', 'created_at', 'updated_at'])
 /** Null sorts first, so that a page can continue after an image that lacks the value. */
 const comparable = (key: SortKey) =>
-  key === 'size' ? sql<number>`coalesce(images.size, -1)` : sql<string>`coalesce(${sql.ref(`images.${key}`)}, '')`
+  NEVER_NULL.has(key)
+    ? sql<string>`${sql.ref(`images.${key}`)}`
+    : key === 'size'
+      ? sql<number>`coalesce(images.size, -1)`
+      : sql<string>`coalesce(${sql.ref(`images.${key}`)}, '')`
 const sortValue = (row: ImageRow, key: SortKey) => row[key] ?? (key === 'size' ? -1 : '')
 
 function comesAfter(eb: ExpressionBuilder<ImageTables, 'images'>, sort: ImageFilter['sort'], marker: ImageRow) {
@@ -111,17 +118,18 @@ function comesAfter(eb: ExpressionBuilder<ImageTables, 'images'>, sort: ImageFil
   )
 }
 
+const tagsOf = preparedFor((db: Kysely<ImageTables>, ids) =>
+  db.selectFrom('image_tags').selectAll().where('image_id', 'in', ids).orderBy('tag'),
+)
+const propertiesOf = preparedFor((db: Kysely<ImageTables>, ids) =>
+  db.selectFrom('image_properties').selectAll().where('image_id', 'in', ids).orderBy('name'),
+)
+
 async function dress(db: Handle, rows: ImageRow[]): Promise<Image[]> {
   if (rows.length === 0) return []
   const ids = rows.map((row) => row.id)
-  const tags = Map.groupBy(
-    await db.selectFrom('image_tags').selectAll().where('image_id', 'in', ids).orderBy('tag').execute(),
-    (one) => one.image_id,
-  )
-  const properties = Map.groupBy(
-    await db.selectFrom('image_properties').selectAll().where('image_id', 'in', ids).orderBy('name').execute(),
-    (one) => one.image_id,
-  )
+  const tags = Map.groupBy(await tagsOf(db, ids), (one) => one.image_id)
+  const properties = Map.groupBy(await propertiesOf(db, ids), (one) => one.image_id)
   return rows.map((row) => ({
     ...row,
     tags: (tags.get(row.id) ?? []).map((one) => one.tag),

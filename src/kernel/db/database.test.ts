@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import { type Kysely, sql } from 'kysely'
 import { id, integer, name } from './columns.ts'
 import { openDatabase } from './database.ts'
-import { prepared } from './prepared.ts'
+import { prepared, preparedFor } from './prepared.ts'
 import { eachDatabase, onMariaDb } from './testing.ts'
 import { WalDisk } from './wal-disk.ts'
 
@@ -62,6 +62,18 @@ eachDatabase<Tables>(migrations, (open) => {
       ],
     )
     assert.deepEqual((await find(other.db, { id: 'a' })).rows, [])
+  })
+
+  test('one that is prepared for any number of values finds those of all, of none, and of more than fit into a query', async () => {
+    const { db } = await open()
+    const several = preparedFor((of: Kysely<Tables>, ids) => of.selectFrom('counters').select('id').where('id', 'in', ids))
+    const ids = Array.from({ length: 250 }, (_, i) => `n${i}`)
+    await db
+      .insertInto('counters')
+      .values(ids.map((id) => ({ id, value: 1, label: null })))
+      .execute()
+    for (const wanted of [[], ['n7'], ['n7', 'n8', 'none'], ids])
+      assert.deepEqual((await several(db, wanted)).map((row) => row.id).sort(), wanted.filter((id) => id !== 'none').sort())
   })
 
   test('of statements that come at once each is its own: one that fails takes none with it, a transaction among them sees those before', async () => {

@@ -26,3 +26,33 @@ export function prepared<Values extends object, Row>(
     return await db.executeQuery({ ...query, parameters })
   }
 }
+
+/** Values that one query asks for at most. */
+const AT_ONCE = 100
+
+/** A {@link prepared} query for any number of values, all of which go into the query as they are: its words are kept for each number. No values: no rows. */
+export function preparedFor<Row>(
+  build: (db: Kysely<any>, values: string[]) => { compile(): CompiledQuery<Row> },
+): (db: Kysely<any>, values: string[]) => Promise<Row[]> {
+  const byNumber = new Map<number, (db: Kysely<any>, values: Record<string, string>) => Promise<QueryResult<Row>>>()
+  const of = (number: number) => {
+    const known = byNumber.get(number)
+    if (known) return known
+    const made = prepared((db, slots: Record<string, string>) =>
+      build(
+        db,
+        Array.from({ length: number }, (_, i) => slots[i]!),
+      ),
+    )
+    byNumber.set(number, made)
+    return made
+  }
+  return async (db, values) => {
+    const rows: Row[] = []
+    for (let at = 0; at < values.length; at += AT_ONCE) {
+      const some = values.slice(at, at + AT_ONCE)
+      rows.push(...(await of(some.length)(db, Object.fromEntries(some.entries()))).rows)
+    }
+    return rows
+  }
+}

@@ -17,7 +17,13 @@ export interface ListQuery {
 
 const OTHER_WAY = { asc: 'desc', desc: 'asc' } as const
 const EMPTY = new Set(['segmentation_id', 'port_range_min', 'port_range_max'])
-const comparable = (column: string) => (EMPTY.has(column) ? sql`coalesce(${sql.ref(column)}, -1)` : sql`coalesce(${sql.ref(column)}, '')`)
+const NEVER_NULL = new Set(['id', 'created_at', 'updated_at'])
+const comparable = (column: string) =>
+  NEVER_NULL.has(column)
+    ? sql.ref(column)
+    : EMPTY.has(column)
+      ? sql`coalesce(${sql.ref(column)}, -1)`
+      : sql`coalesce(${sql.ref(column)}, '')`
 const sortValue = (row: Record<string, any>, column: string) => row[column] ?? (EMPTY.has(column) ? -1 : '')
 
 export async function selectRows<T extends keyof NetworkTables>(db: Handle, table: T, query: ListQuery): Promise<NetworkTables[T][]> {

@@ -1,5 +1,5 @@
 import { timestamp } from '../../kernel/db/columns.ts'
-import { prepared } from '../../kernel/db/prepared.ts'
+import { preparedFor } from '../../kernel/db/prepared.ts'
 import type { Handle } from './handle.ts'
 import type { NetworkTables, StandardRow } from './tables.ts'
 
@@ -46,15 +46,14 @@ export async function countRows(db: Handle, table: ResourceTable, projectId: str
   return Number(row.n)
 }
 
-type ByOne = (db: Handle, values: { value: string }) => Promise<{ rows: any[] }>
-const byOne = new Map<string, ByOne>()
+type ByValues = (db: Handle, values: string[]) => Promise<any[]>
+const byColumn = new Map<string, ByValues>()
 
-/** By far the most often it is one value that is looked for. */
-function byOneValue(table: keyof NetworkTables, column: string): ByOne {
-  const known = byOne.get(`${table}.${column}`)
+function byValues(table: keyof NetworkTables, column: string): ByValues {
+  const known = byColumn.get(`${table}.${column}`)
   if (known) return known
-  const made = prepared((db, { value }: { value: string }) => db.selectFrom(table).selectAll().where(column, '=', value))
-  byOne.set(`${table}.${column}`, made)
+  const made = preparedFor((db, values) => db.selectFrom(table).selectAll().where(column, 'in', values))
+  byColumn.set(`${table}.${column}`, made)
   return made
 }
 
@@ -65,17 +64,5 @@ export async function rowsWhere<T extends keyof NetworkTables>(
   column: keyof NetworkTables[T] & string,
   values: string[],
 ): Promise<NetworkTables[T][]> {
-  const wanted = [...new Set(values)]
-  if (wanted.length === 0) return []
-  if (wanted.length === 1) return (await byOneValue(table, column)(db, { value: wanted[0]! })).rows
-  const rows: NetworkTables[T][] = []
-  for (let at = 0; at < wanted.length; at += 500)
-    rows.push(
-      ...(await (db as any)
-        .selectFrom(table)
-        .selectAll()
-        .where(column, 'in', wanted.slice(at, at + 500))
-        .execute()),
-    )
-  return rows
+  return await byValues(table, column)(db, [...new Set(values)])
 }
