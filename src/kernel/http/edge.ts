@@ -39,11 +39,14 @@ export interface EdgeOptions {
   publicUrl: string
   /** Links to who named the host begin with https. */
   secure?: boolean
+  /** ms that a JSON document may take to arrive (default a minute). */
+  patienceMs?: number
 }
 
 /** What it answers to at an address that has something; OPTIONS asks which of them. */
 export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
 const DEFAULT_BODY_LIMIT = 112 * 1024
+const PATIENCE_MS = 60_000
 
 /** Where requests become answers, however they travel: by HTTP from outside, in memory from the service next door. */
 export class Edge {
@@ -113,7 +116,8 @@ export class Edge {
       const inVersion = routes.filter((route) => exists(route, version))
       if (inVersion.length === 0) throw notFound('The resource could not be found.')
       const stream = inVersion[0]!.stream === true
-      const body = stream ? undefined : await readJson(incoming.body, api.bodyLimit ?? DEFAULT_BODY_LIMIT)
+      const { patienceMs = PATIENCE_MS } = this.options
+      const body = stream ? undefined : await readJson(incoming.body, api.bodyLimit ?? DEFAULT_BODY_LIMIT, patienceMs)
       const route = choose(inVersion, body, routes)
       const request = this.request(api, route, incoming, { params, query, context, version, body, passage })
       if (route.query) check(misfit(route.query, request.query, 'query'))
@@ -259,8 +263,13 @@ function choose(routes: Route[], body: unknown, everywhere: Route[]): Route {
 
 const streamOf = (body: Incoming['body']) => (body === null || body instanceof Readable ? body : Readable.from([Buffer.from(body)]))
 
-async function readJson(body: Incoming['body'], limit: number): Promise<unknown> {
-  const text = body instanceof Readable ? await readAll(body, limit) : typeof body === 'string' ? body : Buffer.from(body ?? []).toString()
+async function readJson(body: Incoming['body'], limit: number, patienceMs: number): Promise<unknown> {
+  const text =
+    body instanceof Readable
+      ? await within(patienceMs, readAll(body, limit))
+      : typeof body === 'string'
+        ? body
+        : Buffer.from(body ?? []).toString()
   if (text.length > limit) throw tooLarge(limit)
   if (text === '') return undefined
   try {
@@ -279,6 +288,23 @@ async function readAll(stream: Readable, limit: number): Promise<string> {
     chunks.push(chunk as Buffer)
   }
   return Buffer.concat(chunks).toString('utf8')
+}
+
+/** @throws Fault 408, with which the connection ends: somebody who sends byte after byte holds it no longer */
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    const fault = new Fault(408, 'RequestTimeout', `The request did not arrive within ${ms / 1000} s.`, {
+      headers: { Connection: 'close' },
+    })
+    timer = setTimeout(() => reject(fault), ms)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+    work.catch(() => {}) // of a connection that ended
+  }
 }
 
 const tooLarge = (limit: number) => new Fault(413, 'RequestTooLarge', `Request is too large: more than ${limit} bytes.`)

@@ -1,18 +1,10 @@
 import type { Readable } from 'node:stream'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import type { Log } from '../log/log.ts'
 import type { Api } from './api.ts'
-import type { Authenticator } from './context.ts'
 import { drain, type Patience } from './drain.ts'
-import { Edge, METHODS, type Outgoing } from './edge.ts'
+import { Edge, type EdgeOptions, METHODS, type Outgoing } from './edge.ts'
 
-export interface ServerOptions {
-  log: Log
-  authenticator: Authenticator
-  /** Check every answer against its route's response schema (tests, development). */
-  checkResponses?: boolean
-  /** `http://127.0.0.1:5000`: for links when a request has no Host header. */
-  publicUrl: string
+export interface ServerOptions extends Omit<EdgeOptions, 'secure'> {
   tls?: { key: Buffer; cert: Buffer }
 }
 
