@@ -2,10 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MemoryBus } from '../kernel/bus/memory.ts'
-import { createLog, silent } from '../kernel/log/log.ts'
+import { createLog, type Log, silent } from '../kernel/log/log.ts'
 import { type Control, createControl } from './control.ts'
 import { prepareGround, startHosts } from './hosts.ts'
-import { loadSecrets } from './secrets.ts'
+import { loadSecrets, type Secrets } from './secrets.ts'
 import { readSettings, type Settings } from './settings.ts'
 
 export interface TestCloud {
@@ -14,6 +14,7 @@ export interface TestCloud {
   /** As admin of project demo; @throws Error with the fault when the status is 400 or above. */
   api(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<any>
   token: string
+  secrets: Secrets
   stop(): Promise<void>
 }
 
@@ -21,6 +22,8 @@ export interface TestCloudOptions {
   hosts?: number
   flags?: string[]
   development?: boolean
+  /** Default: what YUN_TEST_LOG asks for, or nothing. */
+  log?: Log
   /** Starts the hosts somewhere else, on this bus (default: in this process). */
   startHosts?: (settings: Settings, bus: MemoryBus, control: Control) => Promise<{ stop(): Promise<void> }>
 }
@@ -33,7 +36,7 @@ export async function testCloud(options: TestCloudOptions = {}): Promise<TestClo
   const { settings } = readSettings([...flags, '--simulated-hosts', String(options.hosts ?? 1)], 'node')
   const secrets = loadSecrets(stateDir)
   const bus = new MemoryBus()
-  const log = process.env.YUN_TEST_LOG ? createLog({ name: 'test', level: 'warn' }) : silent()
+  const log = options.log ?? (process.env.YUN_TEST_LOG ? createLog({ name: 'test', level: 'warn' }) : silent())
   const control = await createControl({ settings, secrets, bus, log, url: 'http://127.0.0.1:5000' })
   await control.start()
   const here = async () => startHosts({ settings, ground: await prepareGround(settings, log), secrets, bus, log, control })
@@ -66,6 +69,7 @@ export async function testCloud(options: TestCloudOptions = {}): Promise<TestClo
     control,
     bus,
     token,
+    secrets,
     async api(method, path, body, headers = {}) {
       const answer = await send(method, path, body, { 'x-auth-token': token, ...headers })
       return answer.payload ? JSON.parse(answer.payload) : undefined
