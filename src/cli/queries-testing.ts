@@ -52,6 +52,9 @@ export type Sown = Record<
   | 'service'
   | 'endpoint'
   | 'credential'
+  | 'kept'
+  | 'key'
+  | 'policy'
   | 'provider'
   | 'trait',
   string
@@ -299,6 +302,9 @@ export class Sower {
     const credential = await this.post(`/identity/v3/users/${this.admin}/application_credentials`, {
       application_credential: { name },
     })
+    const kept = await this.post('/identity/v3/credentials', { credential: { user_id: this.admin, type: 'totp', blob: name } })
+    const key = await this.post(`/identity/v3/users/${this.admin}/credentials/OS-EC2`, { tenant_id: project.id })
+    const policy = await this.post('/identity/v3/policies', { policy: { type: 'text', blob: name } })
     const provider = await this.ask('POST', '/placement/resource_providers', { name }, PLACEMENT)
     const trait = `CUSTOM_${name.replace('-', '_').toUpperCase()}`
     await this.ask('PUT', `/placement/traits/${trait}`, undefined, PLACEMENT)
@@ -319,6 +325,9 @@ export class Sower {
       service: service.id,
       endpoint: endpoint.id,
       credential: credential.id,
+      kept: kept.id,
+      key: key.access,
+      policy: policy.id,
       provider: provider.uuid,
       trait,
     }

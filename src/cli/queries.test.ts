@@ -55,6 +55,11 @@ async function idsOf(of: Sown): Promise<Ids> {
       implies: (await api('GET', `/identity/v3/roles/${of.role}/implies`)).role_inference.implies[0].id,
       '/users/:id/application_credentials/': user,
       application_credentials: of.credential,
+      '/users/:id/credentials/': user,
+      'OS-EC2': of.key,
+      credentials: of.kept,
+      policies: of.policy,
+      tags: of.namespace,
     },
     placement: {
       resource_providers: await first('/placement/resource_providers', 'uuid', 'placement'),
@@ -138,6 +143,7 @@ async function idsOf(of: Sown): Promise<Ids> {
 /** Of what there is none here; what is asked of it is counted all the same. */
 const REFUSED = [
   /roles\/:role_id$/,
+  /projects\/:id\/tags\/:tag$/,
   /os-volume-type-access$/,
   /os-flavor-access$/,
   /messages\/:message_id$/,

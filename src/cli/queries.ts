@@ -15,6 +15,8 @@ export const QUERIES: Record<string, number> = {
   'GET /identity/v3/role_assignments': 5,
   'GET /identity/v3/role_inferences': 2,
   'GET /identity/v3/OS-TRUST/trusts': 1,
+  'GET /identity/v3/credentials': 1,
+  'GET /identity/v3/policies': 1,
   'GET /identity/v2.0/tenants': 1,
   'GET /placement/resource_providers': 1,
   'GET /placement/traits': 1,

@@ -64,6 +64,7 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
     bus,
     region: settings.region,
     keyDirectory: join(settings.sharedDir, 'fernet-keys'),
+    credentialKeyDirectory: join(settings.sharedDir, 'credential-keys'),
     compliance: settings.securityCompliance,
   })
   const tls = settings.tls ? { key: readFileSync(settings.tls.key), cert: readFileSync(settings.tls.cert) } : undefined

@@ -47,6 +47,13 @@ test('no secret is in the log, whatever its level, not of what fails either', as
   await refused(login(withSecret(keep('secret that is wrong', 'x-82hdnqpl2'))))
   await refused(api('GET', '/compute/v2.1/servers', undefined, { 'x-auth-token': keep('token that is none', 'gAAAAABmade-up-token') }))
 
+  await api('POST', '/identity/v3/credentials', {
+    credential: { user_id: admin.id, type: 'totp', blob: keep('credential', 't-8dkq27fjs') },
+  })
+  const { projects } = await api('GET', '/identity/v3/auth/projects')
+  const key = await api('POST', `/identity/v3/users/${admin.id}/credentials/OS-EC2`, { tenant_id: projects[0].id })
+  keep('secret of an access key', key.credential.secret)
+
   const image = await api('POST', '/image/v2/images', { name: 'far', disk_format: 'raw', container_format: 'bare' })
   await refused(
     api('POST', `/image/v2/images/${image.id}/import`, {

@@ -11,7 +11,12 @@ import { type IdentityHouse, identityHouse } from './testing.ts'
 
 /** Two processes on one database: in one things change, the other remembers tokens. */
 const directory = mkdtempSync(join(tmpdir(), 'yun-two-'))
-const shared = { databaseUrl: `sqlite:${join(directory, 'identity.sqlite')}`, keyDirectory: join(directory, 'keys'), bus: new MemoryBus() }
+const shared = {
+  databaseUrl: `sqlite:${join(directory, 'identity.sqlite')}`,
+  keyDirectory: join(directory, 'keys'),
+  credentialKeyDirectory: join(directory, 'credential-keys'),
+  bus: new MemoryBus(),
+}
 let house: IdentityHouse
 let other: IdentityService
 /** Never hears what changes. */

@@ -5,13 +5,17 @@ import type { Api } from '../kernel/http/api.ts'
 import type { Authenticator } from '../kernel/http/context.ts'
 import type { Log } from '../kernel/log/log.ts'
 import { Policy } from '../kernel/policy/policy.ts'
+import { accessKeyRoutes } from './api/access-keys.ts'
 import { applicationCredentialRoutes } from './api/application-credentials.ts'
 import { authRoutes, v2Routes } from './api/auth.ts'
+import { credentialRoutes } from './api/credentials.ts'
 import { directoryRoutes } from './api/directory.ts'
 import { identityFault } from './api/faults.ts'
 import { grantRoutes } from './api/grants.ts'
 import { impliedRoleRoutes } from './api/implied-roles.ts'
 import { policies } from './api/policies.ts'
+import { policyRoutes } from './api/policy-documents.ts'
+import { projectTagRoutes } from './api/project-tags.ts'
 import { trustRoutes } from './api/trusts.ts'
 import { rootRoutes, v2Root, v3Root } from './api/versions.ts'
 import { type BootstrapInput, bootstrap } from './app/bootstrap.ts'
@@ -29,8 +33,10 @@ export interface IdentityOptions {
   log: Log
   bus: Bus
   region: string
-  /** Holds the Fernet keys. */
+  /** Holds the Fernet keys of tokens. */
   keyDirectory: string
+  /** Holds those of credentials, which are kept longer than tokens live. */
+  credentialKeyDirectory: string
   policyOverrides?: Record<string, string>
   /** ms that a token lives (default one day). */
   tokenLifeMs?: number
@@ -52,6 +58,7 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
   const context: IdentityContext = {
     database,
     keys: new KeyRing(options.keyDirectory),
+    credentialKeys: new KeyRing(options.credentialKeyDirectory),
     bus: options.bus,
     log: options.log,
     region: options.region,
@@ -76,6 +83,10 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
           ...applicationCredentialRoutes(context),
           ...impliedRoleRoutes(context),
           ...trustRoutes(context),
+          ...projectTagRoutes(context),
+          ...credentialRoutes(context),
+          ...accessKeyRoutes(context),
+          ...policyRoutes(context),
         ],
       },
       { ...shared, prefix: '/identity/v2.0', routes: [v2Root, ...v2Routes(context)] },

@@ -45,6 +45,7 @@ export async function identityHouse(options: Partial<IdentityOptions> = {}): Pro
     bus: new MemoryBus(),
     region: 'RegionOne',
     keyDirectory: join(directory, 'keys'),
+    credentialKeyDirectory: join(directory, 'credential-keys'),
     ...options,
   })
   const [adminPassword, demoPassword, servicePassword] = [PASSWORDS.admin, PASSWORDS.demo, PASSWORDS.service]

@@ -47,6 +47,7 @@ const MaybeText = Type.Union([Type.String(), Type.Null()])
 const Flag = Type.Boolean()
 /** In a query, as Python writes it, too. */
 const Truth = Type.Union([Type.Boolean(), Type.String({ pattern: '^([Tt]rue|[Ff]alse|[01])$' })])
+const TAG_FILTERS = { tags: Type.String(), 'tags-any': Type.String(), 'not-tags': Type.String(), 'not-tags-any': Type.String() }
 /** Of projects and domains. */
 const ShortName = Type.String({ minLength: 1, maxLength: 64, pattern: '\\S' })
 
@@ -64,7 +65,12 @@ interface Noun {
   list: (filters: any) => Promise<any[]>
   update: (id: string, input: any) => Promise<any>
   remove: (id: string) => Promise<void>
+  /** Attributes of others are kept and shown. */
+  keepsExtra?: boolean
 }
+
+/** Who sends back what was shown changes none of these. */
+const SHOWN = ['id', 'links', 'password_expires_at']
 
 function routesOf(of: Noun): Route[] {
   const all = Object.fromEntries(
@@ -79,8 +85,12 @@ function routesOf(of: Noun): Route[] {
   )
   const one = (request: ApiRequest, row: unknown) => ({ [of.noun]: of.view(request, row) })
   const target = async (request: ApiRequest) => ({ [`target.${of.noun}.id`]: request.params.id })
-  const sent = (request: ApiRequest) =>
-    Object.fromEntries(Object.entries(request.body[of.noun]).filter(([name]) => Object.hasOwn(of.fields, name)))
+  const sent = (request: ApiRequest) => {
+    const own = (name: string) => Object.hasOwn(of.fields, name)
+    const all = Object.entries(request.body[of.noun])
+    const extra = all.filter(([name]) => !own(name) && !SHOWN.includes(name))
+    return { ...Object.fromEntries(all.filter(([name]) => own(name))), ...(of.keepsExtra ? { extra: Object.fromEntries(extra) } : {}) }
+  }
   const inDomains = 'domain_id' in of.filters && of.noun !== 'role'
   return [
     {
@@ -155,13 +165,14 @@ export function directoryRoutes(context: IdentityContext): Route[] {
       path: 'projects',
       fields: project,
       required: ['name'],
-      filters: { name: Type.String(), domain_id: Id, parent_id: Id, enabled: Truth, is_domain: Truth },
+      filters: { name: Type.String(), domain_id: Id, parent_id: Id, enabled: Truth, is_domain: Truth, ...TAG_FILTERS },
       view: projectView,
       create: (input) => createProject(context, clean(input), input.is_domain === true),
-      find: (id) => findProject(context, id, false),
+      find: (id) => findProject(context, id, null),
       list: (filters) => listProjects(context, truths(filters), truths(filters).is_domain === true),
-      update: (id, input) => updateProject(context, id, clean(input), false),
-      remove: (id) => deleteProject(context, id, false),
+      update: (id, input) => updateProject(context, id, clean(input), null),
+      remove: (id) => deleteProject(context, id, null),
+      keepsExtra: true,
     }),
     ...routesOf({
       noun: 'domain',
@@ -175,6 +186,7 @@ export function directoryRoutes(context: IdentityContext): Route[] {
       list: (filters) => listProjects(context, truths(filters), true),
       update: (id, input) => updateProject(context, id, clean(input), true),
       remove: (id) => deleteProject(context, id, true),
+      keepsExtra: true,
     }),
     ...routesOf({
       noun: 'user',
@@ -197,6 +209,7 @@ export function directoryRoutes(context: IdentityContext): Route[] {
       list: (filters) => listUsers(context, truths(filters)),
       update: (id, input) => updateUser(context, id, input),
       remove: (id) => deleteUser(context, id),
+      keepsExtra: true,
     }),
     ...routesOf({
       noun: 'group',

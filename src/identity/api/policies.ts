@@ -41,6 +41,30 @@ export const policies: Record<string, string> = {
   'identity:delete_trust': `${ADMIN} or user_id:%(target.trust.trustor_user_id)s`,
   'identity:list_roles_for_trust': `${READ} or user_id:%(target.trust.trustor_user_id)s or user_id:%(target.trust.trustee_user_id)s`,
   'identity:get_role_for_trust': `${READ} or user_id:%(target.trust.trustor_user_id)s or user_id:%(target.trust.trustee_user_id)s`,
+  'identity:list_project_tags': `${READ} or project_id:%(target.project.id)s`,
+  'identity:get_project_tag': `${READ} or project_id:%(target.project.id)s`,
+  'identity:create_project_tag': ADMIN,
+  'identity:update_project_tags': ADMIN,
+  'identity:delete_project_tag': ADMIN,
+  'identity:delete_project_tags': ADMIN,
+  'identity:list_credentials': '@', // each sees what get_credential lets it see
+  ...Object.fromEntries(
+    ['get_credential', 'ec2_get_credential', 'ec2_list_credentials'].map((rule) => [
+      `identity:${rule}`,
+      `${READ} or user_id:%(target.credential.user_id)s`,
+    ]),
+  ),
+  ...Object.fromEntries(
+    ['create_credential', 'update_credential', 'delete_credential', 'ec2_create_credential', 'ec2_delete_credential'].map((rule) => [
+      `identity:${rule}`,
+      `${ADMIN} or user_id:%(target.credential.user_id)s`,
+    ]),
+  ),
+  'identity:list_policies': READ,
+  'identity:get_policy': READ,
+  'identity:create_policy': ADMIN,
+  'identity:update_policy': ADMIN,
+  'identity:delete_policy': ADMIN,
   'identity:get_region': '@',
   'identity:list_regions': '@',
   'identity:list_users_in_group': READ,

@@ -13,21 +13,27 @@ const Gone = Type.Null()
 const common = { id: Text, links: Links }
 const project = { ...common, name: Text, description: Text, enabled: Flag, tags: Type.Array(Text), options: Empty }
 
+/** Whatever else its maker has sent of it. */
+const more = { additionalProperties: Type.Unsafe<unknown>({ description: 'what its maker has sent of it besides' }) }
+
 /** What has an address of its own, by the word under which it is shown. */
 const THINGS = {
-  project: Type.Object({ ...project, domain_id: MaybeText, parent_id: MaybeText, is_domain: Flag }),
-  domain: Type.Object(project),
-  user: Type.Object({
-    ...common,
-    name: Text,
-    domain_id: Text,
-    enabled: Flag,
-    password_expires_at: Gone,
-    options: Empty,
-    default_project_id: Type.Optional(Text),
-    description: Type.Optional(Text),
-    email: Type.Optional(Text),
-  }),
+  project: Type.Object({ ...project, domain_id: MaybeText, parent_id: MaybeText, is_domain: Flag }, more),
+  domain: Type.Object(project, more),
+  user: Type.Object(
+    {
+      ...common,
+      name: Text,
+      domain_id: Text,
+      enabled: Flag,
+      password_expires_at: Gone,
+      options: Empty,
+      default_project_id: Type.Optional(Text),
+      description: Type.Optional(Text),
+      email: Type.Optional(Text),
+    },
+    more,
+  ),
   group: Type.Object({ ...common, name: Text, domain_id: Text, description: MaybeText }),
   role: Type.Object({ ...common, name: Text, domain_id: MaybeText, description: MaybeText, options: Empty }),
   service: Type.Object({ ...common, type: Text, name: Text, description: MaybeText, enabled: Flag }),

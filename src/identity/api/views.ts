@@ -1,5 +1,7 @@
 import type { ApiRequest } from '../../kernel/http/route.ts'
 import type { IdentityTables } from '../app/context.ts'
+import { extraIn } from '../app/extra.ts'
+import { tagsIn } from '../app/project-tags.ts'
 import type { Validated } from '../app/validated.ts'
 
 type Row<T extends keyof IdentityTables> = IdentityTables[T]
@@ -18,27 +20,30 @@ export const collection = <T>(
 })
 
 export const projectView = (request: ApiRequest, row: Row<'projects'>) => ({
+  ...extraIn(row),
   id: row.id,
   name: row.name,
   domain_id: row.domain_id,
   description: row.description,
   enabled: row.enabled === 1,
   parent_id: row.parent_id,
-  is_domain: false,
-  tags: [],
+  is_domain: row.is_domain === 1,
+  tags: tagsIn(row),
   options: {},
   ...self(request, `/projects/${row.id}`),
 })
 export const domainView = (request: ApiRequest, row: Row<'projects'>) => ({
+  ...extraIn(row),
   id: row.id,
   name: row.name,
   description: row.description,
   enabled: row.enabled === 1,
-  tags: [],
+  tags: tagsIn(row),
   options: {},
   ...self(request, `/domains/${row.id}`),
 })
 export const userView = (request: ApiRequest, row: Row<'users'>) => ({
+  ...extraIn(row),
   id: row.id,
   name: row.name,
   domain_id: row.domain_id,

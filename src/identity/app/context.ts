@@ -23,6 +23,8 @@ export const NO_COMPLIANCE: Compliance = { lockoutFailureAttempts: null, lockout
 export interface IdentityContext {
   database: Database<IdentityTables>
   keys: KeyRing
+  /** Seal what users keep here, for as long as it is kept. */
+  credentialKeys: KeyRing
   bus: Bus
   log: Log
   region: string

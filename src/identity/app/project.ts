@@ -1,6 +1,8 @@
 import { badRequest, conflict, forbidden, notFound } from '../../kernel/errors/errors.ts'
 import type { IdentityTables } from '../db/tables.ts'
 import { changed, type IdentityContext } from './context.ts'
+import { type Extra, extraOf } from './extra.ts'
+import { fitsTags, type TagFilters, tagsOf } from './project-tags.ts'
 import { revoke } from './tokens.ts'
 import { removeTrustsOf } from './trust.ts'
 import { newId, unlessTaken } from './unique.ts'
@@ -14,6 +16,8 @@ export interface ProjectInput {
   parent_id?: string
   description?: string
   enabled?: boolean
+  tags?: string[]
+  extra?: Extra
 }
 
 /** @throws Fault 409 when the name is taken in its domain */
@@ -26,6 +30,8 @@ export async function createProject(context: IdentityContext, input: ProjectInpu
     description: input.description ?? '',
     enabled: Number(input.enabled ?? true),
     is_domain: Number(isDomain),
+    tags_json: tagsOf(input.tags ?? []),
+    extra_json: extraOf(null, input.extra),
   }
   if (!isDomain) await findProject(context, project.domain_id!, true)
   if (project.parent_id !== project.domain_id) {
@@ -38,20 +44,17 @@ export async function createProject(context: IdentityContext, input: ProjectInpu
   return project
 }
 
-export async function findProject(context: IdentityContext, id: string, isDomain: boolean): Promise<Project> {
-  const found = await context.database.db
-    .selectFrom('projects')
-    .selectAll()
-    .where('id', '=', id)
-    .where('is_domain', '=', Number(isDomain))
-    .executeTakeFirst()
-  if (!found) throw notFound(`Could not find ${isDomain ? 'domain' : 'project'}: ${id}.`)
+/** `isDomain` null: one or the other. @throws Fault 404 */
+export async function findProject(context: IdentityContext, id: string, isDomain: boolean | null): Promise<Project> {
+  const found = await context.database.db.selectFrom('projects').selectAll().where('id', '=', id).executeTakeFirst()
+  if (!found || (isDomain !== null && found.is_domain !== Number(isDomain)))
+    throw notFound(`Could not find ${isDomain ? 'domain' : 'project'}: ${id}.`)
   return found
 }
 
 export async function listProjects(
   context: IdentityContext,
-  filters: { name?: string; domain_id?: string; parent_id?: string; enabled?: boolean; ids?: string[] },
+  filters: { name?: string; domain_id?: string; parent_id?: string; enabled?: boolean; ids?: string[] } & TagFilters,
   isDomain: boolean,
 ): Promise<Project[]> {
   let query = context.database.db.selectFrom('projects').selectAll().where('is_domain', '=', Number(isDomain)).orderBy('name')
@@ -60,16 +63,18 @@ export async function listProjects(
   if (filters.parent_id !== undefined) query = query.where('parent_id', '=', filters.parent_id)
   if (filters.enabled !== undefined) query = query.where('enabled', '=', Number(filters.enabled))
   if (filters.ids) query = query.where('id', 'in', filters.ids.length > 0 ? filters.ids : [''])
-  return await query.execute()
+  return (await query.execute()).filter((project) => fitsTags(project, filters))
 }
 
-export async function updateProject(context: IdentityContext, id: string, input: ProjectInput, isDomain: boolean): Promise<Project> {
+export async function updateProject(context: IdentityContext, id: string, input: ProjectInput, isDomain: boolean | null): Promise<Project> {
   const before = await findProject(context, id, isDomain)
   const after: Project = {
     ...before,
     name: input.name ?? before.name,
     description: input.description ?? before.description,
     enabled: input.enabled === undefined ? before.enabled : Number(input.enabled),
+    tags_json: input.tags === undefined ? before.tags_json : tagsOf(input.tags),
+    extra_json: extraOf(before.extra_json, input.extra),
   }
   if (after.name !== before.name) await unique(context, after)
   await unlessTaken(context.database.db.updateTable('projects').set(after).where('id', '=', id).execute(), taken(after))
@@ -78,8 +83,9 @@ export async function updateProject(context: IdentityContext, id: string, input:
   return after
 }
 
-export async function deleteProject(context: IdentityContext, id: string, isDomain: boolean): Promise<void> {
-  const project = await findProject(context, id, isDomain)
+export async function deleteProject(context: IdentityContext, id: string, kind: boolean | null): Promise<void> {
+  const project = await findProject(context, id, kind)
+  const isDomain = project.is_domain === 1
   if (isDomain && project.enabled) throw forbidden('Cannot delete a domain that is enabled, please disable it first.')
   if (!isDomain && (await listProjects(context, { parent_id: id }, false)).length > 0)
     throw forbidden(`Cannot delete project ${id}, it has child projects.`)
@@ -95,7 +101,7 @@ export async function deleteProject(context: IdentityContext, id: string, isDoma
           .where('actor_id', 'in', [...users, ...groups])
           .execute()
       if (users.length > 0)
-        for (const table of ['memberships', 'application_credentials', 'old_passwords'] as const)
+        for (const table of ['memberships', 'application_credentials', 'old_passwords', 'credentials'] as const)
           await trx.deleteFrom(table).where('user_id', 'in', users).execute()
       if (users.length > 0) await removeTrustsOf(trx, users)
       await trx.deleteFrom('users').where('domain_id', '=', id).execute()
@@ -103,6 +109,7 @@ export async function deleteProject(context: IdentityContext, id: string, isDoma
     }
     await trx.deleteFrom('assignments').where('target_id', 'in', ids).execute()
     await trx.deleteFrom('application_credentials').where('project_id', 'in', ids).execute()
+    await trx.deleteFrom('credentials').where('project_id', 'in', ids).execute()
     await trx.deleteFrom('trusts').where('project_id', 'in', ids).execute()
     await trx.deleteFrom('projects').where('id', 'in', ids).execute()
   })

@@ -27,6 +27,7 @@ describe('tokens and the directory', () => {
     const identity = async (): Promise<IdentityContext> => ({
       database: await open(),
       keys: new KeyRing(directory),
+      credentialKeys: new KeyRing(directory),
       bus: new MemoryBus(),
       log: silent(),
       region: 'RegionOne',

@@ -3,6 +3,7 @@ import { badRequest, conflict, Fault, notFound } from '../../kernel/errors/error
 import type { IdentityTables } from '../db/tables.ts'
 import { keepOld, refuseOld, tryPassword } from './compliance.ts'
 import { changed, type IdentityContext } from './context.ts'
+import { type Extra, extraOf } from './extra.ts'
 import { hashPassword } from './password.ts'
 import { findProject } from './project.ts'
 import { revoke } from './tokens.ts'
@@ -20,6 +21,7 @@ export interface UserInput {
   email?: string | null
   enabled?: boolean
   password?: string | null
+  extra?: Extra
 }
 
 /** `random`: the password was drawn, not chosen. */
@@ -36,6 +38,7 @@ export async function createUser(context: IdentityContext, input: UserInput & { 
     password_changed_at: input.password ? timestamp() : null,
     failures: 0,
     failed_at: null,
+    extra_json: extraOf(null, input.extra),
   }
   await findProject(context, user.domain_id, true)
   await unique(context, 'users', user)
@@ -74,6 +77,7 @@ export async function updateUser(context: IdentityContext, id: string, input: Us
     description: input.description === undefined ? before.description : input.description,
     email: input.email === undefined ? before.email : input.email,
     enabled: enabled === undefined ? before.enabled : Number(enabled),
+    extra_json: extraOf(before.extra_json, input.extra),
   }
   if (password)
     Object.assign(after, {
@@ -106,6 +110,7 @@ export async function deleteUser(context: IdentityContext, id: string): Promise<
     await trx.deleteFrom('memberships').where('user_id', '=', id).execute()
     await trx.deleteFrom('application_credentials').where('user_id', '=', id).execute()
     await trx.deleteFrom('old_passwords').where('user_id', '=', id).execute()
+    await trx.deleteFrom('credentials').where('user_id', '=', id).execute()
     await removeTrustsOf(trx, [id])
     await trx.deleteFrom('users').where('id', '=', id).execute()
   })

@@ -151,4 +151,27 @@ export const migrations: Migrations = {
       await db.schema.createIndex('trusts_trustee').on('trusts').columns(['trustee_user_id']).execute()
     },
   },
+  '004-credentials': {
+    async up(db: Kysely<any>) {
+      const { schema } = db
+      await schema.alterTable('projects').addColumn('tags_json', text).execute()
+      await schema.alterTable('projects').addColumn('extra_json', text).execute()
+      await schema.alterTable('users').addColumn('extra_json', text).execute()
+      await schema
+        .createTable('credentials')
+        .addColumn('id', id, (c) => c.primaryKey())
+        .addColumn('user_id', id, (c) => c.notNull())
+        .addColumn('project_id', id)
+        .addColumn('type', name, (c) => c.notNull())
+        .addColumn('blob', text, (c) => c.notNull())
+        .execute()
+      await schema.createIndex('credentials_user').on('credentials').columns(['user_id']).execute()
+      await schema
+        .createTable('policies')
+        .addColumn('id', id, (c) => c.primaryKey())
+        .addColumn('type', name, (c) => c.notNull())
+        .addColumn('blob', text, (c) => c.notNull())
+        .execute()
+    },
+  },
 }

@@ -8,6 +8,9 @@ export interface IdentityTables {
     description: string
     enabled: number
     is_domain: number
+    /** Null: none. */
+    tags_json: string | null
+    extra_json: string | null
   }
   users: {
     id: string
@@ -22,6 +25,7 @@ export interface IdentityTables {
     /** Wrong passwords since the last right one, and when the last of them came. */
     failures: number
     failed_at: string | null
+    extra_json: string | null
   }
   /** Passwords that a user had before. */
   old_passwords: { id: string; user_id: string; password_hash: string; replaced_at: string }
@@ -37,6 +41,10 @@ export interface IdentityTables {
     unrestricted: number
     roles_json: string
   }
+  /** What users have for other protocols; `blob` is sealed. An access key's id is its SHA-256. */
+  credentials: { id: string; user_id: string; project_id: string | null; type: string; blob: string }
+  /** Documents that some other service reads. */
+  policies: { id: string; type: string; blob: string }
   /** `roles_json`: ids; times end in Z; `remaining_uses` null: any number. */
   trusts: {
     id: string
