@@ -2,8 +2,8 @@
 export const QUERIES: Record<string, number> = {
   'GET /identity/v3/auth/tokens': 1,
   'GET /identity/v3/auth/catalog': 1,
-  'GET /identity/v3/auth/projects': 2,
-  'GET /identity/v3/auth/domains': 2,
+  'GET /identity/v3/auth/projects': 6,
+  'GET /identity/v3/auth/domains': 6,
   'GET /identity/v3/projects': 1,
   'GET /identity/v3/domains': 1,
   'GET /identity/v3/users': 1,

@@ -1,8 +1,9 @@
 import Type from 'typebox'
-import { notFound } from '../../kernel/errors/errors.ts'
+import { badRequest, notFound } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
+import { type Effect, listAssignments } from '../app/assignments.ts'
 import type { IdentityContext } from '../app/context.ts'
-import { type Grant, grant, grantsOf, hasGrant, listAssignments, ungrant } from '../app/role.ts'
+import { type Grant, grant, grantsOf, hasGrant, ungrant } from '../app/role.ts'
 import { AssignmentList, listOf } from './schemas.ts'
 import { collection, roleView } from './views.ts'
 
@@ -96,8 +97,11 @@ function assignments(context: IdentityContext): Route {
       include_subtree: Text,
     }),
     async handler(request) {
-      const named = 'include_names' in request.query && !['0', 'false', 'False'].includes(request.query.include_names)
-      const rows = await listAssignments(context, { ...request.query, effective: 'effective' in request.query })
+      const set = (name: string) => name in request.query && !['0', 'false', 'False'].includes(request.query[name])
+      const [named, effective] = [set('include_names'), set('effective')]
+      if (effective && request.query['group.id'])
+        throw badRequest('Combining effective and group filter will always result in an empty list.')
+      const rows = await listAssignments(context, { ...request.query, effective })
       const show = (row: (typeof rows)[number]) => ({
         role: { id: row.role_id, ...(named ? { name: row.role?.name } : {}) },
         [row.actor_kind]: { id: row.actor_id, ...(named ? { name: row.actor?.name, ...domainOf(row.actor, row.nameOf) } : {}) },
@@ -108,13 +112,22 @@ function assignments(context: IdentityContext): Route {
                 [row.target_kind]: { id: row.target_id, ...(named ? { name: row.target?.name, ...domainOf(row.target, row.nameOf) } : {}) },
                 ...(row.inherited ? { 'OS-INHERIT:inherited_to': 'projects' } : {}),
               },
-        links: {
-          assignment: request.link(
-            `${row.inherited ? '/OS-INHERIT' : ''}/${row.target_kind === 'system' ? 'system' : `${row.target_kind}s/${row.target_id}`}/${row.actor_kind}s/${row.actor_id}/roles/${row.role_id}${row.inherited ? '/inherited_to_projects' : ''}`,
-          ),
-        },
+        links: linksOf(request, row),
       })
       return { role_assignments: rows.map(show), links: { next: null, self: request.link('/role_assignments'), previous: null } }
     },
+  }
+}
+
+/** To what was given, and by which ways this comes of it. */
+function linksOf(request: ApiRequest, { actor_id, role_id, given, priorId }: Effect) {
+  const place = given.target_kind === 'system' ? 'system' : `${given.target_kind}s/${given.target_id}`
+  const [before, after] = given.inherited ? ['/OS-INHERIT', '/inherited_to_projects'] : ['', '']
+  return {
+    assignment: request.link(`${before}/${place}/${given.actor_kind}s/${given.actor_id}/roles/${given.role_id}${after}`),
+    ...(given.actor_kind === 'group' && actor_id !== given.actor_id
+      ? { membership: request.link(`/groups/${given.actor_id}/users/${actor_id}`) }
+      : {}),
+    ...(priorId ? { prior_role: request.link(`/prior_role/${priorId}/implies/${role_id}`) } : {}),
   }
 }

@@ -117,7 +117,7 @@ export const AssignmentList = pageOf(
     user: Type.Optional(Ref),
     group: Type.Optional(Ref),
     scope: Scope,
-    links: Type.Object({ assignment: Text }),
+    links: Type.Object({ assignment: Text, membership: Type.Optional(Text), prior_role: Type.Optional(Text) }),
   }),
 )
 

@@ -1,4 +1,4 @@
-import { notFound } from '../../kernel/errors/errors.ts'
+import { forbidden, notFound } from '../../kernel/errors/errors.ts'
 import type { IdentityTables } from '../db/tables.ts'
 import { changed, type IdentityContext } from './context.ts'
 import { newId, unlessTaken, unlessThere } from './unique.ts'
@@ -61,8 +61,15 @@ export async function deleteRole(context: IdentityContext, id: string): Promise<
   changed(context)
 }
 
+/** What a token of an administrator is made with is not handed on by implication. */
+const NEVER_IMPLIED = 'admin'
+
+/** @throws Fault 403 for what may not be implied: the administrator's role, and a domain's by one of the whole cloud; 404 */
 export async function imply(context: IdentityContext, priorId: string, impliedId: string): Promise<void> {
   const { db } = context.database
+  const [prior, implied] = await Promise.all([findRole(context, priorId), findRole(context, impliedId)])
+  if (implied.name === NEVER_IMPLIED || (prior.domain_id === null && implied.domain_id !== null))
+    throw forbidden(`${implied.id} cannot be an implied role.`)
   if (
     !(await db
       .selectFrom('implied_roles')
@@ -114,9 +121,12 @@ export async function hasGrant(context: IdentityContext, grant: Grant): Promise<
   return (await query.executeTakeFirst()) !== undefined
 }
 
+/** @throws Fault 403 for a domain's role on what is in another domain, 404 */
 export async function grant(context: IdentityContext, given: Grant): Promise<void> {
-  await findRole(context, given.roleId)
-  await exists(context, given)
+  const role = await findRole(context, given.roleId)
+  const domainId = await domainOf(context, given)
+  if (role.domain_id !== null && role.domain_id !== domainId)
+    throw forbidden(`${given.target.kind} ${given.target.id} must be in the same domain as the role ${role.id} being assigned.`)
   if (!(await hasGrant(context, given))) await unlessThere(context.database.db.insertInto('assignments').values(rowOf(given)).execute())
   changed(context)
 }
@@ -145,58 +155,16 @@ export async function grantsOf(context: IdentityContext, of: Pick<Grant, 'actor'
     .execute()
 }
 
-async function exists(context: IdentityContext, { actor, target }: Grant): Promise<void> {
+/** Of what the role is given on; both must be there. @throws Fault 404 */
+async function domainOf(context: IdentityContext, { actor, target }: Grant): Promise<string | null> {
   const { db } = context.database
   const found =
     actor.kind === 'user'
       ? await db.selectFrom('users').select('id').where('id', '=', actor.id).executeTakeFirst()
       : await db.selectFrom('groups').select('id').where('id', '=', actor.id).executeTakeFirst()
   if (!found) throw notFound(`Could not find ${actor.kind}: ${actor.id}.`)
-  if (target.kind !== 'system' && !(await db.selectFrom('projects').select('id').where('id', '=', target.id).executeTakeFirst()))
-    throw notFound(`Could not find ${target.kind}: ${target.id}.`)
-}
-
-export interface AssignmentFilters {
-  'user.id'?: string
-  'group.id'?: string
-  'role.id'?: string
-  'scope.project.id'?: string
-  'scope.domain.id'?: string
-  'scope.system'?: string
-  effective?: boolean
-}
-
-/** With the names of all it mentions, in one query for each kind of thing. */
-export async function listAssignments(context: IdentityContext, filters: AssignmentFilters) {
-  const { db } = context.database
-  let query = db.selectFrom('assignments').selectAll()
-  if (filters['user.id'] && filters.effective)
-    query = query.where('actor_id', 'in', (sub) =>
-      sub
-        .selectFrom('memberships')
-        .select('group_id as id')
-        .where('user_id', '=', filters['user.id']!)
-        .union(sub.selectFrom('users').select('id').where('id', '=', filters['user.id']!)),
-    )
-  else if (filters['user.id']) query = query.where('actor_kind', '=', 'user').where('actor_id', '=', filters['user.id'])
-  if (filters['group.id']) query = query.where('actor_kind', '=', 'group').where('actor_id', '=', filters['group.id'])
-  if (filters['role.id']) query = query.where('role_id', '=', filters['role.id'])
-  if (filters['scope.project.id']) query = query.where('target_kind', '=', 'project').where('target_id', '=', filters['scope.project.id'])
-  if (filters['scope.domain.id']) query = query.where('target_kind', '=', 'domain').where('target_id', '=', filters['scope.domain.id'])
-  if (filters['scope.system']) query = query.where('target_kind', '=', 'system')
-  const [rows, users, groups, projects, roles] = await Promise.all([
-    query.execute(),
-    db.selectFrom('users').select(['id', 'name', 'domain_id']).execute(),
-    db.selectFrom('groups').select(['id', 'name', 'domain_id']).execute(),
-    db.selectFrom('projects').select(['id', 'name', 'domain_id']).execute(),
-    db.selectFrom('roles').select(['id', 'name', 'domain_id']).execute(),
-  ])
-  const named = new Map([...users, ...groups, ...projects, ...roles].map((one) => [one.id, one]))
-  return rows.map((row) => ({
-    ...row,
-    actor: named.get(row.actor_id),
-    target: named.get(row.target_id),
-    role: named.get(row.role_id),
-    nameOf: (id: string) => named.get(id)?.name ?? null,
-  }))
+  if (target.kind === 'system') return null
+  const place = await db.selectFrom('projects').select(['id', 'domain_id']).where('id', '=', target.id).executeTakeFirst()
+  if (!place) throw notFound(`Could not find ${target.kind}: ${target.id}.`)
+  return place.domain_id ?? place.id
 }

@@ -9,13 +9,14 @@ import { silent } from '../../kernel/log/log.ts'
 import { onStep, type StepRecord } from '../../kernel/trace/trace.ts'
 import { migrations } from '../db/migrations.ts'
 import type { IdentityTables } from '../db/tables.ts'
+import { listAssignments } from './assignments.ts'
 import { bootstrap } from './bootstrap.ts'
 import { catalog, listEndpoints, listServices } from './catalog.ts'
 import { type IdentityContext, NO_COMPLIANCE } from './context.ts'
 import { KeyRing } from './fernet.ts'
 import { createProject, deleteProject, listProjects, updateProject } from './project.ts'
 import { projectsOfUser } from './reach.ts'
-import { createRole, deleteRole, grant, imply, listAssignments, ungrant } from './role.ts'
+import { createRole, deleteRole, grant, imply, ungrant } from './role.ts'
 import { issueToken, revoke, validateToken } from './tokens.ts'
 import { createGroup, createUser, deleteUser, listUsers, setMember, updateUser } from './user.ts'
 
@@ -140,7 +141,7 @@ describe('tokens and the directory', () => {
       await grant(context, { ...onDomain, inherited: true })
       assert.deepEqual(await names(), ['auditor', 'boss', 'member', 'reader'])
       const all = await listAssignments(context, { 'user.id': user.id, effective: true })
-      assert.equal(all.length, 4)
+      assert.equal(all.length, 5)
       assert.ok(all.every((one) => one.actor && one.target && one.role))
       await deleteRole(context, boss.id)
       assert.deepEqual(await names(), ['auditor', 'member', 'reader'])

@@ -10,7 +10,6 @@ import {
   projectById,
   projectByName,
   revokedBy,
-  rolesOn,
   type TrustRow,
   trustById,
   type UserRow,
@@ -20,7 +19,7 @@ import {
 import { openApplicationCredential } from './application-credential.ts'
 import { tryPassword } from './compliance.ts'
 import { changed, type IdentityContext } from './context.ts'
-import { above, effectiveRoles } from './effective-roles.ts'
+import { effectiveRoles } from './effective-roles.ts'
 import { momentOf } from './expiry.ts'
 import { seal, unseal } from './fernet.ts'
 import { openTrust, trustHolds } from './trust.ts'
@@ -186,7 +185,8 @@ async function scopeOf(context: IdentityContext, asked: AuthRequest['scope'], us
   if (asked === 'unscoped' || (asked && 'unscoped' in asked)) return { kind: 'unscoped' }
   if (!asked) {
     const project = user.default_project_id ? await projectById(db, user.default_project_id) : undefined
-    if (!project?.enabled || (await rolesOn(db, user.id, 'project', project.id, above(project))).length === 0) return { kind: 'unscoped' }
+    if (!project?.enabled || (await effectiveRoles(context, user.id, { kind: 'project', project })).length === 0)
+      return { kind: 'unscoped' }
     return { kind: 'project', project }
   }
   if (asked.system?.all) return { kind: 'system' }

@@ -51,7 +51,7 @@ export function rolesOn(db: Db, userId: string, kind: 'project' | 'domain' | 'sy
   return db
     .selectFrom('assignments')
     .innerJoin('roles', 'roles.id', 'assignments.role_id')
-    .select(['roles.id', 'roles.name'])
+    .select(['roles.id', 'roles.name', 'roles.domain_id'])
     .distinct()
     .where((where) =>
       where.or([
@@ -68,31 +68,11 @@ export function rolesOn(db: Db, userId: string, kind: 'project' | 'domain' | 'sy
     .execute()
 }
 
-/** Projects or domains on which the user has any role. */
-export async function targetsOf(db: Db, userId: string, kind: 'project' | 'domain'): Promise<string[]> {
-  const rows = await db
-    .selectFrom('assignments')
-    .select('target_id')
-    .distinct()
-    .where('target_kind', '=', kind)
-    .where((where) =>
-      where.or([
-        where.and([where('actor_kind', '=', 'user'), where('actor_id', '=', userId)]),
-        where.and([
-          where('actor_kind', '=', 'group'),
-          where('actor_id', 'in', db.selectFrom('memberships').select('group_id').where('user_id', '=', userId)),
-        ]),
-      ]),
-    )
-    .execute()
-  return rows.map((row) => row.target_id)
-}
-
 export const impliedRoles = (db: Db) =>
   db
     .selectFrom('implied_roles')
     .innerJoin('roles', 'roles.id', 'implied_roles.implied_id')
-    .select(['prior_id', 'roles.id', 'roles.name'])
+    .select(['prior_id', 'roles.id', 'roles.name', 'roles.domain_id'])
     .execute()
 
 export const catalogRows = (db: Db) =>
