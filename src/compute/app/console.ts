@@ -33,7 +33,9 @@ export async function remoteConsole(context: ComputeContext, row: InstanceRow, p
     .insertInto('console_tokens')
     .values({ digest: digestOf(token), server_id: row.id, kind: 'vnc', host: address, port, expires_at: timestamp(Date.now() + LIFE) })
     .execute()
-  return { url: `${context.settings.consoleUrl}/vnc?token=${token}&title=${encodeURIComponent(row.name)}` }
+  // as noVNC's own pages are told where their socket is
+  const path = `console/websockify?token=${token}`
+  return { url: `${context.settings.consoleUrl}/vnc?path=${encodeURIComponent(path)}&title=${encodeURIComponent(row.name)}` }
 }
 
 /**

@@ -12,7 +12,9 @@ if (query.get('title')) {
 }
 const socket = new URL('websockify', location.href)
 socket.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:'
-socket.search = new URLSearchParams({ token: query.get('token') ?? '' })
+// of the path only the token: where the socket is does not depend on who has made the link
+const [, own = ''] = (query.get('path') ?? '').split('?')
+socket.search = new URLSearchParams({ token: new URLSearchParams(own).get('token') ?? '' })
 
 const rfb = new RFB(document.getElementById('screen'), socket.href, { wsProtocols: ['binary'] })
 rfb.scaleViewport = true

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { inMemory } from '../../kernel/http/client.ts'
+import { DEMO } from '../../kernel/http/testing.ts'
 import { onStep, type StepRecord } from '../../kernel/trace/trace.ts'
 import { VolumeClient } from '../client.ts'
 import { control, VOLUME_CONTROL } from '../rpc.ts'
@@ -13,6 +14,7 @@ const steps: StepRecord[] = []
 const unhear = onStep((step) => void steps.push(step))
 before(async () => {
   house = await volumeHouse()
+  await house.request('PUT', `/os-quota-sets/${DEMO}`, { body: { quota_set: { volumes: -1 } } })
   client = new VolumeClient(inMemory(house.server.edge), { token: async () => 'service' })
 })
 after(async () => {
@@ -123,7 +125,7 @@ test('the secret is in no list, and not for readers', async () => {
   assert.equal((await house.request('DELETE', `/attachments/${id}`, { as: 'member' })).status, 200)
 })
 
-test('a volume goes to one server, unless its type says multiattach; then the last one ends the export', async () => {
+test('a volume goes to one server, unless its type says multiattach or whoever made it did; then the last one ends the export', async () => {
   const { id } = await house.volume()
   const take = (volume_uuid: string, instance_uuid = randomUUID()) =>
     house.request('POST', '/attachments', { as: 'member', body: { attachment: { volume_uuid, instance_uuid, connector } } })
@@ -135,6 +137,8 @@ test('a volume goes to one server, unless its type says multiattach; then the la
   assert.equal(type.status, 200)
   const shared = await house.volume({ volume_type: 'shared' })
   assert.equal(shared.multiattach, true)
+  for (const multiattach of [true, 'True']) assert.equal((await house.volume({ multiattach })).multiattach, true)
+  assert.equal((await house.volume({ multiattach: false })).multiattach, false)
   const [one, two] = [await take(shared.id), await take(shared.id)]
   assert.equal(two.status, 200)
   const secrets = [one, two].map((answer) => answer.body.attachment.connection_info.auth_password)

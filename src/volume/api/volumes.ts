@@ -137,6 +137,7 @@ function newVolume(request: ApiRequest): NewVolume {
     type: text(volume.volume_type),
     zone: text(volume.availability_zone),
     imageId: text(volume.imageRef ?? volume.image_id),
+    multiattach: isTrue(volume.multiattach),
     snapshotId: text(volume.snapshot_id),
     sourceVolumeId: text(volume.source_volid),
     metadata: volume.metadata ?? {},

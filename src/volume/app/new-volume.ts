@@ -21,6 +21,8 @@ export interface NewVolume {
   snapshotId: string | null
   sourceVolumeId: string | null
   metadata: Properties
+  /** For several servers, also without a type that says so: as older clients ask. */
+  multiattach: boolean
 }
 
 /** What a volume is made from, looked at: it exists, may be used, and fits. */

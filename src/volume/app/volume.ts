@@ -63,7 +63,7 @@ export async function createVolume(context: VolumeContext, viewer: Viewer, asked
     source_volid: asked.sourceVolumeId,
     bootable: 0,
     readonly: 0,
-    multiattach: sharedBy(source.type) ? 1 : 0,
+    multiattach: asked.multiattach || sharedBy(source.type) ? 1 : 0,
     previous_status: null,
     created_at: at,
     updated_at: at,
