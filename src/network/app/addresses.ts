@@ -31,6 +31,11 @@ export function numberOf(address: string, what = 'IP address'): bigint {
 }
 
 export function textOf(version: 4 | 6, value: bigint): string {
+  if (version === 4) {
+    // for each address of a network when a free one is looked for
+    const four = Number(value)
+    return `${four >>> 24}.${(four >>> 16) & 255}.${(four >>> 8) & 255}.${four & 255}`
+  }
   const hex = value.toString(16).padStart(Number(BITS[version] / 4n), '0')
   return ipaddr.fromByteArray([...Buffer.from(hex, 'hex')]).toString()
 }
