@@ -14,12 +14,16 @@ const POWER: Partial<Record<Lifecycle['event'], (reason: string) => PowerState>>
   stopped: (reason) => (reason === 'saved' ? 'suspended' : reason === 'crashed' ? 'crashed' : 'shutdown'),
 }
 
-/** Tells control what guests do, in the order in which they do it; what happened while libvirt was not heard is made out from how they are now. */
+/**
+ * Tells control what guests do, in the order in which they do it; what happened while libvirt was not heard is made out from how they are now. Returns how to stop: what was not told by then
+ * is found out at the next start.
+ */
 export function watchGuests(world: World, onChange: () => void): () => void {
   const { options, domains, machine } = world
   const { bus, log, host } = options
   const last = new Map<string, PowerState>()
   let queue = Promise.resolve()
+  let stopped = false
 
   async function tell(uuid: string, powerState: PowerState, event: string, at: string): Promise<void> {
     last.set(uuid, powerState)
@@ -46,10 +50,13 @@ export function watchGuests(world: World, onChange: () => void): () => void {
   }
 
   const later = (work: () => Promise<void>) => {
-    queue = queue.then(work).catch((error) => log.warn({ err: error }, 'control did not hear what a guest did'))
+    const unlessStopped = async () => {
+      if (!stopped) await work()
+    }
+    queue = queue.then(unlessStopped).catch((error) => log.warn({ err: error }, 'control did not hear what a guest did'))
   }
 
-  return machine.libvirt.onEvent((event) => {
+  const unlisten = machine.libvirt.onEvent((event) => {
     const at = new Date().toISOString()
     if (event.kind === 'connection') {
       if (event.up) later(() => catchUp(at))
@@ -58,4 +65,8 @@ export function watchGuests(world: World, onChange: () => void): () => void {
     else return
     onChange()
   })
+  return () => {
+    stopped = true
+    unlisten()
+  }
 }

@@ -23,3 +23,11 @@ test('and not for ever', async () => {
   const bus = new MemoryBus(() => {}, { patienceMs: 10 })
   await assert.rejects(bus.call('maths', add, { a: 1, b: 2 }), { code: 'NoReceiver' })
 })
+
+test('nor after it was closed', async () => {
+  const bus = new MemoryBus(() => {}, { patienceMs: 600_000 })
+  const asked = bus.call('maths', add, { a: 1, b: 2 })
+  await bus.close()
+  await assert.rejects(asked, { code: 'NoReceiver' })
+  await assert.rejects(bus.call('maths', add, { a: 1, b: 2 }), { code: 'NoReceiver' })
+})

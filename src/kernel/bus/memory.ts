@@ -32,6 +32,7 @@ export class MemoryBus implements Bus {
   private readonly once = new DoneOnce()
   private readonly onError: OnBusError
   private readonly patienceMs: number
+  private closed = false
 
   /** `patienceMs`: how long a message waits for a receiver that is not there (yet); in one process there is no need to. */
   constructor(onError: OnBusError = () => {}, { patienceMs = 0 }: { patienceMs?: number } = {}) {
@@ -73,7 +74,7 @@ export class MemoryBus implements Bus {
 
   private async comes(topic: string, name: string): Promise<Handler<any, any>> {
     const id = `${topic} ${name}`
-    if (this.patienceMs > 0)
+    if (this.patienceMs > 0 && !this.closed)
       await new Promise<void>((resolve) => {
         const set = this.waiting.get(id) ?? new Set()
         const end = () => {
@@ -132,7 +133,9 @@ export class MemoryBus implements Bus {
     return { kind: 'memory', nodes: [], queues: [...topics].map(([topic, counts]) => ({ topic, ...counts })) }
   }
 
+  /** Who asks from now on hears at once that nobody is there. */
   async close(): Promise<void> {
+    this.closed = true
     this.receivers.clear()
     this.subscribers.clear()
     for (const set of this.waiting.values()) for (const end of [...set]) end()
