@@ -98,7 +98,7 @@ microversion('2.30', 'a live migration may be forced past the scheduler', async 
 microversion('2.31', 'a proxy learns where any kind of console token leads', async (before, at) => {
   const { url } = (await at('POST', `/servers/${id}/remote-consoles`, { body: { remote_console: { protocol: 'vnc', type: 'novnc' } } }))
     .body.remote_console
-  const path = `/os-console-auth-tokens/${new URL(url).searchParams.get('token')}`
+  const path = `/os-console-auth-tokens/${/token=([\w-]+)/.exec(new URL(url).searchParams.get('path')!)![1]}`
   assert.deepEqual(await both('GET', path, before, at), [401, 200])
   assert.equal((await at('GET', path)).body.console.instance_uuid, id)
   assert.equal((await at('GET', path, { as: 'member' })).status, 403)
