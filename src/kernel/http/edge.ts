@@ -61,6 +61,11 @@ export class Edge {
     return this.addresses.apis
   }
 
+  /** ms that a document may take to arrive. */
+  get patienceMs(): number {
+    return this.options.patienceMs ?? PATIENCE_MS
+  }
+
   mount(api: Api): void {
     this.addresses.add(api)
   }
@@ -116,8 +121,7 @@ export class Edge {
       const inVersion = routes.filter((route) => exists(route, version))
       if (inVersion.length === 0) throw notFound('The resource could not be found.')
       const stream = inVersion[0]!.stream === true
-      const { patienceMs = PATIENCE_MS } = this.options
-      const body = stream ? undefined : await readJson(incoming.body, api.bodyLimit ?? DEFAULT_BODY_LIMIT, patienceMs)
+      const body = stream ? undefined : await readJson(incoming.body, api.bodyLimit ?? DEFAULT_BODY_LIMIT, this.patienceMs)
       const route = choose(inVersion, body, routes)
       const request = this.request(api, route, incoming, { params, query, context, version, body, passage })
       if (route.query) check(misfit(route.query, request.query, 'query'))

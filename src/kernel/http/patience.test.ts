@@ -33,12 +33,12 @@ test('a document that trickles is refused with 408 and its connection ends; one 
   await server.listen(0, '127.0.0.1')
   const { port } = server.fastify.server.address() as AddressInfo
   const body = JSON.stringify({ name: 'one' })
-  const send = async (parts: string[], header = '') => {
+  const send = async (parts: string[], header = '', { token = 'admin', path = '/things/things', method = 'POST' } = {}) => {
     const socket = connect(port, '127.0.0.1')
     const answer: Buffer[] = []
     socket.on('data', (data: Buffer) => answer.push(data))
     const ended = once(socket, 'close')
-    socket.write(`POST /things/things HTTP/1.1\r\nHost: a\r\nX-Auth-Token: admin\r\n${header}Content-Length: ${body.length}\r\n\r\n`)
+    socket.write(`${method} ${path} HTTP/1.1\r\nHost: a\r\nX-Auth-Token: ${token}\r\n${header}Content-Length: ${body.length}\r\n\r\n`)
     for (const part of parts) {
       socket.write(part)
       await new Promise(setImmediate)
@@ -50,5 +50,14 @@ test('a document that trickles is refused with 408 and its connection ends; one 
   const late = await send([body.slice(0, 5), body.slice(5, 7)])
   assert.match(late, /^HTTP\/1\.1 408 /)
   assert.match(late, /did not arrive within 0\.3 s/)
+  // of what is answered before it has come the rest is waited for as long, and no longer
+  for (const [status, refused] of [
+    [401, { token: 'nobody' }],
+    [404, { path: '/things/none' }],
+    [404, { path: '/nowhere' }],
+    [405, { method: 'PUT' }],
+    [404, { path: '/nowhere', method: 'GET' }],
+  ] as const)
+    assert.match(await send([body.slice(0, 5)], '', refused), new RegExp(`^HTTP/1\\.1 ${status} `), JSON.stringify(refused))
   await server.close()
 })

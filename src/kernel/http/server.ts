@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Api } from './api.ts'
@@ -9,6 +10,8 @@ export interface ServerOptions extends Omit<EdgeOptions, 'secure'> {
 }
 
 const PATIENCE: Patience = { lingerMs: 0, mostMs: 10_000 }
+/** ms in which nothing comes and nothing goes: of uploads that have stopped, and of answers that nobody reads. */
+const SILENCE_MS = 600_000
 
 /** All APIs of this process behind one listener. */
 export class ApiServer {
@@ -22,6 +25,7 @@ export class ApiServer {
       logger: false,
       bodyLimit: Number.MAX_SAFE_INTEGER,
       requestTimeout: 0,
+      connectionTimeout: SILENCE_MS,
       keepAliveTimeout: 75_000,
       forceCloseConnections: true,
       frameworkErrors: (_error: Error, request: FastifyRequest, reply: FastifyReply) =>
@@ -50,10 +54,18 @@ export class ApiServer {
 
   private async answer(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const { method, url, headers, ip, body } = request
+    reply.raw.once('finish', () => this.cutOff(request.raw))
     const out = await this.edge.answer({ method, url, headers, ip, body: (body as Readable | undefined) ?? null })
     if (out) return carry(out, request, reply)
     const message = `There is no service at ${new URL(url, 'http://yun').pathname}: GET / says where each one is.`
     return reply.code(404).send({ error: { code: 404, title: 'Not Found', message } })
+  }
+
+  /** Who is answered and goes on sending, byte after byte, is heard no longer than a document may take. */
+  private cutOff(request: IncomingMessage): void {
+    if (request.complete) return
+    const timer = setTimeout(() => request.complete || request.destroy(), this.edge.patienceMs).unref()
+    request.once('close', () => clearTimeout(timer))
   }
 
   async listen(port: number, host: string): Promise<string> {
