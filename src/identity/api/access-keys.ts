@@ -9,7 +9,7 @@ const Shown = Type.Object({
   user_id: Text,
   tenant_id: Text,
   access: Text,
-  secret: Text,
+  secret: Type.Union([Text, Type.Null()]),
   trust_id: Type.Null(),
   links: Type.Object({ self: Text }),
 })

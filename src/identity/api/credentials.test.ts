@@ -60,6 +60,12 @@ describe('credentials', () => {
     for (const wrong of [{ blob: 'no json' }, { blob: '{}' }, { blob: 'null' }, { project_id: null }])
       assert.equal((await keep({ ...key, ...wrong })).status, 400, JSON.stringify(wrong))
     assert.equal((await keep({ project_id: 'nowhere' })).status, 404)
+    for (const secret of [undefined, 5]) {
+      const odd = await keep({ ...key, blob: JSON.stringify({ access: 'odd', secret }) })
+      const shown = await house.ask('GET', `/users/${demo.id}/credentials/OS-EC2/odd`, { token: demo.token })
+      assert.deepEqual([shown.status, shown.body.credential.secret], [200, null])
+      await house.ask('DELETE', `/credentials/${odd.body.credential.id}`)
+    }
     assert.equal((await keep({ user_id: 'nobody' }, house.admin)).status, 404)
     await house.ask('DELETE', `/credentials/${made.body.credential.id}`)
   })

@@ -88,5 +88,6 @@ describe('what comes of assignments', () => {
     assert.equal(await implies(plain, admin), 403, 'nobody becomes an administrator by implication')
     assert.equal((await house.ask('PUT', `/domains/${domain.id}/users/${user.id}/roles/${own.id}`)).status, 204)
     assert.equal((await house.ask('PUT', `/domains/default/users/${user.id}/roles/${own.id}`)).status, 403)
+    assert.equal((await house.ask('PUT', `/domains/${leaf.id}/users/${user.id}/roles/${plain.id}`)).status, 404, 'a project is no domain')
   })
 })

@@ -80,7 +80,8 @@ export interface AccessKey {
   user_id: string
   tenant_id: string
   access: string
-  secret: string
+  /** Null where whoever kept the key left it out. */
+  secret: string | null
   trust_id: null
 }
 
@@ -115,7 +116,7 @@ const hashOf = (access: string) => createHash('sha256').update(access).digest('h
 
 /** Of an access key, by which it is found; null of anything else. @throws Fault 400 when it is no key, or for no project */
 function idOf({ type, blob, project_id }: Pick<NewCredential, 'type' | 'blob' | 'project_id'>): string | null {
-  if (type.toLowerCase() !== ACCESS_KEY) return null
+  if (type !== ACCESS_KEY) return null
   const key = parsed(blob)
   if (typeof key?.access !== 'string') throw badRequest('Expecting to find access in the blob of an ec2 credential.')
   if (!project_id) throw badRequest('Expecting to find project_id in credential.')
@@ -133,7 +134,7 @@ function parsed(blob: string): Record<string, unknown> | null {
 
 function keyOf({ user_id, project_id, blob }: Row): AccessKey {
   const { access, secret } = JSON.parse(blob)
-  return { user_id, tenant_id: project_id!, access, secret, trust_id: null }
+  return { user_id, tenant_id: project_id!, access, secret: typeof secret === 'string' ? secret : null, trust_id: null }
 }
 
 const sealed = (context: IdentityContext, row: Row): Row => ({ ...row, blob: seal(context.credentialKeys.primary, Buffer.from(row.blob)) })

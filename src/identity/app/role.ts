@@ -164,7 +164,7 @@ async function domainOf(context: IdentityContext, { actor, target }: Grant): Pro
       : await db.selectFrom('groups').select('id').where('id', '=', actor.id).executeTakeFirst()
   if (!found) throw notFound(`Could not find ${actor.kind}: ${actor.id}.`)
   if (target.kind === 'system') return null
-  const place = await db.selectFrom('projects').select(['id', 'domain_id']).where('id', '=', target.id).executeTakeFirst()
-  if (!place) throw notFound(`Could not find ${target.kind}: ${target.id}.`)
+  const place = await db.selectFrom('projects').select(['id', 'domain_id', 'is_domain']).where('id', '=', target.id).executeTakeFirst()
+  if (!place || (target.kind === 'domain' && !place.is_domain)) throw notFound(`Could not find ${target.kind}: ${target.id}.`)
   return place.domain_id ?? place.id
 }
