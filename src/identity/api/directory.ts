@@ -69,8 +69,8 @@ interface Noun {
   keepsExtra?: boolean
 }
 
-/** Who sends back what was shown changes none of these. */
-const SHOWN = ['id', 'links', 'password_expires_at']
+/** Of these nothing is kept: what was shown and is sent back, and a password that has no business here. */
+const NOT_KEPT = ['id', 'links', 'password_expires_at', 'password', 'original_password']
 
 function routesOf(of: Noun): Route[] {
   const all = Object.fromEntries(
@@ -88,7 +88,7 @@ function routesOf(of: Noun): Route[] {
   const sent = (request: ApiRequest) => {
     const own = (name: string) => Object.hasOwn(of.fields, name)
     const all = Object.entries(request.body[of.noun])
-    const extra = all.filter(([name]) => !own(name) && !SHOWN.includes(name))
+    const extra = all.filter(([name]) => !own(name) && !NOT_KEPT.includes(name))
     return { ...Object.fromEntries(all.filter(([name]) => own(name))), ...(of.keepsExtra ? { extra: Object.fromEntries(extra) } : {}) }
   }
   const inDomains = 'domain_id' in of.filters && of.noun !== 'role'

@@ -69,11 +69,7 @@ export function impliedRoleRoutes(context: IdentityContext): Route[] {
       response: Answer,
       status: 201,
       async handler(request) {
-        const [prior, implied] = await Promise.all([
-          findRole(context, request.params.prior_id!),
-          findRole(context, request.params.implied_id!),
-        ])
-        await imply(context, prior.id, implied.id)
+        await imply(context, request.params.prior_id!, request.params.implied_id!)
         return await rule(request)
       },
     },

@@ -65,9 +65,18 @@ test('what identity has no use for is kept of projects, domains and users, and s
     ['domain', { enabled: false }],
     ['user', { password: 'secret' }],
   ] as const) {
-    const made = await house.make(noun, { name: `extra-${noun}`, colour: 'red', project_id: 'p', id: 'mine', links: {}, ...fields })
+    const made = await house.make(noun, {
+      name: `extra-${noun}`,
+      colour: 'red',
+      project_id: 'p',
+      id: 'mine',
+      links: {},
+      original_password: 'of-before',
+      ...fields,
+    })
     assert.partialDeepStrictEqual(made, { colour: 'red', project_id: 'p', name: `extra-${noun}` })
     assert.notEqual(made.id, 'mine')
+    assert.ok(!('original_password' in made))
     const at = `/${noun}s/${made.id}`
     const changed = (await house.ask('PATCH', at, { body: { [noun]: { shape: 'round' } } })).body[noun]
     assert.partialDeepStrictEqual(changed, { colour: 'red', shape: 'round' })

@@ -1,4 +1,5 @@
 import type { IdentityContext, IdentityTables } from './context.ts'
+import { withImplied } from './implied.ts'
 
 type Assignment = IdentityTables['assignments']
 
@@ -71,6 +72,7 @@ export async function effectsOf(context: IdentityContext, filters: AssignmentFil
   const rows = await (userId ? all.where('actor_id', 'in', [userId, ...members.keys()]) : all).execute()
   const roles = new Map((await db.selectFrom('roles').select(['id', 'domain_id']).execute()).map((role) => [role.id, role.domain_id]))
   const implied = Map.groupBy(await db.selectFrom('implied_roles').selectAll().execute(), ({ prior_id }) => prior_id)
+  const impliedBy = (id: string) => (implied.get(id) ?? []).map(({ implied_id }) => implied_id)
   const below = rows.some((row) => row.inherited) ? await heirs(context) : () => []
 
   const users = (row: Assignment) =>
@@ -79,20 +81,13 @@ export async function effectsOf(context: IdentityContext, filters: AssignmentFil
     row.inherited ? below(row.target_id).map((id) => ({ target_kind: 'project', target_id: id })) : [row]
   const effects: Effect[] = []
   for (const row of rows)
-    for (const [role_id, priorId] of withImplied(row.role_id, (id) => (implied.get(id) ?? []).map(({ implied_id }) => implied_id))) {
+    for (const [role_id, priorId] of withImplied([row.role_id], impliedBy)) {
       if (roles.get(role_id)) continue
       for (const actor_id of users(row))
         for (const { target_kind, target_id } of targets(row))
           effects.push({ ...row, actor_kind: 'user', actor_id, target_kind, target_id, role_id, given: row, priorId })
     }
   return effects.filter((row) => fits(row, filters))
-}
-
-/** Each role that comes with `roleId`, itself included, and which brings it. */
-function withImplied(roleId: string, implied: (id: string) => string[]): Map<string, string | null> {
-  const found = new Map<string, string | null>([[roleId, null]])
-  for (const id of found.keys()) for (const next of implied(id)) if (!found.has(next)) found.set(next, id)
-  return found
 }
 
 /** The projects that inherit from one, or from a domain. */

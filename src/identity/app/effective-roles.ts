@@ -1,5 +1,6 @@
 import { impliedRoles, rolesOn } from '../db/directory.ts'
 import type { IdentityContext } from './context.ts'
+import { withImplied } from './implied.ts'
 import type { Scope } from './validated.ts'
 
 /** Where roles on a project may come from by inheritance: its domain, and the projects that it lies under. */
@@ -28,32 +29,14 @@ export async function effectiveRoles(
       ? rolesOn(db, userId, 'domain', scope.domain.id, [])
       : rolesOn(db, userId, 'system', 'system', []))
   const implied = await impliedRoles(db)
-  const all = withImplied(direct, implied)
-  const held = within
-    ? withImplied(
-        all.filter(({ id }) => within.includes(id)),
-        implied,
-      )
-    : all
-  return held.filter((role) => role.domain_id === null).map(({ id, name }) => ({ id, name }))
-}
-
-interface HeldRole {
-  id: string
-  name: string
-  domain_id: string | null
-}
-
-/** A domain's own roles count by what they imply. */
-function withImplied(direct: HeldRole[], implied: (HeldRole & { prior_id: string })[]): HeldRole[] {
-  const roles = new Map(direct.map((role) => [role.id, role]))
-  for (let grew = true; grew; ) {
-    grew = false
-    for (const { prior_id, ...role } of implied)
-      if (roles.has(prior_id) && !roles.has(role.id)) {
-        roles.set(role.id, role)
-        grew = true
-      }
-  }
-  return [...roles.values()]
+  const roles = new Map([...direct, ...implied].map((role) => [role.id, role]))
+  const byPrior = Map.groupBy(implied, ({ prior_id }) => prior_id)
+  const closure = (ids: string[]) => [...withImplied(ids, (id) => (byPrior.get(id) ?? []).map((role) => role.id)).keys()]
+  const all = closure(direct.map(({ id }) => id))
+  const held = within ? closure(all.filter((id) => within.includes(id))) : all
+  // a domain's own roles count by what they imply
+  return held.flatMap((id) => {
+    const { name, domain_id } = roles.get(id)!
+    return domain_id === null ? [{ id, name }] : []
+  })
 }

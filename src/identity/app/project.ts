@@ -77,7 +77,10 @@ export async function updateProject(context: IdentityContext, id: string, input:
     extra_json: extraOf(before.extra_json, input.extra),
   }
   if (after.name !== before.name) await unique(context, after)
-  await unlessTaken(context.database.db.updateTable('projects').set(after).where('id', '=', id).execute(), taken(after))
+  const { tags_json, ...others } = after
+  // tags that are not sent may be changed by somebody else meanwhile
+  const columns = input.tags === undefined ? others : { ...others, tags_json }
+  await unlessTaken(context.database.db.updateTable('projects').set(columns).where('id', '=', id).execute(), taken(after))
   if (before.enabled && !after.enabled) await revoke(context, { projectId: id })
   changed(context)
   return after

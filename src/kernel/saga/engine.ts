@@ -188,8 +188,13 @@ export class SagaEngine<World> {
   }
 
   private async hasDone(id: string, step: string): Promise<boolean> {
-    const records = await this.db.selectFrom('saga_log').select(['step', 'event']).where('saga_id', '=', id).execute()
-    return records.some((one) => one.step === step && one.event === 'done')
+    const query = this.db
+      .selectFrom('saga_log')
+      .select('seq')
+      .where('saga_id', '=', id)
+      .where('step', '=', step)
+      .where('event', '=', 'done')
+    return (await query.executeTakeFirst()) !== undefined
   }
 
   /** Resolves when nothing is under way in this process. */
