@@ -260,7 +260,8 @@ async function unplug(state: State): Promise<void> {
   const links: { ifname: string; link_netnsid?: number }[] = JSON.parse(
     (await inside(['-json', 'link', 'show', 'type', 'veth'])).stdout || '[]',
   )
-  for (const { ifname, link_netnsid } of links) if (link_netnsid !== undefined) await inside(['link', 'delete', ifname], [0, 1]) // the machine at the other end may go at the same time
+  // the machine at the other end may go at the same time: before `ip` looks for the link (1), or between that and its deletion (2)
+  for (const { ifname, link_netnsid } of links) if (link_netnsid !== undefined) await inside(['link', 'delete', ifname], [0, 1, 2])
 }
 
 async function furnish(isolation: Isolation, groups: Group[], options: IsolationOptions): Promise<void> {

@@ -62,7 +62,7 @@ export async function createLab({ parent, count, controls = 0 }: { parent: strin
   writeFileSync(ownerFile(dir), JSON.stringify({ ...markOf(process.pid)!, pidNamespace: pidNamespace() } satisfies Owner))
   const here = name.replace('lab-', 'yunlab-')
   const destroy = async () => {
-    await exec('ip', ['link', 'delete', here], { ok: [0, 1] })
+    await exec('ip', ['link', 'delete', here], { ok: [0, 1, 2] })
     await Promise.all(machinesIn(dir).map((machine) => adopt(machine.name, machine.dir)?.destroy()))
     await sweep(dir)
     rmSync(dir, { recursive: true, force: true })
