@@ -10,7 +10,7 @@ import type { Api } from '../kernel/http/api.ts'
 import { openApi } from '../kernel/http/openapi.ts'
 import type { Route } from '../kernel/http/route.ts'
 import { silent } from '../kernel/log/log.ts'
-import { QUERIES } from './queries.ts'
+import { QUERIES } from './queries/lists.ts'
 
 const HELP = `Every route of every service.
 

@@ -1,22 +1,5 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
-import { eventually, type Yard } from '../compute/sagas/testing.ts'
-import { queries } from '../kernel/db/node-sqlite.ts'
-
-const asked = new AsyncLocalStorage<string[]>()
-
-/** Notes the queries of every request that {@link counted} makes. Returns how to stop. */
-export function countQueries(): () => void {
-  const note = (sql: unknown) => void asked.getStore()?.push(String(sql))
-  queries.subscribe(note)
-  return () => void queries.unsubscribe(note)
-}
-
-/** The answer of `work`, and the queries that it waited for, of all services together. */
-export async function counted<T>(work: () => Promise<T>): Promise<{ answer: T; queries: string[] }> {
-  const found: string[] = []
-  const answer = await asked.run(found, work)
-  return { answer, queries: [...found] }
-}
+import { eventually, type Yard } from '../../compute/sagas/testing.ts'
+import type { Counts } from './counting-testing.ts'
 
 /** One of everything: ids, or names where those are what addresses have. */
 export type Sown = Record<
@@ -62,16 +45,17 @@ export type Sown = Record<
 
 const PLACEMENT = { 'openstack-api-version': 'placement 1.39' }
 
-/** Makes what routes show, again and again, and takes it away. How many queries each of these writes needed is in `writes`, by its address without ids: the fewest in this round. */
+/** Makes what routes show, again and again, and takes it away; what that needs is counted. */
 export class Sower {
-  writes = new Map<string, string[]>()
+  counts: Counts
   private readonly yard: Yard
   private outside = ''
   private mine = ''
   private admin = ''
 
-  constructor(yard: Yard) {
+  constructor(yard: Yard, counts: Counts) {
     this.yard = yard
+    this.counts = counts
   }
 
   /** The network outside, with addresses for routers and servers. */
@@ -145,7 +129,8 @@ export class Sower {
     await gone(`/volume/v3/types/${of.type}`)
     await gone(`/volume/v3/qos-specs/${of.qos}`)
     await gone(`/network/v2.0/floatingips/${of.floatingip}`)
-    await gone(`/network/v2.0/ports/${of.port}`)
+    const { ports } = await this.yard.cloud.api('GET', `/network/v2.0/ports?network_id=${of.network}&device_owner=`)
+    for (const { id } of ports) await gone(`/network/v2.0/ports/${id}`)
     await this.ask('PUT', `/network/v2.0/routers/${of.router}/remove_router_interface`, { subnet_id: of.subnet })
     await gone(`/network/v2.0/routers/${of.router}`)
     await gone(`/network/v2.0/security-group-rules/${of.rule}`)
@@ -175,15 +160,8 @@ export class Sower {
     await gone(`/placement/traits/${of.trait}`, PLACEMENT)
   }
 
-  private async ask(method: string, path: string, body?: object, headers: Record<string, string> = {}): Promise<any> {
-    const { api } = this.yard.cloud
-    await api('GET', '/compute/v2.1/extensions') // whose token it is may have to be asked again after a change in identity
-    const { answer, queries: made } = await counted(() => api(method, path, body, headers))
-    const action = path.endsWith('/action') ? ` ${Object.keys(body ?? {})[0]}` : ''
-    const key = `${method} ${path.replace(/\/([0-9a-f-]{32,36}|\d+|(seed|more)-\w+|CUSTOM_\w+)(?=\/|$)/g, '/*')}${action}`
-    const known = this.writes.get(key)
-    if (!known || made.length < known.length) this.writes.set(key, made)
-    return answer
+  private ask(...asked: Parameters<Counts['ask']>): Promise<any> {
+    return this.counts.ask(...asked)
   }
 
   private async post(path: string, body: object): Promise<any> {

@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { Yard } from '../../compute/sagas/testing.ts'
+import { Counts, counted, countQueries, routesOf } from './counting-testing.ts'
+import { QUERIES } from './lists.ts'
+import { type Look, looks } from './looks-testing.ts'
+import { Sower, type Sown } from './sower-testing.ts'
+import { WRITES } from './writes/all-testing.ts'
+
+let yard: Yard
+let sower: Sower
+let stop: () => void
+before(async () => {
+  yard = await Yard.open()
+  stop = countQueries()
+  sower = new Sower(yard, new Counts(yard))
+})
+after(async () => {
+  stop()
+  await yard.cloud.stop()
+})
+
+/** Of what there is none here; what is asked of it is counted all the same. */
+const REFUSED = [
+  /roles\/:role_id$/,
+  /projects\/:id\/tags\/:tag$/,
+  /os-volume-type-access$/,
+  /os-flavor-access$/,
+  /messages\/:message_id$/,
+  /os-console-auth-tokens/,
+  /migrations\/:id$/,
+  /images\/:image_id\/metadata\/:key$/,
+]
+
+/** Of two tries the one with fewer: the first may have had to find out what is remembered then. */
+async function count({ path, headers }: Look): Promise<{ queries: string[]; refusal: string | undefined }> {
+  const one = () =>
+    counted(() =>
+      yard.cloud.api('GET', path, undefined, headers).then(
+        () => undefined,
+        (error: Error) => error.message,
+      ),
+    )
+  const [first, second] = [await one(), await one()]
+  return { queries: first.queries.length < second.queries.length ? first.queries : second.queries, refusal: second.answer }
+}
+
+/** Of what is no list and has no number of its own in {@link QUERIES}. */
+const FEW = 12
+const FEW_TO_WRITE = 40
+
+/** What was asked more often than before, or why it is told of. */
+function more(name: string, before: string[], now: string[]): string[] {
+  if (now.length <= before.length) return []
+  const tally = (all: string[]) => Map.groupBy(all, (sql) => sql)
+  const earlier = tally(before)
+  const grown = [...tally(now)].filter(([sql, times]) => times.length > (earlier.get(sql)?.length ?? 0)).map(([sql]) => sql)
+  return [`${name}: ${before.length} queries with a third of the rows, now ${now.length}, e.g. ${grown[0]}`]
+}
+
+interface Round {
+  shown: Map<string, Awaited<ReturnType<typeof count>>>
+  written: Map<string, string[]>
+}
+
+/** Asks everything once of things that have `belongings` rounds of what can belong to them. */
+async function round(belongings: number): Promise<Round> {
+  const asked: [Sown, Sown] = [await sower.sow(), await sower.sow()]
+  for (let i = 0; i < belongings; i++) for (const of of asked) await sower.extend(of)
+  const counts = new Counts(yard)
+  sower.counts = counts
+  const shown: Round['shown'] = new Map()
+  for (const look of await looks(yard, asked[0], sower.owners)) shown.set(look.name, await count(look))
+  for (const writes of Object.values(WRITES)) await writes(asked[0], { yard, counts, owners: sower.owners })
+  await sower.extend(asked[1])
+  await sower.reap(asked[1])
+  await sower.reap(await sower.sow())
+  return { shown, written: counts.seen }
+}
+
+test('no request makes more queries for many rows than for few, and each makes few', { timeout: 900_000 }, async () => {
+  await sower.prepare()
+  await sower.reap(await sower.sow()) // whatever is made or remembered at the first time
+  const few = await round(1)
+  for (let i = 0; i < 4; i++) await sower.sow()
+  const many = await round(5)
+  const wrong: string[] = []
+  const table: string[] = []
+  for (const [name, now] of many.shown) {
+    table.push(`${now.queries.length} ${name}${now.refusal ? ' (refused)' : ''}`)
+    wrong.push(...more(name, few.shown.get(name)!.queries, now.queries))
+    const most = QUERIES[name] ?? (name.includes(':') ? FEW : -1)
+    if (now.queries.length > most) wrong.push(`${name}: ${now.queries.length} queries, ${most < 0 ? 'none' : most} written down`)
+    if (now.refusal && !REFUSED.some((one) => one.test(name))) wrong.push(`${name} is refused: ${now.refusal}`)
+  }
+  for (const { api, name } of routesOf(yard, ({ method, policy }) => !['GET', 'HEAD'].includes(method) && typeof policy === 'string')) {
+    const [before, now] = [few.written.get(name), many.written.get(name)]
+    if (!before || !now) {
+      if (WRITES[api.name]) wrong.push(`${name}: nobody asks it in src/cli/queries/writes`)
+      continue
+    }
+    table.push(`${now.length} ${name}`)
+    wrong.push(...more(name, before, now))
+    if (now.length > FEW_TO_WRITE) wrong.push(`${name}: ${now.length} queries`)
+  }
+  if (process.env.YUN_TEST_VERBOSE) console.log(table.join('\n'))
+  assert.deepEqual([...new Set(wrong)], [])
+})

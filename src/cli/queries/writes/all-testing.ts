@@ -1,0 +1,4 @@
+import type { Writes } from './writes-testing.ts'
+
+/** By service. */
+export const WRITES: Record<string, Writes> = {}
