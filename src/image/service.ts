@@ -1,6 +1,7 @@
 import { assertSafe } from '../drivers/qemu-img/inspect.ts'
 import { openDatabase } from '../kernel/db/database.ts'
 import type { Api } from '../kernel/http/api.ts'
+import type { Pace } from '../kernel/http/pace.ts'
 import type { Log } from '../kernel/log/log.ts'
 import { Policy } from '../kernel/policy/policy.ts'
 import type { Reconciler } from '../kernel/reconcile/reconciler.ts'
@@ -38,6 +39,8 @@ export interface ImageOptions {
   webSources?: Partial<WebSources>
   /** Bytes of the largest image (default 1 TiB). */
   maxImageBytes?: number
+  /** How slowly image data may come (default 300 KiB in five minutes). */
+  pace?: Pace
   /** Nobody else works on this database and directory: uploads that an earlier process left are given back at once. */
   exclusive: boolean
   /** ms that an upload may be silent before it counts as abandoned (default 60 000). */
@@ -59,7 +62,7 @@ export async function createImageService(options: ImageOptions): Promise<ImageSe
   await database.ready()
   const context: ImageContext = {
     database,
-    store: new Store(options.directory),
+    store: new Store(options.directory, options.pace),
     log: options.log,
     inspect: options.inspect ?? ((path, format, name) => assertSafe(path, format, name, options.strictFormats ?? true)),
     maxImageBytes: options.maxImageBytes ?? 1024 * GiB,

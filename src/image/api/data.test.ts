@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
+import { connect } from 'node:net'
 import { Readable } from 'node:stream'
 import { after, before, describe, test } from 'node:test'
 import { inMemory, overNetwork } from '../../kernel/http/client.ts'
@@ -142,6 +144,40 @@ describe('image data', () => {
     await client.upload(id, Readable.from([Buffer.from('one'), Buffer.from('two')]))
     assert.equal(Buffer.concat(await Array.fromAsync(await client.download(id))).toString(), 'onetwo')
     await assert.rejects(client.download('5f2c8f10-0000-4000-8000-00000000dead'), { status: 404, message: /No image found/ })
+  })
+
+  test('data that trickle are refused with 408, the connection ends and nothing is left; what comes at a pace is waited for', async () => {
+    const brisk = await imageHouse({ pace: { bytes: 1000, ms: 800 } })
+    const address = await brisk.server.listen(0, '127.0.0.1')
+    const id = await brisk.image()
+    const status = async () => (await brisk.request('GET', `/image/v2/images/${id}`)).body.status
+    for (const place of ['file', 'stage']) {
+      const socket = connect(Number(new URL(address).port), '127.0.0.1')
+      const answer: Buffer[] = []
+      socket.on('data', (data: Buffer) => answer.push(data))
+      const ended = once(socket, 'close')
+      socket.write(`PUT /image/v2/images/${id}/${place} HTTP/1.1\r\nHost: a\r\nX-Auth-Token: admin\r\n`)
+      socket.write('Content-Type: application/octet-stream\r\nContent-Length: 1000000\r\n\r\n')
+      const trickle = setInterval(() => socket.write('x'), 10)
+      await ended
+      clearInterval(trickle)
+      const said = Buffer.concat(answer).toString()
+      assert.match(said, /^HTTP\/1\.1 408 /)
+      assert.match(said, /"code":408,"title":"Request Timeout","message":"The data came too slowly/)
+      assert.equal(await status(), 'queued')
+      assert.deepEqual(readdirSync(brisk.directory), [])
+    }
+    const steady = Readable.from(
+      (async function* () {
+        for (let i = 0; i < 10; i++) {
+          yield Buffer.alloc(1000)
+          await new Promise((resolve) => setTimeout(resolve, 50))
+        }
+      })(),
+    )
+    await new ImageClient(overNetwork(address), { token: async () => 'admin' }).upload(id, steady)
+    assert.equal(await status(), 'active')
+    await brisk.close()
   })
 
   test('bad requests: no formats, wrong type, foreign image, second upload', async () => {

@@ -45,7 +45,7 @@ export async function importFromWeb(context: ImageContext, image: Image, uri: st
     throw conflict(`Image needs to be in the queued state before its data is fetched (it is ${image.status}).`)
   const fetched = async (): Promise<Written> => {
     const { stream, bytes } = await openWebSource(uri, context.webSources)
-    return await context.store.write(uploadId, stream, context.maxImageBytes, bytes)
+    return await context.store.write(uploadId, stream, context.maxImageBytes, bytes).finally(() => stream.destroy())
   }
   inBackground(context, finish(context, image, uploadId, fetched))
 }

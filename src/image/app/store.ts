@@ -4,10 +4,14 @@ import { type FileHandle, open, readdir, rename, rm, stat, statfs } from 'node:f
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { badRequest, Fault, unavailable } from '../../kernel/errors/errors.ts'
+import { type Pace, paced } from '../../kernel/http/pace.ts'
 import { showBytes } from '../../kernel/units/units.ts'
 
 /** The one store there is, as /info/stores names it. */
 export const STORE_ID = 'file'
+
+/** A kilobyte a second, with pauses of some minutes for whoever makes the data while they are sent. */
+const PACE: Pace = { bytes: 300 * 1024, ms: 300_000 }
 
 export interface Written {
   bytes: number
@@ -26,9 +30,12 @@ export interface StoredFile {
 /** Image data in one directory: `<image id>` when it is whole, `<upload id>.part` until then. Nothing is ever held in memory. */
 export class Store {
   private readonly directory: string
+  private readonly pace: Pace
 
-  constructor(directory: string) {
+  /** @param pace of whoever sends data */
+  constructor(directory: string, pace: Pace = PACE) {
     this.directory = directory
+    this.pace = pace
     mkdirSync(directory, { recursive: true, mode: 0o755 })
   }
 
@@ -42,7 +49,7 @@ export class Store {
 
   /**
    * Writes the stream into the upload's part file, hashing as it goes; the file is gone again when anything fails.
-   * @throws Fault 413 when it exceeds `limit` bytes or the disk, 503 when the directory cannot be written, 400 when the sender stops in the middle
+   * @throws Fault 413 when it exceeds `limit` bytes or the disk, 503 when the directory cannot be written, 400 when the sender stops in the middle, 408 when it hardly sends
    */
   async write(uploadId: string, stream: Readable, limit: number, declared: number | null): Promise<Written> {
     if (declared !== null && declared > limit) throw tooLarge(limit)
@@ -51,7 +58,7 @@ export class Store {
     let file: FileHandle | undefined
     try {
       file = await open(path, 'wx', 0o644)
-      const written = await pour(stream, file, limit)
+      const written = await pour(paced(stream, this.pace), file, limit)
       await file.sync()
       return written
     } catch (error) {
@@ -103,11 +110,11 @@ export class Store {
   }
 }
 
-async function pour(stream: Readable, file: FileHandle, limit: number): Promise<Written> {
+async function pour(chunks: AsyncIterable<Buffer>, file: FileHandle, limit: number): Promise<Written> {
   const md5 = createHash('md5')
   const sha512 = createHash('sha512')
   let bytes = 0
-  for await (const chunk of stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+  for await (const chunk of chunks) {
     bytes += chunk.length
     if (bytes > limit) throw tooLarge(limit)
     md5.update(chunk)

@@ -86,7 +86,7 @@ describe('a web server', () => {
     const { port } = server.address() as AddressInfo
     origin = `http://127.0.0.1:${port}`
     sources = { ...WEB_SOURCES, trustedHosts: [`127.0.0.1:${port}`] }
-    house = await imageHouse({ webSources: sources, maxImageBytes: 1024 })
+    house = await imageHouse({ webSources: sources, maxImageBytes: 1024, pace: { bytes: 100, ms: 300 } })
   })
   after(async () => {
     server.close()
@@ -129,6 +129,20 @@ describe('a web server', () => {
       assert.deepEqual([image.status, image.size, image.os_glance_failed_import], ['queued', null, 'file'])
       assert.match(image.os_glance_import_error, why)
     })
+
+  test('sends byte after byte without end: the image is queued again, and the connection ends', async () => {
+    const ended = Promise.withResolvers<void>()
+    const image = await imported((_, response) => {
+      const trickle = setInterval(() => response.write('x'), 10)
+      response.once('close', () => {
+        clearInterval(trickle)
+        ended.resolve()
+      })
+    })
+    assert.deepEqual([image.status, image.os_glance_failed_import], ['queued', 'file'])
+    assert.match(image.os_glance_import_error, /too slowly: less than 100 bytes in 0.3 s/)
+    await ended.promise
+  })
 
   test('an address inside, no address, an image that is not queued: refused at once', async () => {
     const begin = async (id: string, uri?: string) =>

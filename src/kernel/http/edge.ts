@@ -9,6 +9,7 @@ import { Addresses, type Found, type Place } from './addresses.ts'
 import type { Api, Passage } from './api.ts'
 import { type Authenticator, anonymous, type RequestContext } from './context.ts'
 import { negotiate, Version } from './microversion.ts'
+import { within } from './pace.ts'
 import { type ApiRequest, Reply, type Route } from './route.ts'
 import { misfit } from './schema.ts'
 
@@ -270,7 +271,7 @@ const streamOf = (body: Incoming['body']) => (body === null || body instanceof R
 async function readJson(body: Incoming['body'], limit: number, patienceMs: number): Promise<unknown> {
   const text =
     body instanceof Readable
-      ? await within(patienceMs, readAll(body, limit))
+      ? await within(patienceMs, readAll(body, limit), () => overdue(patienceMs))
       : typeof body === 'string'
         ? body
         : Buffer.from(body ?? []).toString()
@@ -294,22 +295,9 @@ async function readAll(stream: Readable, limit: number): Promise<string> {
   return Buffer.concat(chunks).toString('utf8')
 }
 
-/** @throws Fault 408, with which the connection ends: somebody who sends byte after byte holds it no longer */
-async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    const fault = new Fault(408, 'RequestTimeout', `The request did not arrive within ${ms / 1000} s.`, {
-      headers: { Connection: 'close' },
-    })
-    timer = setTimeout(() => reject(fault), ms)
-  })
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-    work.catch(() => {}) // of a connection that ended
-  }
-}
+/** Somebody who sends byte after byte holds the connection no longer. */
+const overdue = (ms: number) =>
+  new Fault(408, 'RequestTimeout', `The request did not arrive within ${ms / 1000} s.`, { headers: { Connection: 'close' } })
 
 const tooLarge = (limit: number) => new Fault(413, 'RequestTooLarge', `Request is too large: more than ${limit} bytes.`)
 
