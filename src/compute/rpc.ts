@@ -101,6 +101,8 @@ export interface VolumeConnection {
   auth: { username: string; password: string } | null
   sizeGiB: number
   readOnly: boolean
+  /** What its volume type says of the guest's use of it, in libvirt's names for limits. */
+  qos: Record<string, string> | null
   /** /dev/vdb */
   device: string
   bootIndex: number | null

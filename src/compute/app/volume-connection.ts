@@ -30,6 +30,7 @@ export async function connect(context: ComputeContext, row: InstanceRow, device:
     auth: data.auth_username ? { username: data.auth_username, password: data.auth_password } : null,
     sizeGiB: Number(device.size ?? 0),
     readOnly: data.access_mode === 'ro',
+    qos: data.qos_specs ?? null,
     device: device.device,
     bootIndex: device.boot_index === null ? null : Number(device.boot_index),
   }
@@ -58,6 +59,7 @@ export const formerConnection = (device: BlockDeviceRow): VolumeConnection => ({
   auth: null,
   sizeGiB: Number(device.size ?? 0),
   readOnly: false,
+  qos: null,
   device: device.device,
   bootIndex: device.boot_index === null ? null : Number(device.boot_index),
 })

@@ -50,7 +50,7 @@ export function contractDomain({ directory, bridge }: Omit<ContractOptions, 'lib
         bus: 'virtio',
         cache: 'writeback',
         serial: uuid.slice(0, 20),
-        limits: { totalIopsSec: 100 },
+        limits: { total_iops_sec: 100 },
       },
     ],
     interfaces: [

@@ -51,7 +51,7 @@ const article: DomainDescription = {
       target: 'vdb',
       bus: 'virtio',
       serial: '6e1f0a0e-0000-4000-8000-000000000001',
-      limits: { totalIopsSec: 500, readBytesSec: 1_048_576 },
+      limits: { total_iops_sec: 500, read_bytes_sec: 1_048_576 },
     },
     {
       device: 'cdrom',

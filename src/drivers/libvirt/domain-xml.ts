@@ -20,15 +20,18 @@ export interface IscsiDisk {
   auth: { username: string; secretUuid: string } | null
 }
 
-/** Limits: bytes and requests in a second; undefined is none. */
-export interface DiskLimits {
-  totalBytesSec?: number
-  readBytesSec?: number
-  writeBytesSec?: number
-  totalIopsSec?: number
-  readIopsSec?: number
-  writeIopsSec?: number
-}
+const RATES = ['total_bytes_sec', 'read_bytes_sec', 'write_bytes_sec', 'total_iops_sec', 'read_iops_sec', 'write_iops_sec'] as const
+
+/** In libvirt's words: rates, what they may be in bursts, how many seconds a burst may last, and of how many bytes one request is. */
+export const DISK_LIMITS = [
+  ...RATES,
+  ...RATES.map((rate) => `${rate}_max` as const),
+  ...RATES.map((rate) => `${rate}_max_length` as const),
+  'size_iops_sec',
+] as const
+
+/** What is not named is not limited. */
+export type DiskLimits = Partial<Record<(typeof DISK_LIMITS)[number], number>>
 
 export interface DiskDescription {
   device: 'disk' | 'cdrom'
@@ -273,18 +276,10 @@ function iscsiSource({ portal, iqn, lun }: IscsiDisk): Element {
 
 function limits(given: DiskLimits | undefined): Element | undefined {
   if (!given || Object.values(given).every((value) => value === undefined)) return undefined
-  const names: [keyof DiskLimits, string][] = [
-    ['totalBytesSec', 'total_bytes_sec'],
-    ['readBytesSec', 'read_bytes_sec'],
-    ['writeBytesSec', 'write_bytes_sec'],
-    ['totalIopsSec', 'total_iops_sec'],
-    ['readIopsSec', 'read_iops_sec'],
-    ['writeIopsSec', 'write_iops_sec'],
-  ]
   return element(
     'iotune',
     {},
-    names.map(([key, name]) => given[key] !== undefined && element(name, {}, given[key])),
+    DISK_LIMITS.map((name) => given[name] !== undefined && element(name, {}, given[name])),
   )
 }
 

@@ -149,7 +149,14 @@ test('a volume comes over iSCSI with its password, twice the same, and goes agai
   const iqn = 'iqn.2010-10.org.openstack:volume-1'
   const targets = tgt(daemon)
   const { username, lun } = await targets.ensure({ iqn, path, secret: 'abcdefghijklmnop', readOnly: false })
-  const volume = connection(1, { portal: daemon.portal, iqn, lun, auth: { username, password: 'abcdefghijklmnop' } })
+  const qos = {
+    total_bytes_sec: '20971520',
+    read_iops_sec: '200',
+    read_iops_sec_max: '500',
+    read_iops_sec_max_length: '10',
+    size_iops_sec: '4096',
+  }
+  const volume = connection(1, { portal: daemon.portal, iqn, lun, auth: { username, password: 'abcdefghijklmnop' }, qos })
   const wrong = { ...volume, auth: { username, password: 'ponmlkjihgfedcba' } }
   await assert.rejects(tell(messages.attachVolume, { uuid, connection: wrong, live: true }), (error: Fault) => error.status >= 400)
   assert.deepEqual(await libvirt.listSecrets(), [])
@@ -159,6 +166,9 @@ test('a volume comes over iSCSI with its password, twice the same, and goes agai
     assert.match(address ?? '', /^0000:00:[0-9a-f]{2}\.0$/)
   }
   assert.doesNotMatch(await virsh('dumpxml', '--security-info', 'instance-00000001'), /abcdefghijklmnop/)
+  for (const side of ['--live', '--config'])
+    for (const [name, value] of Object.entries(qos))
+      assert.match(await virsh('blkdeviotune', 'instance-00000001', 'vdb', side), new RegExp(`^${name} *: ${value}$`, 'm'), side)
   const former = { ...volume, portal: '', iqn: '', auth: null }
   for (let n = 0; n < 2; n++) await tell(messages.detachVolume, { uuid, connection: former, live: true })
   assert.doesNotMatch(await virsh('domblklist', 'instance-00000001'), /vdb/)

@@ -286,6 +286,26 @@ test('volumes and cards come and go', () =>
     await tell(messages.detachVolume, { uuid: uuidOf(7), connection: former, live: false })
   }))
 
+test("a volume's QoS specs limit its disk; those that QEMU does not know are for somebody else", () =>
+  onHost(async ({ tell, libvirt }) => {
+    await build(tell)
+    const limited = (qos: Record<string, string>) => tell(messages.attachVolume, { uuid, connection: connection(1, { qos }), live: true })
+    await assert.rejects(limited({ total_iops_sec: 'many' }), { status: 400, message: /total_iops_sec="many"/ })
+    await limited({ read_iops_sec_max: '500', read_iops_sec: '200', read_iops_sec_max_length: '10', 'hv:latency': '3' })
+    for (const inactive of [false, true])
+      assert.deepEqual(
+        first(parseXml(await libvirt.domainXml(uuid, { inactive })), 'devices', 'disk', 'iotune')?.children.map(({ name, text }) => [
+          name,
+          text,
+        ]),
+        [
+          ['read_iops_sec', '200'],
+          ['read_iops_sec_max', '500'],
+          ['read_iops_sec_max_length', '10'],
+        ],
+      )
+  }))
+
 test('how fast a flavor lets its guests be stands on their ports in the switch', () =>
   onHost(async ({ tell, ovs }) => {
     const limited = flavor({ extraSpecs: { 'quota:vif_inbound_average': '1000', 'quota:vif_outbound_average': '500' } })

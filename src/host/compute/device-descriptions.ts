@@ -1,5 +1,5 @@
 import type { InstanceSpec, Vif, VolumeConnection } from '../../compute/rpc.ts'
-import type { DiskDescription, InterfaceDescription } from '../../drivers/libvirt/domain-xml.ts'
+import { DISK_LIMITS, type DiskDescription, type DiskLimits, type InterfaceDescription } from '../../drivers/libvirt/domain-xml.ts'
 import { badRequest } from '../../kernel/errors/errors.ts'
 import { qbrOf, tapOf } from '../network/names.ts'
 import { hasConfigDrive } from './config-drive.ts'
@@ -70,7 +70,17 @@ export function volumeDisk(connection: VolumeConnection): DiskDescription {
     serial: connection.volumeId,
     readOnly: connection.readOnly,
     cache: 'none',
+    limits: volumeLimits(connection),
   }
+}
+
+/** Of QoS specs, whatever has a name that QEMU knows: the others are for somebody else. @throws Fault 400 */
+function volumeLimits({ volumeId, qos }: VolumeConnection): DiskLimits {
+  const named = DISK_LIMITS.filter((name) => qos?.[name] !== undefined)
+  const wrong = named.find((name) => !/^\d{1,15}$/.test(qos![name]!))
+  if (wrong)
+    throw badRequest(`The QoS specs of volume ${volumeId} say ${wrong}=${JSON.stringify(qos![wrong])}, which is no whole number.`, 'BadQos')
+  return Object.fromEntries(named.map((name) => [name, Number(qos![name])]))
 }
 
 export function interfaceOf(vif: Vif, model: string, vhost: boolean): InterfaceDescription {

@@ -38,11 +38,11 @@ export function vifLimitsOf(flavor: FlavorSpec): Record<string, string> {
 
 export function diskLimitsOf(flavor: FlavorSpec): DiskLimits {
   return {
-    totalBytesSec: quota(flavor, 'disk_total_bytes_sec'),
-    readBytesSec: quota(flavor, 'disk_read_bytes_sec'),
-    writeBytesSec: quota(flavor, 'disk_write_bytes_sec'),
-    totalIopsSec: quota(flavor, 'disk_total_iops_sec'),
-    readIopsSec: quota(flavor, 'disk_read_iops_sec'),
-    writeIopsSec: quota(flavor, 'disk_write_iops_sec'),
+    total_bytes_sec: quota(flavor, 'disk_total_bytes_sec'),
+    read_bytes_sec: quota(flavor, 'disk_read_bytes_sec'),
+    write_bytes_sec: quota(flavor, 'disk_write_bytes_sec'),
+    total_iops_sec: quota(flavor, 'disk_total_iops_sec'),
+    read_iops_sec: quota(flavor, 'disk_read_iops_sec'),
+    write_iops_sec: quota(flavor, 'disk_write_iops_sec'),
   }
 }

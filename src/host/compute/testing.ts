@@ -128,6 +128,7 @@ export const connection = (n = 1, over: Partial<VolumeConnection> = {}): VolumeC
   auth: { username: 'chap', password: 'not-to-be-seen' },
   sizeGiB: 1,
   readOnly: false,
+  qos: null,
   device: '/dev/vdb',
   bootIndex: null,
   ...over,

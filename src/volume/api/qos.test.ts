@@ -49,6 +49,32 @@ test('a type has one; the connection says what is for the front end', async () =
   assert.equal((await get(`/types/${type.id}`)).body.volume_type.qos_specs_id, null)
 })
 
+test('rates that are said for each GiB are those of the volume in its connection', async () => {
+  const specs = {
+    total_iops_sec_per_gb: '30',
+    read_bytes_sec_per_gb: '10',
+    read_bytes_sec_per_gb_min: '100',
+    write_bytes_sec_per_gb: '1000',
+    write_bytes_sec_max: '1500',
+    write_iops_sec_max: '7',
+  }
+  const qos = await make('by size', { consumer: 'both', ...specs })
+  const type = await typeOf('sized')
+  await get(`/qos-specs/${qos.id}/associate`, { vol_type_id: type.id })
+  const volume = await house.volume({ volume_type: 'sized', size: 2 })
+  const attachment = { volume_uuid: volume.id, instance_uuid: volume.id, connector: { host: 'h' } }
+  const attach = () => house.request('POST', '/attachments', { as: 'member', body: { attachment } })
+  assert.deepEqual((await attach()).body.attachment.connection_info.qos_specs, {
+    total_iops_sec: '60',
+    read_bytes_sec: '100',
+    write_bytes_sec: '1500',
+    write_iops_sec_max: '7',
+  })
+  await house.request('PUT', `/qos-specs/${qos.id}`, { body: { qos_specs: { total_iops_sec_per_gb: 'many' } } })
+  const refused = await attach()
+  assert.deepEqual([refused.status, /total_iops_sec_per_gb="many"/.test(JSON.stringify(refused.body).replaceAll('\\', ''))], [400, true])
+})
+
 test('capabilities of a back end, with and without its pool', async () => {
   for (const host of ['host@lvm', encodeURIComponent('host@lvm#group')]) {
     const { status, body } = await get(`/capabilities/${host}`)

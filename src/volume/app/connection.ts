@@ -10,6 +10,7 @@ import { holdVolume, volumeRow } from '../db/volumes.ts'
 import { type Export, storage, volumeTopic } from '../rpc.ts'
 import { settleStatus } from './attachment-status.ts'
 import { type VolumeContext, volumeSubject } from './context.ts'
+import { ofThisSize } from './qos.ts'
 import { invalidVolume } from './volume.ts'
 
 const LETTERS = 'abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789'
@@ -23,6 +24,7 @@ export function connectAttachment(context: VolumeContext, id: string, connector:
     const volume = await volumeRow(db, row.volume_id)
     if (!volume?.host) throw invalidVolume(`Volume ${row.volume_id} lies on no back end: it cannot be exported.`)
     const { host } = volume
+    const qos = ofThisSize(await frontEndSpecs(db, volume.type_id), Number(volume.size))
     await context.database.transaction(async (trx) => {
       await holdVolume(trx, volume.id)
       const present = await findAttachment(trx, id)
@@ -49,7 +51,12 @@ export function connectAttachment(context: VolumeContext, id: string, connector:
           ({ portal, iqn, lun }) => ({ portal, iqn, lun, text: `${iqn} at ${portal}, LUN ${lun}, CHAP on` }),
         )
     await changeAttachment(db, id, {
-      connection_json: toJson({ ...target, readOnly: wanted.readOnly, qos: await frontEndSpecs(db, volume.type_id), at: timestamp() }),
+      connection_json: toJson({
+        ...target,
+        readOnly: wanted.readOnly,
+        qos,
+        at: timestamp(),
+      }),
     })
     return (await findAttachment(db, id))!
   }

@@ -73,3 +73,26 @@ export async function disassociate(context: VolumeContext, qos: QosSpecs, type: 
 }
 
 export const disassociateAll = (context: VolumeContext, qos: QosSpecs) => unlinkQos(context.database.db, qos.id)
+
+const RATES = ['read_iops_sec', 'read_bytes_sec', 'write_iops_sec', 'write_bytes_sec', 'total_iops_sec', 'total_bytes_sec']
+
+/** Rates that are said for each GiB become those of a volume: at least `…_per_gb_min`, at most `…_max`. @throws Fault 400 */
+export function ofThisSize(specs: Properties | null, sizeGiB: number): Properties | null {
+  if (!specs) return null
+  const sized = { ...specs }
+  const take = (name: string): number | null => {
+    const text = sized[name]
+    if (text === undefined) return null
+    delete sized[name]
+    if (!/^\d{1,15}$/.test(text))
+      throw badRequest(`QoS specs say ${name}=${JSON.stringify(text)}, which is no whole number.`, 'InvalidQoSSpecs')
+    return Number(text)
+  }
+  for (const rate of RATES) {
+    const perGiB = take(`${rate}_per_gb`)
+    if (perGiB === null) continue
+    const least = Math.max(take(`${rate}_per_gb_min`) ?? 0, perGiB * sizeGiB)
+    sized[rate] = String(Math.min(least, take(`${rate}_max`) ?? least))
+  }
+  return sized
+}
