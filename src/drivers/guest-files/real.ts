@@ -2,6 +2,7 @@ import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join, posix } from 'node:path'
 import { unavailable } from '../../kernel/errors/errors.ts'
 import { type ExecError, exec } from '../../kernel/exec/exec.ts'
+import { GiB, MiB } from '../../kernel/units/units.ts'
 import { adopted, endProcess } from '../daemon.ts'
 import type { GuestFile, GuestFiles, OpenedDisk } from './driver.ts'
 import { assertReadable, directoriesOf, guestPath, noFileSystem, notWritten } from './words.ts'
@@ -10,6 +11,9 @@ const DAEMON = 'qemu-storage-daemon'
 /** Where an ext superblock has its mark, and which. */
 const MARK_AT = 1024 + 56
 const MARK = 0xef53
+/** Of what reads a guest's own tables and file systems: they may have been made to take a host's memory and time. */
+const BOUNDED = { limits: { bytes: GiB, cpuSeconds: 30 }, mostOutputBytes: 16 * MiB }
+const DAEMON_BOUNDS = { limits: { bytes: 2 * GiB, cpuSeconds: 600 } }
 
 /** QEMU's storage daemon shows the disk as a file, by FUSE; debugfs of e2fsprogs works in the ext file system inside it. */
 export function realGuestFiles(): GuestFiles {
@@ -39,7 +43,8 @@ async function layOpen(disk: string): Promise<void> {
   const node = { driver: 'qcow2', 'node-name': 'disk', file: { driver: 'file', filename: disk } }
   const shown = { type: 'fuse', id: 'open', 'node-name': 'disk', mountpoint: view, writable: true }
   try {
-    await exec(DAEMON, ['--blockdev', JSON.stringify(node), '--export', JSON.stringify(shown), '--pidfile', pidFileOf(disk), '--daemonize'])
+    const args = ['--blockdev', JSON.stringify(node), '--export', JSON.stringify(shown), '--pidfile', pidFileOf(disk), '--daemonize']
+    await exec(DAEMON, args, DAEMON_BOUNDS)
   } catch (error) {
     throw unavailable(
       `${disk} cannot be laid open to put files into it: ${(error as ExecError).stderr || (error as Error).message}`,
@@ -70,7 +75,7 @@ async function findFileSystem(disk: string, wanted: number): Promise<Place> {
 
 /** In the order of the table; none where there is no table. */
 async function partitionsOf(view: string): Promise<Place[]> {
-  const { stdout, code } = await exec('sfdisk', ['--json', view], { ok: [0, 1] })
+  const { stdout, code } = await exec('sfdisk', ['--json', view], { ...BOUNDED, ok: [0, 1] })
   if (code !== 0) return []
   const { partitiontable: table } = JSON.parse(stdout) as {
     partitiontable: { sectorsize?: number; partitions?: { node: string; start: number }[] }
@@ -92,7 +97,7 @@ async function isExt(view: string, offset: number): Promise<boolean> {
 }
 
 function openedAt({ partition }: Place, target: string, scratch: string): OpenedDisk {
-  const ask = async (request: string) => (await exec('debugfs', ['-R', request, target])).stdout
+  const ask = async (request: string) => (await exec('debugfs', ['-R', request, target], BOUNDED)).stdout
   const lookAt = async (path: string): Promise<(Owned & { size: number }) | null> => {
     const [, mode, user, group, size] =
       /^Inode: \d+[\s\S]*?Mode: +(\d+)[\s\S]*?User: +(\d+) +Group: +(\d+)[\s\S]*?Size: (\d+)/m.exec(await ask(`stat "${path}"`)) ?? []
@@ -131,7 +136,7 @@ function openedAt({ partition }: Place, target: string, scratch: string): Opened
       }
       const script = join(scratch, 'script')
       await writeFile(script, `${requests.join('\n')}\n`, { mode: 0o600 })
-      const { stderr } = await exec('debugfs', ['-w', '-f', script, target])
+      const { stderr } = await exec('debugfs', ['-w', '-f', script, target], BOUNDED)
       await verify(files, ask, stderr)
     },
   }

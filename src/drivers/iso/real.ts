@@ -2,9 +2,11 @@ import { access, chmod, mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node
 import { dirname, join } from 'node:path'
 import { badRequest, Fault, notFound, unavailable } from '../../kernel/errors/errors.ts'
 import { ExecError, exec } from '../../kernel/exec/exec.ts'
+import { GiB } from '../../kernel/units/units.ts'
 import type { Disc, Iso } from './driver.ts'
 
-const LIMIT_MS = 60_000
+/** As for every program that reads what somebody may have made. */
+const BOUNDED = { limits: { bytes: GiB, cpuSeconds: 30 } }
 /** Names as they are: long, in lower case, with several dots. */
 const NAMES = ['-ldots', '-allow-lowercase', '-allow-multidot', '-l', '-J', '-joliet-long', '-r']
 
@@ -25,7 +27,7 @@ async function create(path: string, disc: Disc): Promise<number> {
         await writeFile(file, content)
       }
       await writeFile(part, '', { mode: 0o600 })
-      await exec('genisoimage', ['-quiet', ...NAMES, '-V', disc.label, '-o', part, tree], { timeoutMs: LIMIT_MS })
+      await exec('genisoimage', ['-quiet', ...NAMES, '-V', disc.label, '-o', part, tree], BOUNDED)
       await chmod(part, 0o600)
     } finally {
       await rm(tree, { recursive: true, force: true })
@@ -42,14 +44,14 @@ async function read(path: string): Promise<Disc> {
   await access(path).catch(() => {
     throw isoNotFound(path)
   })
-  const about = await exec('isoinfo', ['-d', '-i', path], { timeoutMs: LIMIT_MS }).catch(() => undefined)
+  const about = await exec('isoinfo', ['-d', '-i', path], BOUNDED).catch(() => undefined)
   const label = /^Volume id: ?(.*)$/m.exec(about?.stdout ?? '')?.[1]
   if (label === undefined) throw isoInvalid(path)
-  const names = (await exec('isoinfo', ['-f', '-R', '-i', path], { timeoutMs: LIMIT_MS })).stdout.split('\n').filter(Boolean)
+  const names = (await exec('isoinfo', ['-f', '-R', '-i', path], BOUNDED)).stdout.split('\n').filter(Boolean)
   const parents = new Set(names.map((name) => dirname(name)))
   const files = new Map<string, Uint8Array>()
   for (const name of names.filter((each) => !parents.has(each)))
-    files.set(name.slice(1), Buffer.from((await exec('isoinfo', ['-R', '-x', name, '-i', path], { timeoutMs: LIMIT_MS })).stdout))
+    files.set(name.slice(1), Buffer.from((await exec('isoinfo', ['-R', '-x', name, '-i', path], BOUNDED)).stdout))
   return { label: label.trim(), files }
 }
 

@@ -1,25 +1,14 @@
 import { access, rename, rm } from 'node:fs/promises'
 import { Fault } from '../../kernel/errors/errors.ts'
-import { exec } from '../../kernel/exec/exec.ts'
+import { type ExecOptions, exec } from '../../kernel/exec/exec.ts'
 import { GiB } from '../../kernel/units/units.ts'
 import type { ConvertOptions, DiskCheck, DiskFile, DiskInfo, OwnDisk, QemuImg } from './driver.ts'
 import { faultOf, imageNotFound, shrinkRefused } from './faults.ts'
 
-/** A header is read in milliseconds; whatever takes longer or more memory was made to. */
-const LOOK = { cpuSeconds: 10, timeoutMs: 30_000 }
+/** A header is read in milliseconds; whatever takes longer or more memory was made to. OpenStack's own limits. */
+const LOOK: ExecOptions = { limits: { bytes: GiB, cpuSeconds: 30 } }
 const HOUR_MS = 3_600_000
-const WORK = { cpuSeconds: 3_600, timeoutMs: HOUR_MS }
-/** Of a qemu-img process: OpenStack's own limit. */
-const ADDRESS_SPACE_BYTES = GiB
-
-/** Each of glibc's arenas reserves 64 MiB of address space for a thread: without this the limit is reached by chance. */
-const ONE_ARENA = { MALLOC_ARENA_MAX: '1' }
-
-interface Limits {
-  cpuSeconds: number
-  timeoutMs: number
-  ok?: number[]
-}
+const WORK: ExecOptions = { limits: { bytes: GiB, cpuSeconds: 3_600 }, timeoutMs: HOUR_MS }
 
 /** qemu-img, each call under limits of time, processor time and memory. */
 export function realQemuImg(): QemuImg {
@@ -102,14 +91,13 @@ async function making(path: string, write: (part: string) => Promise<unknown>): 
   }
 }
 
-async function json(args: string[], limits: Limits): Promise<any> {
-  return JSON.parse(await run(args, limits))
+async function json(args: string[], options: ExecOptions): Promise<any> {
+  return JSON.parse(await run(args, options))
 }
 
-async function run(args: string[], limits: Limits): Promise<string> {
-  const prlimit = [`--as=${ADDRESS_SPACE_BYTES}`, `--cpu=${limits.cpuSeconds}`, '--core=0', '--', 'qemu-img', ...args]
+async function run(args: string[], options: ExecOptions): Promise<string> {
   try {
-    return (await exec('prlimit', prlimit, { timeoutMs: limits.timeoutMs, ok: limits.ok, env: ONE_ARENA })).stdout
+    return (await exec('qemu-img', args, options)).stdout
   } catch (error) {
     throw faultOf(error)
   }

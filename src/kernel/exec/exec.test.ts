@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
+import { MiB } from '../units/units.ts'
 import { exec } from './exec.ts'
 
 test('output, exit codes, input', async () => {
@@ -20,4 +21,34 @@ test('the time limit holds even if a process left behind keeps the output open',
   const started = performance.now()
   await assert.rejects(exec('sh', ['-c', 'sleep 5 & wait'], { timeoutMs: 100 }), { message: /no end after 100 ms; killed/ })
   assert.ok(performance.now() - started < 3_000)
+})
+
+describe('a program under limits', () => {
+  const limits = { bytes: 256 * MiB, cpuSeconds: 1 }
+
+  test('works like any other', async () => {
+    assert.deepEqual(await exec('cat', ['-'], { input: 'hello', limits }), { stdout: 'hello', stderr: '', code: 0 })
+    await assert.rejects(exec('sh', ['-c', 'echo why >&2; exit 4'], { limits }), { message: /sh -c .*: exit 4: why/, exitCode: 4 })
+    await assert.rejects(exec('no-such-program', [], { limits }), {
+      message: 'no-such-program: not found; install the package that has no-such-program',
+    })
+    assert.equal((await exec('sh', ['-c', 'exit 127'], { limits, ok: [127] })).code, 127)
+  })
+
+  test('is stopped when it takes more of the processor, and the error says so', async () => {
+    await assert.rejects(exec('sh', ['-c', 'while :; do :; done'], { limits, timeoutMs: 30_000 }), {
+      code: 'CommandFailed',
+      message: /: stopped: it took more than 1 s of processor time \(ended by SIGXCPU: \)/,
+    })
+  })
+
+  test('gets no more memory, and the error says so', async () => {
+    await assert.rejects(exec('dd', ['if=/dev/zero', 'of=/dev/null', 'bs=512M', 'count=1'], { limits }), {
+      message: /: stopped: 256 MiB of memory, which is all that it may take, were not enough \(exit 1: /,
+    })
+  })
+})
+
+test('a program that says too much is killed', async () => {
+  await assert.rejects(exec('yes', [], { mostOutputBytes: 4 * MiB }), { message: 'yes: more than 4 MiB of output; killed' })
 })
