@@ -24,6 +24,8 @@ export interface TestCloudOptions {
   development?: boolean
   /** Default: what YUN_TEST_LOG asks for, or nothing. */
   log?: Log
+  /** `mysql://…/prefix` of databases that are there (default: SQLite in its directory). */
+  database?: string
   /** Starts the hosts somewhere else, on this bus (default: in this process). */
   startHosts?: (settings: Settings, bus: MemoryBus, control: Control) => Promise<{ stop(): Promise<void> }>
 }
@@ -34,6 +36,7 @@ export async function testCloud(options: TestCloudOptions = {}): Promise<TestClo
   const flags = ['--state', stateDir, '--hypervisor', 'simulated', ...(options.flags ?? [])]
   if (options.development ?? true) flags.push('--development') // answers are held against their schemas
   const { settings } = readSettings([...flags, '--simulated-hosts', String(options.hosts ?? 1)], 'node')
+  if (options.database) settings.database = options.database
   const secrets = loadSecrets(stateDir)
   const bus = new MemoryBus()
   const log = options.log ?? (process.env.YUN_TEST_LOG ? createLog({ name: 'test', level: 'warn' }) : silent())

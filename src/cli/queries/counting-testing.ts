@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Yard } from '../../compute/sagas/testing.ts'
-import { queries } from '../../kernel/db/node-sqlite.ts'
+import { queries } from '../../kernel/db/queries.ts'
 import type { Route } from '../../kernel/http/route.ts'
 
 const asked = new AsyncLocalStorage<string[]>()

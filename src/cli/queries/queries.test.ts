@@ -1,24 +1,14 @@
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
+import { after, before, describe, test } from 'node:test'
+import { serviceDatabases } from '../../cloud/databases.ts'
 import { Yard } from '../../compute/sagas/testing.ts'
+import { onMariaDb } from '../../kernel/db/testing.ts'
+import { createDatabase, dropDatabase, type ServiceDatabase } from '../../kernel/db/upgrade.ts'
 import { Counts, counted, countQueries, routesOf } from './counting-testing.ts'
 import { QUERIES } from './lists.ts'
 import { type Look, looks } from './looks-testing.ts'
 import { Sower, type Sown } from './sower-testing.ts'
 import { WRITES } from './writes/all-testing.ts'
-
-let yard: Yard
-let sower: Sower
-let stop: () => void
-before(async () => {
-  yard = await Yard.open()
-  stop = countQueries()
-  sower = new Sower(yard, new Counts(yard))
-})
-after(async () => {
-  stop()
-  await yard.cloud.stop()
-})
 
 /** Of what there is none here; what is asked of it is counted all the same. */
 const REFUSED = [
@@ -33,7 +23,7 @@ const REFUSED = [
 ]
 
 /** Of two tries the one with fewer: the first may have had to find out what is remembered then. */
-async function count({ path, headers }: Look): Promise<{ queries: string[]; refusal: string | undefined }> {
+async function count(yard: Yard, { path, headers }: Look): Promise<{ queries: string[]; refusal: string | undefined }> {
   const one = () =>
     counted(() =>
       yard.cloud.api('GET', path, undefined, headers).then(
@@ -64,13 +54,13 @@ interface Round {
 }
 
 /** Asks everything once of things that have `belongings` rounds of what can belong to them. */
-async function round(belongings: number): Promise<Round> {
+async function round(yard: Yard, sower: Sower, belongings: number): Promise<Round> {
   const asked: [Sown, Sown] = [await sower.sow(), await sower.sow()]
   for (let i = 0; i < belongings; i++) for (const of of asked) await sower.extend(of)
   const counts = new Counts(yard)
   sower.counts = counts
   const shown: Round['shown'] = new Map()
-  for (const look of await looks(yard, asked[0], sower.owners)) shown.set(look.name, await count(look))
+  for (const look of await looks(yard, asked[0], sower.owners)) shown.set(look.name, await count(yard, look))
   for (const writes of Object.values(WRITES)) await writes(asked[0], { yard, counts, owners: sower.owners })
   await sower.extend(asked[1])
   await sower.reap(asked[1])
@@ -78,31 +68,59 @@ async function round(belongings: number): Promise<Round> {
   return { shown, written: counts.seen }
 }
 
-test('no request makes more queries for many rows than for few, and each makes few', { timeout: 900_000 }, async () => {
-  await sower.prepare()
-  await sower.reap(await sower.sow()) // whatever is made or remembered at the first time
-  const few = await round(1)
-  for (let i = 0; i < 4; i++) await sower.sow()
-  const many = await round(5)
-  const wrong: string[] = []
-  const table: string[] = []
-  for (const [name, now] of many.shown) {
-    table.push(`${now.queries.length} ${name}${now.refusal ? ' (refused)' : ''}`)
-    wrong.push(...more(name, few.shown.get(name)!.queries, now.queries))
-    const most = QUERIES[name] ?? (name.includes(':') ? FEW : -1)
-    if (now.queries.length > most) wrong.push(`${name}: ${now.queries.length} queries, ${most < 0 ? 'none' : most} written down`)
-    if (now.refusal && !REFUSED.some((one) => one.test(name))) wrong.push(`${name} is refused: ${now.refusal}`)
-  }
-  for (const { api, name } of routesOf(yard, ({ method, policy }) => !['GET', 'HEAD'].includes(method) && typeof policy === 'string')) {
-    const [before, now] = [few.written.get(name), many.written.get(name)]
-    if (!before || !now) {
-      if (WRITES[api.name]) wrong.push(`${name}: nobody asks it in src/cli/queries/writes`)
-      continue
+function countIn(database: () => Promise<string | undefined>): void {
+  let yard: Yard
+  let stop: () => void
+  before(async () => {
+    yard = await Yard.open({ hosts: 2, database: await database() })
+    stop = countQueries()
+  })
+  after(async () => {
+    stop()
+    await yard.cloud.stop()
+  })
+
+  test('no request makes more queries for many rows than for few, and each makes few', { timeout: 900_000 }, async () => {
+    const sower = new Sower(yard, new Counts(yard))
+    await sower.prepare()
+    await sower.reap(await sower.sow()) // whatever is made or remembered at the first time
+    const few = await round(yard, sower, 1)
+    for (let i = 0; i < 4; i++) await sower.sow()
+    const many = await round(yard, sower, 5)
+    const wrong: string[] = []
+    const table: string[] = []
+    for (const [name, now] of many.shown) {
+      table.push(`${now.queries.length} ${name}${now.refusal ? ' (refused)' : ''}`)
+      wrong.push(...more(name, few.shown.get(name)!.queries, now.queries))
+      const most = QUERIES[name] ?? (name.includes(':') ? FEW : -1)
+      if (now.queries.length > most) wrong.push(`${name}: ${now.queries.length} queries, ${most < 0 ? 'none' : most} written down`)
+      if (now.refusal && !REFUSED.some((one) => one.test(name))) wrong.push(`${name} is refused: ${now.refusal}`)
     }
-    table.push(`${now.length} ${name}`)
-    wrong.push(...more(name, before, now))
-    if (now.length > FEW_TO_WRITE) wrong.push(`${name}: ${now.length} queries`)
-  }
-  if (process.env.YUN_TEST_VERBOSE) console.log(table.join('\n'))
-  assert.deepEqual([...new Set(wrong)], [])
+    for (const { api, name } of routesOf(yard, ({ method, policy }) => !['GET', 'HEAD'].includes(method) && typeof policy === 'string')) {
+      const [before, now] = [few.written.get(name), many.written.get(name)]
+      if (!before || !now) {
+        if (WRITES[api.name]) wrong.push(`${name}: nobody asks it in src/cli/queries/writes`)
+        continue
+      }
+      table.push(`${now.length} ${name}`)
+      wrong.push(...more(name, before, now))
+      if (now.length > FEW_TO_WRITE) wrong.push(`${name}: ${now.length} queries`)
+    }
+    if (process.env.YUN_TEST_VERBOSE) console.log(table.join('\n'))
+    assert.deepEqual([...new Set(wrong)], [])
+  })
+}
+
+describe('sqlite', () => countIn(async () => undefined))
+onMariaDb((fresh) => {
+  let databases: ServiceDatabase[] = []
+  countIn(async () => {
+    const url = await fresh()
+    databases = serviceDatabases({ stateDir: '', url })
+    for (const one of databases) await createDatabase(one.url)
+    return url
+  })
+  after(async () => {
+    for (const one of databases) await dropDatabase(one.url)
+  })
 })

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
-import { type TestCloud, testCloud } from '../../cloud/testing.ts'
+import { type TestCloud, type TestCloudOptions, testCloud } from '../../cloud/testing.ts'
 import { findLeaks } from '../../doctor/leaks.ts'
 import { inMemory } from '../../kernel/http/client.ts'
 import type { SagaEngine } from '../../kernel/saga/engine.ts'
@@ -25,7 +25,7 @@ export class Yard {
     this.largeFlavorId = ids.large
   }
 
-  static async open(options: { hosts?: number } = {}): Promise<Yard> {
+  static async open(options: TestCloudOptions = {}): Promise<Yard> {
     return await Yard.over(await testCloud(options))
   }
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,6 +9,7 @@ import { type Kysely, sql } from 'kysely'
 import { id, integer, name } from './columns.ts'
 import { openDatabase } from './database.ts'
 import { prepared, preparedFor } from './prepared.ts'
+import { queries } from './queries.ts'
 import { eachDatabase, onMariaDb } from './testing.ts'
 import { WalDisk } from './wal-disk.ts'
 
@@ -37,6 +39,20 @@ eachDatabase<Tables>(migrations, (open) => {
       }),
     )
     assert.deepEqual(await db.selectFrom('counters').selectAll().execute(), [])
+  })
+
+  test('every query is published in the context of who asks, without what begins and ends its transaction', async () => {
+    const { db, transaction } = await open()
+    const asker = new AsyncLocalStorage<string>()
+    const seen: string[] = []
+    const note = (sql: unknown) => void seen.push(`${asker.getStore()}: ${String(sql).slice(0, 6)}`)
+    queries.subscribe(note)
+    await Promise.all([
+      asker.run('one', () => db.selectFrom('counters').selectAll().execute()),
+      asker.run('two', () => transaction((trx) => trx.insertInto('counters').values({ id: 'a', value: 1, label: null }).execute())),
+    ])
+    queries.unsubscribe(note)
+    assert.deepEqual(seen.sort(), ['one: select', 'two: insert'])
   })
 
   test('a prepared query has other values each time, in a transaction and out of it, and in each database its own words', async () => {

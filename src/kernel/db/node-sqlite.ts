@@ -1,4 +1,3 @@
-import { channel } from 'node:diagnostics_channel'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import {
   type CompiledQuery,
@@ -10,10 +9,8 @@ import {
   SqliteIntrospector,
   SqliteQueryCompiler,
 } from 'kysely'
+import { queries } from './queries.ts'
 import { WalDisk } from './wal-disk.ts'
-
-/** Every query as it runs, in the context of who asks: for tests that count them. */
-export const queries = channel('yun.query')
 
 /** One database file and its one connection: SQLite has one writer anyway. */
 export class SqliteFile {

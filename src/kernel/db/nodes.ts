@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { MysqlPool, MysqlPoolConnection } from 'kysely'
 import type { Connection, Pool, PoolConnection, PoolOptions } from 'mysql2'
 import { DatabaseUnreachable, isLost, isNotReady, isRolledBack } from './failures.ts'
+import { queries } from './queries.ts'
 
 /** What `mysql://user:password@node1:3306,node2:3306/name?socketPath=…&connections=8&patience=10000` says. */
 export interface MysqlAddress {
@@ -179,6 +180,8 @@ function unreachable(error: unknown) {
   return new DatabaseUnreachable(`the database does not answer: ${(error as Error).message}`, error)
 }
 
+const TRANSACTION = new Set(['begin', 'commit', 'rollback'])
+
 /** What Kysely sees of a connection: while a transaction is open it is one connection, otherwise it may become another one's. */
 class NodeConnection implements MysqlPoolConnection {
   private readonly pool: NodePool
@@ -196,6 +199,7 @@ class NodeConnection implements MysqlPoolConnection {
   query(sql: string, parameters: readonly unknown[]): never
   query(sql: string, parameters: readonly unknown[], callback: (error: unknown, result: never) => void): void
   query(sql: string, parameters: readonly unknown[], callback?: (error: unknown, result: never) => void): any {
+    if (queries.hasSubscribers && !TRANSACTION.has(sql)) queries.publish(sql)
     if (!callback) return this.raw.query(sql, parameters as never)
     this.run(sql, parameters).then(
       (result) => callback(undefined, result as never),
