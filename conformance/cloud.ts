@@ -2,9 +2,10 @@ import { copyFileSync, existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { adminPasswordOf } from '../src/cloud/client-files.ts'
 import type { Settings } from '../src/cloud/settings.ts'
+import { SCHEDULER_DEFAULTS } from '../src/compute/app/scheduler/settings.ts'
 import { startLabCloud } from '../src/lab/lab-cloud.ts'
 import { CloudUnderTest, openrcOf } from '../test/cloud-under-test.ts'
-import { PASSWORD_RULES } from './configuration.ts'
+import { ENABLED_FILTERS, PASSWORD_RULES } from './configuration.ts'
 
 /** The cloud that the tests run against. */
 export interface TestedCloud {
@@ -20,13 +21,14 @@ export interface TestedCloud {
 }
 
 /**
- * With rules for passwords, which a cloud has only where its configuration names some; tempest uploads noise as images of every format, and has one fetched from a web
+ * With rules for passwords and all filters that tests ask about, which a cloud has only where its configuration names some; tempest uploads noise as images of every format, and has one fetched from a web
  * server, which is inside: these tests need no world.
  */
 const settings = (webServer: string): Partial<Settings> => ({
   securityCompliance: PASSWORD_RULES,
   strictImageFormats: false,
   imageSources: { ports: [80, 443], trustedHosts: [webServer] },
+  scheduler: { ...SCHEDULER_DEFAULTS, enabledFilters: ENABLED_FILTERS },
 })
 /** A lab's address is its own. */
 const LAB_PORT = 5050

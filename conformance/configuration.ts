@@ -1,3 +1,4 @@
+import { type FilterName, SCHEDULER_DEFAULTS } from '../src/compute/app/scheduler/settings.ts'
 import type { Ground } from './ground.ts'
 
 export interface Cloud {
@@ -18,6 +19,8 @@ type Section = Record<string, string | number | boolean>
 
 /** What tempest assumes of a cloud whose users' passwords have rules. */
 export const PASSWORD_RULES = { lockoutFailureAttempts: 2, lockoutDuration: 5, uniqueLastPasswordCount: 2 }
+
+export const ENABLED_FILTERS: FilterName[] = [...SCHEDULER_DEFAULTS.enabledFilters, 'DifferentHostFilter', 'SameHostFilter']
 
 /** tempest.conf: where the cloud is, and which features it has. What is not named here keeps tempest's default. */
 export function configuration(cloud: Cloud, ground: Ground, workDir: string): string {
@@ -65,7 +68,7 @@ export function configuration(cloud: Cloud, ground: Ground, workDir: string): st
       live_migrate_back_and_forth: true,
       shelve_migrate: true,
       volume_multiattach: true,
-      scheduler_enabled_filters: 'all',
+      scheduler_enabled_filters: ENABLED_FILTERS.join(','),
     },
     placement: { min_microversion: '1.0', max_microversion: 'latest' },
     image: { http_image: cloud.webImage, ...patience(cloud) },

@@ -101,7 +101,7 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
     volumes: new VolumeClient(transport, nova),
     placement: new PlacementClient(transport, nova),
     settings: {
-      ...settings.scheduler,
+      scheduler: settings.scheduler,
       vifPluggingTimeoutMs: settings.vifPluggingTimeout * 1000,
       consoleUrl: `${url}/console`,
       injectPassword: settings.injection.password,

@@ -3,6 +3,7 @@ import { homedir } from 'node:os'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import YAML from 'yaml'
+import { SCHEDULER_DEFAULTS, type SchedulerSettings, wrongIn } from '../compute/app/scheduler/settings.ts'
 import { badRequest } from '../kernel/errors/errors.ts'
 
 /** What one cloud is told: by flags, else by the configuration file, else by these defaults. */
@@ -49,8 +50,8 @@ export interface Settings {
   injection: { partition: number; key: boolean; password: boolean }
   /** s to wait for the network to say that a port is plugged. */
   vifPluggingTimeout: number
-  /** What the scheduler's IoOps and NumInstances filters allow each host; null: as much as there is room for. */
-  scheduler: { maxIoOpsPerHost: number | null; maxInstancesPerHost: number | null }
+  /** What the scheduler asks of a host, and how much each of its measures counts; what is not named keeps its default. */
+  scheduler: SchedulerSettings
   /** From where images may be fetched (web-download): ports outside, and hosts inside that may be asked, as `name` or `name:port`. */
   imageSources: { ports: number[]; trustedHosts: string[] }
   /** Whether image data without the marks of any format may be uploaded as raw only; data that are another format than they claim never may. */
@@ -85,7 +86,7 @@ const DEFAULTS: Settings = {
   storage: { backend: 'auto', volumeGroup: 'yun-volumes', sizeGiB: 100 },
   injection: { partition: -2, key: false, password: false },
   vifPluggingTimeout: 300,
-  scheduler: { maxIoOpsPerHost: null, maxInstancesPerHost: null },
+  scheduler: SCHEDULER_DEFAULTS,
   imageSources: { ports: [80, 443], trustedHosts: [] },
   strictImageFormats: true,
   securityCompliance: { lockoutFailureAttempts: null, lockoutDuration: 1800, uniqueLastPasswordCount: 0 },
@@ -139,7 +140,7 @@ export function readSettings(argv: string[], hostname: string): UpOptions {
 /** `real`: whether real guests, networks and disks are this process's business. */
 export function settingsOf(values: Values, hostname: string, { real = true } = {}): Settings {
   const file = typeof values.config === 'string' ? readConfig(values.config) : {}
-  const settings: Settings = { ...DEFAULTS, hostname, ...file }
+  const settings: Settings = { ...DEFAULTS, hostname, ...file, scheduler: { ...DEFAULTS.scheduler, ...file.scheduler } }
   if (values.state) settings.stateDir = String(values.state)
   if (values.host) settings.host = String(values.host)
   if (values.port) settings.port = Number(values.port)
@@ -192,6 +193,8 @@ function validate(settings: Settings, real: boolean): void {
     throw badRequest('database: an address like mysql://user:password@host/yun is needed', 'Usage')
   if (settings.brokers.some((url) => !/^amqps?:/.test(url)))
     throw badRequest('brokers: addresses like amqp://user:password@host:5672/ are needed', 'Usage')
+  const wrong = wrongIn(settings.scheduler)
+  if (wrong) throw badRequest(`scheduler: ${wrong}`, 'Usage')
   if (real && settings.hypervisor === 'libvirt' && process.getuid?.() !== 0)
     throw badRequest('real guests, networks and disks need root: run it with sudo, or with --hypervisor simulated', 'NeedsRoot')
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MemoryBus } from '../kernel/bus/memory.ts'
@@ -21,6 +21,8 @@ export interface TestCloud {
 export interface TestCloudOptions {
   hosts?: number
   flags?: string[]
+  /** What the configuration file says. */
+  config?: Partial<Settings>
   development?: boolean
   /** Default: what YUN_TEST_LOG asks for, or nothing. */
   log?: Log
@@ -33,7 +35,9 @@ export interface TestCloudOptions {
 /** A whole simulated cloud, without a listener, in a directory that goes away with it. */
 export async function testCloud(options: TestCloudOptions = {}): Promise<TestCloud> {
   const stateDir = mkdtempSync(join(tmpdir(), 'yun-house-'))
-  const flags = ['--state', stateDir, '--hypervisor', 'simulated', ...(options.flags ?? [])]
+  const config = join(stateDir, 'yun.yaml')
+  writeFileSync(config, JSON.stringify(options.config ?? {}))
+  const flags = ['--config', config, '--state', stateDir, '--hypervisor', 'simulated', ...(options.flags ?? [])]
   if (options.development ?? true) flags.push('--development') // answers are held against their schemas
   const { settings } = readSettings([...flags, '--simulated-hosts', String(options.hosts ?? 1)], 'node')
   if (options.database) settings.database = options.database

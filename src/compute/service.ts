@@ -41,6 +41,7 @@ import { migrationProgressed } from './app/live-migrate.ts'
 import { answerGuest, type MetadataAnswer, type MetadataRequest } from './app/metadata-api.ts'
 import { PlugEvents } from './app/plug-events.ts'
 import { serveScheduler } from './app/scheduler/scheduler.ts'
+import { SCHEDULER_DEFAULTS } from './app/scheduler/settings.ts'
 import { follow } from './app/server-state.ts'
 import { TraceKeeper } from './app/trace.ts'
 import { migrations } from './db/migrations.ts'
@@ -93,9 +94,7 @@ const DEFAULTS: ComputeSettings = {
   serviceDownMs: 60_000,
   consoleUrl: 'http://127.0.0.1:5000/console',
   defaultZone: 'nova',
-  maxIoOpsPerHost: null,
-  maxInstancesPerHost: null,
-  maxAttempts: 3,
+  scheduler: SCHEDULER_DEFAULTS,
   injectPassword: false,
 }
 

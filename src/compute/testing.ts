@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { TestCloudOptions } from '../cloud/testing.ts'
 import { toJson } from '../kernel/db/columns.ts'
 import type { InstanceRow } from './db/tables.ts'
 import type { FlavorSpec } from './rpc.ts'
@@ -37,7 +38,7 @@ export class House {
     this.beta = beta
   }
 
-  static async open(options: { hosts?: number } = {}): Promise<House> {
+  static async open(options: TestCloudOptions = {}): Promise<House> {
     const yard = await Yard.open(options)
     const { api } = yard.cloud
     await api('PUT', `/network/v2.0/networks/${yard.networkId}`, { network: { shared: true } })

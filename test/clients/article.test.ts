@@ -1,17 +1,29 @@
 import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { SCHEDULER_DEFAULTS } from '../../src/compute/app/scheduler/settings.ts'
 import { CloudUnderTest, eventually, rows } from '../cloud-under-test.ts'
 
 /** The commands of the article, in its order, as it writes them (ids aside), with the clients of Debian 12. */
 
 let cloud: CloudUnderTest
 let project: string
+let place: string
 
 before(async () => {
-  cloud = await CloudUnderTest.start(['--hypervisor', 'simulated', '--simulated-hosts', '3'])
+  place = mkdtempSync(join(tmpdir(), 'yun-article-'))
+  const config = join(place, 'yun.yaml')
+  const enabledFilters = [...SCHEDULER_DEFAULTS.enabledFilters, 'AggregateInstanceExtraSpecsFilter', 'JsonFilter']
+  writeFileSync(config, JSON.stringify({ scheduler: { enabledFilters } }))
+  cloud = await CloudUnderTest.start(['--config', config, '--hypervisor', 'simulated', '--simulated-hosts', '3'])
   project = (await cloud.client('openstack', 'project', 'show', 'openstack', '-f', 'value', '-c', 'id')).trim()
 })
-after(() => cloud.stop())
+after(async () => {
+  await cloud.stop()
+  rmSync(place, { recursive: true })
+})
 
 test("nova quota-show prints the article's numbers", async () => {
   // today's client asks for 2.1 to see the rows that later microversions hide

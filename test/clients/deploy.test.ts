@@ -3,6 +3,7 @@ import { globSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } 
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { after, test } from 'node:test'
+import YAML from 'yaml'
 import { settingsOf } from '../../src/cloud/settings.ts'
 import { freePort, run } from '../cloud-under-test.ts'
 
@@ -18,7 +19,10 @@ test('yun init writes configurations that can be read, and none over another', a
     const made = await run(yun, ['init', '--dir', place, ...flags])
     assert.equal(made.code, 0, made.stderr)
     for (const file of globSync('*.yaml', { cwd: place })) {
-      settingsOf({ config: join(place, file) }, 'here', { real: false })
+      const settings = settingsOf({ config: join(place, file) }, 'here', { real: false })
+      const shown = /^# scheduler:\n(# {3}.*\n)+/m.exec(readFileSync(join(place, file), 'utf8'))?.[0].replaceAll(/^# /gm, '')
+      if (shown) assert.deepEqual(YAML.parse(shown).scheduler, settings.scheduler, `${file} shows the defaults`)
+      assert.equal(shown !== undefined, file === 'control.yaml')
       assert.equal(statSync(join(place, file)).mode & 0o777, 0o600)
     }
     const again = await run(yun, ['init', '--dir', place, ...flags])

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { type FilterName, SCHEDULER_DEFAULTS } from '../app/scheduler/settings.ts'
 import { House } from '../testing.ts'
 
 let house: House
 before(async () => {
-  house = await House.open({ hosts: 3 })
+  const enabledFilters: FilterName[] = [...SCHEDULER_DEFAULTS.enabledFilters, 'SameHostFilter', 'DifferentHostFilter', 'JsonFilter']
+  house = await House.open({ hosts: 3, config: { scheduler: { ...SCHEDULER_DEFAULTS, enabledFilters } } })
 })
 after(() => house.stop())
 const set = (quota_set: object, project = house.alpha) =>
@@ -124,6 +126,8 @@ describe('server groups', () => {
     const never = await hinted({ query: '[">=", "$free_ram_mb", 99999999]' })
     assert.deepEqual([never.status, never.fault.code], ['ERROR', 500])
     assert.match(never.fault.message, /3 hosts, 3 do not satisfy/)
+    const noQuery = await house.ask('POST', '/servers', { body: { ...house.wish(), 'os:scheduler_hints': { query: '[' } } })
+    assert.deepEqual([noQuery.status, /not valid JSON/.test(noQuery.message)], [400, true])
     await clear()
   })
 

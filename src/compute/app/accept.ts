@@ -57,7 +57,7 @@ export async function acceptServers(
   const image = root ? null : named // a volume that boots stands before it
   if (flavor.rootGiB === 0 && image && image.sizeBytes > 2 ** 40)
     throw badRequest('The image is too large for a flavor without a disk of its own.')
-  parseQuery(wanted.hints.query)
+  if (context.settings.scheduler.enabledFilters.includes('JsonFilter')) parseQuery(wanted.hints.query)
   checkLimits(limits, wanted)
 
   const reservationId = `r-${randomBytes(5).toString('hex').slice(0, 8)}`

@@ -8,6 +8,7 @@ import type { PlacementClient } from '../../placement/client.ts'
 import type { VolumeClient } from '../../volume/client.ts'
 import type { ComputeTables } from '../db/tables.ts'
 import type { PlugEvents } from './plug-events.ts'
+import type { SchedulerSettings } from './scheduler/settings.ts'
 import type { TraceKeeper } from './trace.ts'
 
 export interface ComputeSettings {
@@ -21,11 +22,7 @@ export interface ComputeSettings {
   consoleUrl: string
   /** The zone of hosts that are in no aggregate with one. */
   defaultZone: string
-  /** What IoOpsFilter and NumInstancesFilter allow a host; null: as much as there is room for. */
-  maxIoOpsPerHost: number | null
-  maxInstancesPerHost: number | null
-  /** Alternates that a build may go on with. */
-  maxAttempts: number
+  scheduler: SchedulerSettings
   /** Hosts put the password of root into the disks of new guests. */
   injectPassword: boolean
 }

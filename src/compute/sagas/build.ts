@@ -101,7 +101,7 @@ export async function becomeActive(run: ServerRun): Promise<void> {
 
 /** A host that cannot is no reason to give up while there is another; a request that is wrong would be wrong there too. */
 export function mayGoElsewhere(error: Error, run: Build): boolean {
-  if (run.attempt + 1 >= run.world.settings.maxAttempts) return false
+  if (run.attempt + 1 >= run.world.settings.scheduler.maxAttempts) return false
   const { code, status = 500 } = error as Partial<Fault>
   return (code === 'ResourcesGone' || status >= 500) && run.outputs['select-host']?.alternates.length > 0
 }

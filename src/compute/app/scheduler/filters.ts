@@ -2,9 +2,10 @@ import { matchesSpec } from './extra-specs.ts'
 import { type Candidate, hintList } from './host-states.ts'
 import { holds, parseQuery } from './json-filter.ts'
 import type { RequestSpec } from './request-spec.ts'
+import type { FilterName, SchedulerSettings } from './settings.ts'
 
-/** Null if the host may have the server, else why not, in words that fit after a number of hosts: "2 lack ssd=true". */
-export type Filter = (host: Candidate, spec: RequestSpec) => string | null
+/** Null if the host may have the server, else why not, in words that fit after a number of hosts: "2 lack ssd=true". `all`: those before any filter. */
+export type Filter = (host: Candidate, spec: RequestSpec, all: Candidate[]) => string | null
 
 const forced: Filter = (host, spec) => {
   if (spec.forcedHost && host.host !== spec.forcedHost) return `are not ${spec.forcedHost}`
@@ -33,12 +34,14 @@ const placement: Filter = (host, spec) => {
 
 const CAPABILITIES = 'capabilities:'
 
-/** `capabilities:cpu_model=...`, with dots into what the host reports. Keys without a scope are looked at by AggregateInstanceExtraSpecs alone. */
+/** `capabilities:cpu_model=...`, with dots into what the host reports; a key without a scope where the host has such a capability. */
 const capabilities: Filter = (host, spec) => {
   for (const [key, requirement] of Object.entries(spec.flavor.extraSpecs)) {
-    if (!key.startsWith(CAPABILITIES)) continue
-    const name = key.slice(CAPABILITIES.length)
+    const scoped = key.startsWith(CAPABILITIES)
+    if (!scoped && key.includes(':')) continue
+    const name = scoped ? key.slice(CAPABILITIES.length) : key
     const value = capabilityOf(host, name)
+    if (value === undefined && !scoped) continue
     if (value === undefined || !matchesSpec(String(value), requirement)) return `lack capability ${name}=${requirement}`
   }
   return null
@@ -84,20 +87,34 @@ const imageProperties: Filter = (host, spec) => {
 
 const AGGREGATE = 'aggregate_instance_extra_specs:'
 
+/** The words of a host's aggregates under a key, which may name several: `1, 2`. */
+const aggregateWords = (host: Candidate, belongs: (key: string) => boolean): string[] =>
+  host.aggregates.flatMap(({ metadata }) =>
+    Object.keys(metadata)
+      .flatMap((key) => (belongs(key) ? metadata[key]!.split(',').map((word) => word.trim()) : []))
+      .filter(Boolean),
+  )
+
 /** Keys of the flavor without a scope, or with this filter's, must be met by an aggregate of the host. */
 const aggregateExtraSpecs: Filter = (host, spec) => {
   for (const [key, requirement] of Object.entries(spec.flavor.extraSpecs)) {
     if (key.includes(':') && !key.startsWith(AGGREGATE)) continue
     const name = key.replace(AGGREGATE, '')
-    const values = host.aggregates.flatMap((one) =>
-      (one.metadata[name] ?? '')
-        .split(',')
-        .map((word) => word.trim())
-        .filter(Boolean),
-    )
-    if (!values.some((value) => matchesSpec(value, requirement))) return `lack ${name}=${requirement}`
+    if (!aggregateWords(host, (own) => own === name).some((value) => matchesSpec(value, requirement))) return `lack ${name}=${requirement}`
   }
   return null
+}
+
+/** Hosts of aggregates with `filter_tenant_id` (or `filter_tenant_id…`, for many) are for these projects alone. */
+const multiTenancy: Filter = (host, { projectId }) => {
+  const projects = aggregateWords(host, (key) => key.startsWith('filter_tenant_id'))
+  return projects.length === 0 || projects.includes(projectId) ? null : 'are for other projects'
+}
+
+/** Hosts of aggregates with `instance_type` are for these flavors alone. */
+const typeAffinity: Filter = (host, { flavor }) => {
+  const names = aggregateWords(host, (key) => key === 'instance_type')
+  return names.length === 0 || names.includes(flavor.name) ? null : `are not for flavor ${flavor.name}`
 }
 
 const json: Filter = (host, spec) => {
@@ -110,13 +127,11 @@ const antiAffinity: Filter = (host, { group }) => {
   return 'already have a server of the anti-affinity group'
 }
 
-/** The hosts of the group's members, or any for the first. Needs all hosts: see {@link FILTERS}. */
-const affinity =
-  (hosts: Candidate[]): Filter =>
-  (host, { group }) =>
-    group?.policy !== 'affinity' || host.groupMembers > 0 || hosts.every((one) => one.groupMembers === 0)
-      ? null
-      : 'have no server of the affinity group'
+/** The hosts of the group's members, or any for the first. */
+const affinity: Filter = (host, { group }, all) =>
+  group?.policy !== 'affinity' || host.groupMembers > 0 || all.every((one) => one.groupMembers === 0)
+    ? null
+    : 'have no server of the affinity group'
 
 const sameHost: Filter = (host, { hints }) => {
   const wanted = hintList(hints.same_host)
@@ -128,28 +143,58 @@ const differentHost: Filter = (host, { hints }) => {
   return unwanted.length === 0 ? null : `have server ${unwanted.join(', ')}`
 }
 
-const ioOps: Filter = (host) =>
-  host.ioOps < host.limits.ioOps ? null : `have ${host.limits.ioOps} or more builds, resizes and snapshots under way`
+const ioOps =
+  (limitOf: (host: Candidate) => number): Filter =>
+  (host) => {
+    const limit = limitOf(host)
+    return host.ioOps < limit ? null : `have ${limit} or more builds, resizes and snapshots under way`
+  }
 
-const numInstances: Filter = (host) => (host.servers < host.limits.servers ? null : `have ${host.limits.servers} or more servers`)
+const numInstances =
+  (limitOf: (host: Candidate) => number): Filter =>
+  (host) => {
+    const limit = limitOf(host)
+    return host.servers < limit ? null : `have ${limit} or more servers`
+  }
 
-/** In the order in which they are asked: each sees what those before it left. */
-export const filtersFor = (hosts: Candidate[]): [name: string, filter: Filter][] => [
-  ['ForcedHost', forced],
-  ['AvailabilityZoneFilter', availabilityZone],
-  ['ComputeFilter', compute],
-  ['ComputeCapabilitiesFilter', capabilities],
-  ['ImagePropertiesFilter', imageProperties],
-  ['AggregateInstanceExtraSpecsFilter', aggregateExtraSpecs],
-  ['JsonFilter', json],
-  ['ServerGroupAntiAffinityFilter', antiAffinity],
-  ['ServerGroupAffinityFilter', affinity(hosts)],
-  ['SameHostFilter', sameHost],
-  ['DifferentHostFilter', differentHost],
-  ['Placement', placement],
-  ['IoOpsFilter', ioOps],
-  ['NumInstancesFilter', numInstances],
-]
+/** The lowest that an aggregate of the host says, else the operator's. */
+const ofAggregates =
+  (key: string, setting: number) =>
+  (host: Candidate): number => {
+    const given = host.aggregates.map((one) => Number(one.metadata[key] ?? Number.NaN)).filter((value) => !Number.isNaN(value))
+    return given.length > 0 ? Math.min(...given) : setting
+  }
+
+type Limits = Pick<SchedulerSettings, 'maxIoOpsPerHost' | 'maxInstancesPerHost'>
+
+const filtersWith = ({ maxIoOpsPerHost, maxInstancesPerHost }: Limits): Record<FilterName, Filter> => ({
+  AggregateInstanceExtraSpecsFilter: aggregateExtraSpecs,
+  AggregateIoOpsFilter: ioOps(ofAggregates('max_io_ops_per_host', maxIoOpsPerHost)),
+  AggregateMultiTenancyIsolation: multiTenancy,
+  AggregateNumInstancesFilter: numInstances(ofAggregates('max_instances_per_host', maxInstancesPerHost)),
+  AggregateTypeAffinityFilter: typeAffinity,
+  AllHostsFilter: () => null,
+  AvailabilityZoneFilter: availabilityZone,
+  ComputeCapabilitiesFilter: capabilities,
+  ComputeFilter: compute,
+  DifferentHostFilter: differentHost,
+  ImagePropertiesFilter: imageProperties,
+  IoOpsFilter: ioOps(() => maxIoOpsPerHost),
+  JsonFilter: json,
+  NumInstancesFilter: numInstances(() => maxInstancesPerHost),
+  SameHostFilter: sameHost,
+  ServerGroupAffinityFilter: affinity,
+  ServerGroupAntiAffinityFilter: antiAffinity,
+})
+
+type Named = [name: string, filter: Filter]
+
+/** In the order in which they are asked: each sees what those before it left. The zone and placement's room are asked whatever the operator names. */
+export function filtersOf(settings: Limits & Pick<SchedulerSettings, 'enabledFilters'>): Named[] {
+  const known = filtersWith(settings)
+  const enabled = settings.enabledFilters.map((name): Named => [name, known[name]])
+  return [['AvailabilityZone', availabilityZone], ...enabled, ['Placement', placement]]
+}
 
 export interface Round {
   filter: string
@@ -160,14 +205,14 @@ export interface Round {
 }
 
 /** Step 13. */
-export function filterHosts(hosts: Candidate[], spec: RequestSpec): { left: Candidate[]; rounds: Round[] } {
+export function filterHosts(hosts: Candidate[], spec: RequestSpec, filters: Named[]): { left: Candidate[]; rounds: Round[] } {
   const rounds: Round[] = []
   let left = hosts
   const named = spec.forcedHost || spec.forcedNode || spec.ignoreHosts.length > 0
-  for (const [name, filter] of filtersFor(hosts).slice(named ? 0 : 1)) {
+  for (const [name, filter] of named ? [['ForcedHost', forced] as Named, ...filters] : filters) {
     const reasons: Record<string, number> = {}
     const after = left.filter((host) => {
-      const reason = filter(host, spec)
+      const reason = filter(host, spec, hosts)
       if (reason !== null) reasons[reason] = (reasons[reason] ?? 0) + 1
       return reason === null
     })

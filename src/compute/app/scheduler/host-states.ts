@@ -25,8 +25,6 @@ export interface Candidate {
   servers: number
   /** Servers being built, resized, snapshotted: I/O heavy. */
   ioOps: number
-  /** Of the operator or of the host's aggregates (`max_io_ops_per_host`, `max_instances_per_host`); infinite where nobody set one. */
-  limits: { ioOps: number; servers: number }
   /** Servers of the request's group here. */
   groupMembers: number
   /** Ids of servers that hints name and that live here. */
@@ -155,7 +153,7 @@ async function lookAt(
       .groupBy('host')
       .execute(),
     spec.group ? serversAt(context, 'group_id', [spec.group.id]) : [],
-    serversAt(context, 'id', hintedIds(spec)),
+    serversAt(context, 'id', hintedIds(context, spec)),
   ])
   const load = new Map(loads.map((one) => [one.host, one]))
   const fitting = new Set(requests.flatMap((one) => Object.keys(one)))
@@ -177,10 +175,6 @@ async function lookAt(
       silentS: Math.round((Date.now() - Date.parse(row.seen_at)) / 1000),
       zone: zoneOfHost(aggregates, row.host, context.settings.defaultZone),
       aggregates: own,
-      limits: {
-        ioOps: lowest(own, 'max_io_ops_per_host', context.settings.maxIoOpsPerHost),
-        servers: lowest(own, 'max_instances_per_host', context.settings.maxInstancesPerHost),
-      },
       fits: fitting.has(row.provider_id),
       free: {
         vcpus: left('VCPU', state.vcpus * ratios.cpu, state.vcpusUsed),
@@ -193,11 +187,6 @@ async function lookAt(
       hinted: hinted.filter((one) => one.host === row.host).map((one) => one.id),
     }
   })
-}
-
-function lowest(aggregates: Aggregate[], key: string, setting: number | null): number {
-  const given = aggregates.map((one) => Number(one.metadata[key] ?? Number.NaN)).filter((value) => !Number.isNaN(value))
-  return given.length > 0 ? Math.min(...given) : (setting ?? Number.POSITIVE_INFINITY)
 }
 
 async function serversAt(
@@ -215,6 +204,13 @@ async function serversAt(
     .execute()
 }
 
-const hintedIds = (spec: RequestSpec): string[] => [...hintList(spec.hints.same_host), ...hintList(spec.hints.different_host)]
+/** Nobody looks where these are while the filters that would are off. */
+function hintedIds({ settings }: ComputeContext, { hints }: RequestSpec): string[] {
+  const { enabledFilters } = settings.scheduler
+  return [
+    ...(enabledFilters.includes('SameHostFilter') ? hintList(hints.same_host) : []),
+    ...(enabledFilters.includes('DifferentHostFilter') ? hintList(hints.different_host) : []),
+  ]
+}
 
 export const hintList = (hint: unknown): string[] => (hint === undefined || hint === null ? [] : [hint].flat().map(String))

@@ -2,10 +2,11 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { flavorSpec } from '../../testing.ts'
 import { matchesSpec } from './extra-specs.ts'
-import { filterHosts, whyNot } from './filters.ts'
+import { filterHosts, filtersOf, whyNot } from './filters.ts'
 import type { Candidate } from './host-states.ts'
 import { holds, parseQuery } from './json-filter.ts'
 import { type RequestSpec, resourcesOf } from './request-spec.ts'
+import { FILTER_NAMES, type FilterName, SCHEDULER_DEFAULTS, wrongIn } from './settings.ts'
 import { weighHosts } from './weighers.ts'
 
 const candidate = (host: string, own: Partial<Candidate> = {}): Candidate => ({
@@ -46,7 +47,6 @@ const candidate = (host: string, own: Partial<Candidate> = {}): Candidate => ({
   free: { vcpus: 8, memoryMiB: 16_384, diskGiB: 100 },
   servers: 0,
   ioOps: 0,
-  limits: { ioOps: Number.POSITIVE_INFINITY, servers: Number.POSITIVE_INFINITY },
   groupMembers: 0,
   hinted: [],
   ...own,
@@ -76,7 +76,9 @@ const spec = (own: Partial<RequestSpec> = {}): RequestSpec => ({
   ...own,
 })
 const image = (properties: Record<string, string>) => ({ properties }) as unknown as RequestSpec['image']
-const left = (hosts: Candidate[], wish: Partial<RequestSpec>) => filterHosts(hosts, spec(wish)).left.map((one) => one.host)
+const filters = (...enabledFilters: FilterName[]) => filtersOf({ ...SCHEDULER_DEFAULTS, enabledFilters })
+const all = filters(...FILTER_NAMES)
+const left = (hosts: Candidate[], wish: Partial<RequestSpec>, by = all) => filterHosts(hosts, spec(wish), by).left.map((one) => one.host)
 
 describe('filters', () => {
   const hosts = (a: Partial<Candidate>) => [candidate('a', a), candidate('b')]
@@ -104,11 +106,34 @@ describe('filters', () => {
     ['affinity of the first', {}, { group: { id: 'g', policy: 'affinity', maxPerHost: 1 } }, ['a', 'b']],
     ['the same host', { hinted: ['x'] }, { hints: { same_host: 'x' } }, ['a']],
     ['a different host', { hinted: ['x'] }, { hints: { different_host: ['x', 'y'] } }, ['b']],
-    ['too much I/O', { ioOps: 8, limits: { ioOps: 8, servers: 50 } }, {}, ['b']],
-    ['too many servers', { servers: 50, limits: { ioOps: 8, servers: 50 } }, {}, ['b']],
+    ['too much I/O', { ioOps: 8 }, {}, ['b']],
+    ['too much I/O for its aggregate', { ioOps: 2, aggregates: [aggregate({ max_io_ops_per_host: '2' })] }, {}, ['b']],
+    ['too many servers', { servers: 50 }, {}, ['b']],
+    ['too many servers for its aggregate', { servers: 5, aggregates: [aggregate({ max_instances_per_host: '5' })] }, {}, ['b']],
+    ['an aggregate of other projects', { aggregates: [aggregate({ filter_tenant_id: 'x,y' })] }, {}, ['b']],
+    ['an aggregate of this project', { aggregates: [aggregate({ filter_tenant_id1: 'x', filter_tenant_id2: 'p' })] }, {}, ['a', 'b']],
+    ['an aggregate of other flavors', { aggregates: [aggregate({ instance_type: 'huge' })] }, {}, ['b']],
+    ['a capability without a scope', {}, { flavor: flavorSpec({ extraSpecs: { kvm: 'false' } }) }, []],
     ['a query', { free: { vcpus: 8, memoryMiB: 100, diskGiB: 1 } }, { hints: { query: '[">=", "$free_ram_mb", 1024]' } }, ['b']],
   ]
   for (const [name, host, wish, expected] of cases) test(name, () => assert.deepEqual(left(hosts(host), wish), expected))
+
+  test('those that are off are not asked; the zone and placement are, whatever is on', () => {
+    const ssd = { flavor: flavorSpec({ extraSpecs: { ssd: 'true' } }) }
+    assert.deepEqual(left(hosts({}), ssd), [])
+    assert.deepEqual(left(hosts({}), ssd, filtersOf(SCHEDULER_DEFAULTS)), ['a', 'b'])
+    assert.deepEqual(left(hosts({ enabled: false }), {}, filters()), ['a', 'b'])
+    assert.deepEqual(left(hosts({ fits: false }), {}, filters()), ['b'])
+    assert.deepEqual(left(hosts({ zone: 'ssd' }), { zone: 'ssd' }, filters()), ['a'])
+  })
+
+  test('they are asked in the order of the configuration', () => {
+    const { rounds } = filterHosts(hosts({}), spec(), filters('JsonFilter', 'ComputeFilter'))
+    assert.deepEqual(
+      rounds.map((one) => one.filter),
+      ['AvailabilityZone', 'JsonFilter', 'ComputeFilter', 'Placement'],
+    )
+  })
 
   test('why not, in words', () => {
     const poor = candidate('c', {
@@ -116,7 +141,11 @@ describe('filters', () => {
       fits: false,
       free: { vcpus: 8, memoryMiB: 512, diskGiB: 100 },
     })
-    const { rounds } = filterHosts([candidate('a'), candidate('b'), poor], spec({ flavor: flavorSpec({ extraSpecs: { ssd: 'true' } }) }))
+    const { rounds } = filterHosts(
+      [candidate('a'), candidate('b'), poor],
+      spec({ flavor: flavorSpec({ extraSpecs: { ssd: 'true' } }) }),
+      all,
+    )
     assert.match(
       whyNot(3, rounds),
       /^3 hosts, 2 lack ssd=true, 1 has 512 MiB free of 2048 \(.*AggregateInstanceExtraSpecsFilter 3>1, .*Placement 1>0\)$/,
@@ -127,13 +156,53 @@ describe('filters', () => {
 
 test('weighers: the emptier host comes first, busy ones and, softly, those with members of the group later', () => {
   const full = candidate('full', { free: { vcpus: 1, memoryMiB: 100, diskGiB: 1 } })
-  const order = (hosts: Candidate[], policy: string | null = null) => weighHosts(hosts, policy).map((one) => one.host)
+  const order = (hosts: Candidate[], policy: string | null = null) => weighHosts(hosts, policy, SCHEDULER_DEFAULTS).map((one) => one.host)
   assert.deepEqual(order([full, candidate('empty')]), ['empty', 'full'])
   assert.deepEqual(order([candidate('busy', { ioOps: 5 }), candidate('calm')]), ['calm', 'busy'])
   const near = candidate('near', { groupMembers: 2 })
   assert.deepEqual(order([candidate('far'), near], 'soft-affinity'), ['near', 'far'])
   assert.deepEqual(order([near, candidate('far')], 'soft-anti-affinity'), ['far', 'near'])
   assert.deepEqual(order([]), [])
+})
+
+test('weighers: how much each counts is set, also for the hosts of an aggregate', () => {
+  const settings = { ...SCHEDULER_DEFAULTS, cpuWeightMultiplier: 0, diskWeightMultiplier: 0 }
+  const full = candidate('full', { free: { vcpus: 8, memoryMiB: 100, diskGiB: 100 } })
+  const best = (hosts: Candidate[], own = {}, policy: string | null = null) => weighHosts(hosts, policy, { ...settings, ...own })[0]!
+  assert.equal(best([full, candidate('empty')], { ramWeightMultiplier: -1 }).host, 'full')
+  const stacks = { ...full, aggregates: [aggregate({ ram_weight_multiplier: '-1' }), aggregate({ ram_weight_multiplier: '2' })] }
+  assert.equal(weighHosts([stacks], null, settings)[0]!.weights.ram, -1)
+  assert.equal(best([candidate('busy', { ioOps: 5 }), candidate('calm')], { ioOpsWeightMultiplier: 1 }).host, 'busy')
+  const near = candidate('near', { groupMembers: 2, ioOps: 5 })
+  assert.equal(best([candidate('far'), near], { softAffinityWeightMultiplier: 3 }, 'soft-affinity').host, 'near')
+})
+
+test('equals: by lot, or in the order of the hosts; one of the best few', () => {
+  const hosts = Array.from({ length: 10 }, (_, i) => candidate(String(i), { free: { vcpus: 8, memoryMiB: i < 5 ? 200 : 100, diskGiB: 1 } }))
+  const firsts = (own: object) => {
+    const settings = { ...SCHEDULER_DEFAULTS, shuffleBestSameWeighedHosts: false, ...own }
+    return new Set(Array.from({ length: 200 }, () => weighHosts(hosts, null, settings)[0]!.host))
+  }
+  assert.deepEqual([...firsts({})], ['0'])
+  assert.deepEqual([...firsts({ shuffleBestSameWeighedHosts: true })].toSorted(), ['0', '1', '2', '3', '4'])
+  assert.deepEqual([...firsts({ hostSubsetSize: 3 })].toSorted(), ['0', '1', '2'])
+  assert.equal(firsts({ hostSubsetSize: 99 }).size, 10)
+  assert.equal(weighHosts(hosts, null, { ...SCHEDULER_DEFAULTS, hostSubsetSize: 3 }).length, 10)
+  assert.deepEqual(weighHosts([], null, { ...SCHEDULER_DEFAULTS, hostSubsetSize: 3 }), [])
+})
+
+test('settings: what is wrong is told, and what there is', () => {
+  const wrong = (own: object) => wrongIn({ ...SCHEDULER_DEFAULTS, ...own })
+  assert.equal(wrong({}), null)
+  assert.equal(wrong({ enabledFilters: [...FILTER_NAMES], ramWeightMultiplier: -0.5, maxIoOpsPerHost: 0 }), null)
+  assert.match(wrong({ enabledFilters: ['RamFilter'] })!, /no filter "RamFilter" \(there are: .*ComputeFilter.*JsonFilter/)
+  assert.match(wrong({ enabledFilters: 'ComputeFilter' })!, /list/)
+  assert.match(wrong({ ramWeight: 1 })!, /unknown setting "ramWeight" .*ramWeightMultiplier/)
+  assert.match(wrong({ hostSubsetSize: 0 })!, /hostSubsetSize.* from 1/)
+  assert.match(wrong({ maxAttempts: 1.5 })!, /maxAttempts/)
+  assert.match(wrong({ cpuWeightMultiplier: 'much' })!, /cpuWeightMultiplier: a number/)
+  assert.match(wrong({ softAffinityWeightMultiplier: -1 })!, /not less than 0/)
+  assert.match(wrong({ shuffleBestSameWeighedHosts: 'yes' })!, /true or false/)
 })
 
 test('extra specs: each operator', () => {

@@ -1,7 +1,7 @@
 import { type Bus, message } from '../../../kernel/bus/bus.ts'
 import { Fault } from '../../../kernel/errors/errors.ts'
 import type { ComputeContext } from '../context.ts'
-import { filterHosts, type Round, whyNot } from './filters.ts'
+import { filterHosts, filtersOf, type Round, whyNot } from './filters.ts'
 import { DRAWN, DRAWN_AGAIN, type Gathered, gatherHosts, theseHosts } from './host-states.ts'
 import type { RequestSpec } from './request-spec.ts'
 import { type Weighed, weighHosts } from './weighers.ts'
@@ -24,6 +24,8 @@ const FRESH_MS = 5_000
 
 /** @throws over the bus Fault 500 NoValidHost that says which filter left nothing, and what was nearest */
 export function serveScheduler(context: ComputeContext, bus: Bus): () => void {
+  const settings = context.settings.scheduler
+  const filters = filtersOf(settings)
   const gathered = new Map<string, { at: number; hosts: Promise<Gathered> }>()
   const gather = (spec: RequestSpec, draw: number | 'all'): Promise<Gathered> => {
     const hosts = gatherHosts(context, spec, draw)
@@ -48,12 +50,12 @@ export function serveScheduler(context: ComputeContext, bus: Bus): () => void {
     }),
     bus.serve(SCHEDULER, scheduler.filter, async ({ spec }) => {
       let { hosts, total, drawn } = await (known(spec) ?? gather(spec, DRAWN))
-      let { left, rounds } = filterHosts(hosts, spec)
+      let { left, rounds } = filterHosts(hosts, spec, filters)
       for (const draw of [DRAWN_AGAIN, 'all'] as const) {
         if (left.length > 0 || !drawn) break
         if (draw !== 'all' && draw >= total) continue
         ;({ hosts, drawn } = await gather(spec, draw))
-        ;({ left, rounds } = filterHosts(hosts, spec))
+        ;({ left, rounds } = filterHosts(hosts, spec, filters))
       }
       if (left.length === 0)
         throw new Fault(500, 'NoValidHost', `No valid host was found. ${whyNot(hosts.length, rounds)}.`, { details: { rounds } })
@@ -64,7 +66,7 @@ export function serveScheduler(context: ComputeContext, bus: Bus): () => void {
       // another process may have drawn and filtered them
       const candidates = (await known(spec))?.hosts.filter((one) => wanted.has(one.host)) ?? (await theseHosts(context, spec, hosts))
       gathered.delete(spec.serverId)
-      return { ranked: weighHosts(candidates, spec.group?.policy ?? null).slice(0, RANKED) }
+      return { ranked: weighHosts(candidates, spec.group?.policy ?? null, settings).slice(0, RANKED) }
     }),
   ]
   return () => {
