@@ -22,7 +22,7 @@ export async function counted<T>(work: () => Promise<T>): Promise<{ answer: T; q
 /** Makes a request and notes what it needs. @throws Error when it is refused */
 export type Ask = (method: string, path: string, body?: unknown, headers?: Record<string, string>) => Promise<any>
 
-/** What requests need, by the route that they came to: the fewest queries that it was seen with. */
+/** What requests need, by the route that they came to: the most queries that it was seen with, as not everything that is asked has belongings. */
 export class Counts {
   readonly seen = new Map<string, string[]>()
   private readonly yard: Yard
@@ -39,7 +39,7 @@ export class Counts {
     const { answer, queries: made } = await counted(() => api(method, path, body, headers))
     const name = this.names(method, path, body)
     const known = this.seen.get(name)
-    if (!known || made.length < known.length) this.seen.set(name, made)
+    if (!known || made.length > known.length) this.seen.set(name, made)
     return answer
   }
 
