@@ -5,6 +5,7 @@ import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import { host as messages } from '../../compute/rpc.ts'
 import { encodeQcow2Header } from '../../drivers/qemu-img/formats/qcow2-header.ts'
+import { simulatedQemuImg } from '../../drivers/qemu-img/simulated.ts'
 import { Fault } from '../../kernel/errors/errors.ts'
 import { MiB } from '../../kernel/units/units.ts'
 import { removeOldBases } from './base-ageing.ts'
@@ -51,6 +52,27 @@ for (const [name, data, over, code] of hostile)
       await assert.rejects(tell(messages.fetchBase, { image: imageOf(data, over) }), { code })
       assert.deepEqual(existsSync(join(directory, '_base')) ? readdirSync(join(directory, '_base')) : [], [])
     }))
+
+test('an image that would unpack into more than the disk has is refused before it is unpacked, and nothing of it stays', async () => {
+  const data = Buffer.alloc(512)
+  data.writeUInt32LE(0xbeda107f, 64)
+  data.writeUInt32LE(1, 76)
+  data.writeBigUInt64LE(BigInt(MiB), 368)
+  const qemuImg = simulatedQemuImg()
+  qemuImg.measure = async () => ({ requiredBytes: 2 ** 60, fullyAllocatedBytes: 2 ** 60 })
+  qemuImg.convert = () => assert.fail('it is unpacked')
+  await onHost(
+    async ({ tell, images, directory }) => {
+      images.data.set(IMAGE, data)
+      await assert.rejects(tell(messages.fetchBase, { image: imageOf(data, { diskFormat: 'vdi' }) }), {
+        code: 'NoSpace',
+        message: /unpacked \(1048576 TiB wanted/,
+      })
+      assert.deepEqual(readdirSync(join(directory, '_base')), [])
+    },
+    { machine: { qemuImg } },
+  )
+})
 
 test('a download that breaks off can be tried again', () =>
   onHost(async ({ tell, images, directory }) => {

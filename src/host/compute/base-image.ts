@@ -80,7 +80,11 @@ async function fetch({ options, places, machine }: World, image: ImageSpec, sha:
     await download(options.images, image, part)
     const { format } = await assertSafe(part, image.diskFormat, image.name || image.id)
     if (ownFormat(image) === 'qcow2' && format !== 'qcow2') {
-      await machine.qemuImg.convert({ path: part, format: format as DiskFormat }, { path: converted, format: 'qcow2' })
+      const from = { path: part, format: format as DiskFormat }
+      // compressed, a megabyte may stand for terabytes
+      const { requiredBytes } = await machine.qemuImg.measure(from, 'qcow2')
+      await assertSpace(options.host, places.bases, requiredBytes, `${what}, unpacked`)
+      await machine.qemuImg.convert(from, { path: converted, format: 'qcow2' })
       await chmod(converted, 0o644)
       await rename(converted, path)
     } else {

@@ -29,7 +29,7 @@ import { MemoryBus } from '../../kernel/bus/memory.ts'
 import { silent } from '../../kernel/log/log.ts'
 import { GiB, MiB } from '../../kernel/units/units.ts'
 import { type ComputeHost, createComputeHost } from './agent.ts'
-import type { ComputeHostOptions } from './options.ts'
+import type { ComputeHostOptions, ComputeMachine } from './options.ts'
 
 /** Servers, images, volumes and a host of twins for tests. */
 
@@ -171,7 +171,10 @@ export interface Lab {
 }
 
 /** A host of twins with its agent, and control beside it. */
-export async function onHost(body: (lab: Lab) => Promise<void>, over: Partial<ComputeHostOptions> = {}): Promise<void> {
+export async function onHost(
+  body: (lab: Lab) => Promise<void>,
+  over: Partial<Omit<ComputeHostOptions, 'machine'> & { machine: Partial<ComputeMachine> }> = {},
+): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'compute-host-'))
   const netns = simulatedNetNs()
   const ovs = simulatedOvs({ netns, datapathTypes: ['netdev'] })
@@ -193,12 +196,20 @@ export async function onHost(body: (lab: Lab) => Promise<void>, over: Partial<Co
       host: 'one',
       hostIp: '192.0.2.1',
       directory,
-      machine: { libvirt, qemuImg: simulatedQemuImg(), iso: simulatedIso(), guestFiles: simulatedGuestFiles(), ovs, netns },
       images,
       simulated: true,
       kvm: { works: false, reason: 'simulated' },
       capacity: { vcpus: 4, memoryMiB: 4096, diskGiB: 40 },
       ...over,
+      machine: {
+        libvirt,
+        qemuImg: simulatedQemuImg(),
+        iso: simulatedIso(),
+        guestFiles: simulatedGuestFiles(),
+        ovs,
+        netns,
+        ...over.machine,
+      },
     })
   const lab: Lab = {
     directory,
