@@ -68,7 +68,14 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
     compliance: settings.securityCompliance,
   })
   const tls = settings.tls ? { key: readFileSync(settings.tls.key), cert: readFileSync(settings.tls.cert) } : undefined
-  const server = new ApiServer({ log, authenticator: identity.authenticator, checkResponses: settings.development, publicUrl: url, tls })
+  const server = new ApiServer({
+    log,
+    authenticator: identity.authenticator,
+    checkResponses: settings.development,
+    publicUrl: url,
+    fixedUrl: settings.publicUrl !== '',
+    tls,
+  })
   const transport = inMemory(server.edge)
   const session = (username: string) =>
     new ServiceSession(transport, { username, password: secrets.servicePassword, projectName: 'service' })

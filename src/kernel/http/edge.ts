@@ -36,8 +36,10 @@ export interface EdgeOptions {
   authenticator: Authenticator
   /** Check every answer against its route's response schema (tests, development). */
   checkResponses?: boolean
-  /** `http://127.0.0.1:5000`: for links when a request has no Host header. */
+  /** `http://127.0.0.1:5000`: links begin with it when a request has no Host header. */
   publicUrl: string
+  /** Links begin with `publicUrl` whatever a Host header says, as with OpenStack's public_endpoint. */
+  fixedUrl?: boolean
   /** Links to who named the host begin with https. */
   secure?: boolean
   /** ms that a JSON document may take to arrive (default a minute). */
@@ -48,6 +50,9 @@ export interface EdgeOptions {
 export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
 const DEFAULT_BODY_LIMIT = 112 * 1024
 const PATIENCE_MS = 60_000
+/** A name or an address, with or without a port. */
+const HOST = /^(?:[\w-]+(?:\.[\w-]+)*\.?|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i
+const LONGEST_HOST = 261
 
 /** Where requests become answers, however they travel: by HTTP from outside, in memory from the service next door. */
 export class Edge {
@@ -105,6 +110,7 @@ export class Edge {
       policy: { at: 0, ms: 0, decision: null },
     }
     try {
+      const base = this.base(incoming)
       const token = header(incoming, 'x-auth-token')
       passage.rate.at = now()
       passage.rate.decision =
@@ -124,7 +130,7 @@ export class Edge {
       const stream = inVersion[0]!.stream === true
       const body = stream ? undefined : await readJson(incoming.body, api.bodyLimit ?? DEFAULT_BODY_LIMIT, this.patienceMs)
       const route = choose(inVersion, body, routes)
-      const request = this.request(api, route, incoming, { params, query, context, version, body, passage })
+      const request = this.request(api, route, incoming, { params, query, base, context, version, body, passage })
       if (route.query) check(misfit(route.query, request.query, 'query'))
       if (route.body) check(body === undefined ? 'Malformed request body: a JSON document is needed' : misfit(route.body, body, 'body'))
 
@@ -190,6 +196,15 @@ export class Edge {
     }
   }
 
+  /** What links begin with. Headers in which a proxy would tell how it was asked are nobody's word: anybody may send them. @throws Fault 400 for a host that cannot be one */
+  private base({ headers: { host } }: Incoming): string {
+    const { publicUrl, fixedUrl, secure } = this.options
+    if (fixedUrl || !host) return publicUrl
+    const url = `${secure ? 'https' : 'http'}://${host}`
+    if (host.length > LONGEST_HOST || !HOST.test(host) || !URL.canParse(url)) throw badRequest('The Host header names no host.')
+    return url
+  }
+
   private request(
     api: Api,
     route: Route,
@@ -197,14 +212,14 @@ export class Edge {
     {
       params,
       query,
+      base,
       context,
       version,
       body,
       passage,
-    }: Pick<Found, 'params' | 'query'> & { context: RequestContext; version: Version; body: unknown; passage: Passage },
+    }: Pick<Found, 'params' | 'query'> & { base: string; context: RequestContext; version: Version; body: unknown; passage: Passage },
   ): ApiRequest & { passage: Passage } {
-    const { publicUrl, secure, checkResponses } = this.options
-    const base = `${headers.host ? `${secure ? 'https' : 'http'}://${headers.host}` : publicUrl}${api.prefix}`
+    const { checkResponses } = this.options
     const mark = url.indexOf('?')
     const credentials = policyCredentials(context)
     return {
@@ -218,7 +233,7 @@ export class Edge {
       version,
       stream: route.stream ? streamOf(carried) : null,
       passage,
-      link: (path) => `${base}${path}`,
+      link: (path) => `${base}${api.prefix}${path}`,
       enforce: (rule, target) => void enforce(api.policy, rule, context, target),
       allowed: (rule, target) => api.policy.decide(rule, credentials, target ?? own(context)).allowed,
     }

@@ -57,7 +57,7 @@ export class ApiServer {
     reply.raw.once('finish', () => this.cutOff(request.raw))
     const out = await this.edge.answer({ method, url, headers, ip, body: (body as Readable | undefined) ?? null })
     if (out) return carry(out, request, reply)
-    const message = `There is no service at ${new URL(url, 'http://yun').pathname}: GET / says where each one is.`
+    const message = `There is no service at ${url.split('?')[0]}: GET / says where each one is.`
     return reply.code(404).send({ error: { code: 404, title: 'Not Found', message } })
   }
 
