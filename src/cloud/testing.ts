@@ -15,6 +15,8 @@ export interface TestCloud {
   api(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<any>
   token: string
   secrets: Secrets
+  /** Where its files lie. */
+  stateDir: string
   stop(): Promise<void>
 }
 
@@ -77,6 +79,7 @@ export async function testCloud(options: TestCloudOptions = {}): Promise<TestClo
     bus,
     token,
     secrets,
+    stateDir,
     async api(method, path, body, headers = {}) {
       const answer = await send(method, path, body, { 'x-auth-token': token, ...headers })
       return answer.payload ? JSON.parse(answer.payload) : undefined

@@ -42,7 +42,7 @@ export function serverPartRoutes(context: ComputeContext): Route[] {
       async handler(request) {
         const { label } = request.params
         const addresses = plain(addressesOf(vifsOf(await row(request))))
-        if (!addresses[label!]) throw notFound('Instance is not a member of specified network')
+        if (!Object.hasOwn(addresses, label!)) throw notFound('Instance is not a member of specified network')
         return { [label!]: addresses[label!] }
       },
     },

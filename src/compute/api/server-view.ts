@@ -160,7 +160,7 @@ interface Address {
 
 /** Network → its addresses, fixed ones and the floating ones behind which they are. */
 export function addressesOf(vifs: Vif[]): Record<string, Address[]> {
-  const addresses: Record<string, Address[]> = {}
+  const addresses: Record<string, Address[]> = Object.create(null) // a network may be called constructor
   for (const vif of vifs) {
     const list = addresses[vif.network.label] ?? []
     addresses[vif.network.label] = list

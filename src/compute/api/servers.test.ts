@@ -269,3 +269,21 @@ test('names become host names without dots, also of several servers at once; tim
   assert.deepEqual(names.sort(), ['a-b-c-d-1', 'a-b-c-d-2'])
   await house.remove(...mine.map(({ id }: any) => id))
 })
+
+test('a network may be called like a part of every object: its servers are shown and listed', async () => {
+  for (const name of ['constructor', '__proto__', 'toString']) {
+    const { network } = (await house.request('POST', '/network/v2.0/networks', { body: { network: { name } } })).body
+    const subnet = { network_id: network.id, ip_version: 4, cidr: '10.55.0.0/24' }
+    assert.equal((await house.request('POST', '/network/v2.0/subnets', { body: { subnet } })).status, 201)
+    const one = await house.server({ networks: [{ uuid: network.id }] })
+    assert.equal(one.status, 'ACTIVE')
+    assert.deepEqual(Object.keys(one.addresses), [name])
+    for (const path of ['/servers/detail', `/servers/${one.id}/ips`, `/servers/${one.id}/ips/${name}`]) {
+      const { status, body } = await house.ask('GET', path)
+      assert.equal(status, 200)
+      assert.match(JSON.stringify(body), new RegExp(`"${name}":\\[{"version":4,"addr":"10\\.55\\.0\\.`))
+    }
+    await house.remove(one.id)
+    assert.equal((await house.request('DELETE', `/network/v2.0/networks/${network.id}`)).status, 204)
+  }
+})

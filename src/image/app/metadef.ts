@@ -24,6 +24,9 @@ export interface NewNamespace {
   owner?: string
 }
 
+/** Characters. */
+const LONGEST_NAME = 80
+
 export const KIND_WORDS: Record<PartKind, string> = {
   object: 'object',
   property: 'property',
@@ -125,6 +128,9 @@ export async function addParts(
   kind: PartKind,
   asked: { name: string; body: Record<string, unknown> }[],
 ): Promise<Part[]> {
+  for (const { name } of asked)
+    if (name.length > LONGEST_NAME)
+      throw badRequest(`The name of a metadata definition ${KIND_WORDS[kind]} has at most ${LONGEST_NAME} characters.`)
   const rows = rowsOf(
     namespace,
     asked.map((one) => ({ kind, ...one })),
