@@ -9,7 +9,8 @@ import type { ComputeTables, InstanceRow } from '../db/tables.ts'
 import type { Vif } from '../rpc.ts'
 import { FIFTY_STEPS } from './fifty-steps.ts'
 
-const FLUSH_MS = 50
+/** The longer, the more of what happens to one subject is written together. */
+const FLUSH_MS = 200
 
 /** Keeps the step records of all processes; written in batches, so that a step does not wait for its own record. */
 export class TraceKeeper {

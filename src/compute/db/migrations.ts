@@ -28,6 +28,18 @@ export const migrations: Migrations = {
       await db.schema.alterTable('instances').addColumn('auto_disk_config', flag, columns).execute()
     },
   },
+  '007-step-records': { up: stepRecords },
+}
+
+/** Instead of a row for each step: those of one subject come together, and a boot has fifty. */
+async function stepRecords(db: Kysely<any>): Promise<void> {
+  await db.schema
+    .createTable('step_records')
+    .addColumn('subject', name, (c) => c.notNull())
+    .addColumn('batch', id, (c) => c.notNull())
+    .addColumn('records_json', text, (c) => c.notNull())
+    .addPrimaryKeyConstraint('step_records_pk', ['subject', 'batch'])
+    .execute()
 }
 
 async function serverPasswords(db: Kysely<any>): Promise<void> {

@@ -114,6 +114,14 @@ describe('queries', () =>
       await insertSteps(db, [])
       assert.deepEqual(await stepsOf(db, ['server:a', 'port:b']), [step(1, 1764000000001.5), step(2, 1764000000002.25)])
       assert.deepEqual(await stepsOf(db, []), [])
+      const { evidence, commands, startedAt, requestId, ...one } = step(3, 1764000000001.75)
+      const before = { ...one, id: 'x', request_id: requestId, saga: null, started_at: startedAt }
+      const row = { ...before, evidence_json: JSON.stringify(evidence), commands_json: JSON.stringify(commands) }
+      await db.insertInto('steps').values(row).execute()
+      assert.deepEqual(
+        (await stepsOf(db, ['server:a'])).map((of) => of.step),
+        [1, 3, 2],
+      )
     })
 
     test('aggregates: names and zones do not collide', async () => {

@@ -161,6 +161,7 @@ export interface ActionRow {
   message: string | null
 }
 
+/** A step as it was kept before there were {@link StepBatchRow}s. */
 export interface StepRow {
   id: string
   subject: string
@@ -175,6 +176,13 @@ export interface StepRow {
   outcome: string
   evidence_json: string
   commands_json: string
+}
+
+/** What happened to one subject and came to the keeper together. */
+export interface StepBatchRow {
+  subject: string
+  batch: string
+  records_json: string
 }
 
 /** A server's way from one host to another, as operators follow it. */
@@ -228,6 +236,7 @@ export interface ComputeTables extends SagaTables {
   server_groups: ServerGroupRow
   actions: ActionRow
   steps: StepRow
+  step_records: StepBatchRow
   console_tokens: ConsoleTokenRow
   server_passwords: { server_id: string; password: string }
   migrations: MigrationRow
