@@ -64,14 +64,19 @@ export const contains = (range: Range, address: string): boolean => {
   return value >= range.first && value <= range.last
 }
 
-/** The first address of `ranges`, in their order, that is not `taken`. */
-export function firstFree(ranges: Range[], taken: Set<string>): string | null {
-  for (const { version, first, last } of ranges)
-    for (let value = first; value <= last; value++) {
-      const address = textOf(version, value)
-      if (!taken.has(address)) return address
-    }
-  return null
+/** The addresses of `ranges`, in their order; those of the first one that `from` is in begin there. */
+export function* addressesOf(ranges: Range[], from?: bigint): Generator<string> {
+  const start =
+    from === undefined
+      ? 0
+      : Math.max(
+          0,
+          ranges.findIndex(({ first, last }) => from >= first && from <= last),
+        )
+  for (const { version, first, last } of ranges.slice(start)) {
+    const within = from !== undefined && from >= first && from <= last
+    for (let value = within ? from : first; value <= last; value++) yield textOf(version, value)
+  }
 }
 
 /** What a device with this MAC calls itself in a prefix of 64 bits. */

@@ -1,8 +1,9 @@
 import { badRequest, conflict } from '../../kernel/errors/errors.ts'
 import type { AllocationRow, SubnetRow } from '../db/tables.ts'
 import type { FixedIp } from '../rpc.ts'
-import { canonical, contains, eui64, firstFree, numberOf, prefixOf, type Range, versionOf } from './addresses.ts'
+import { canonical, contains, eui64, numberOf, prefixOf, type Range, versionOf } from './addresses.ts'
 import type { Work } from './context.ts'
+import { freeAddress, isTaken } from './free-addresses.ts'
 
 export interface AskedIp {
   subnet_id?: string
@@ -34,26 +35,20 @@ interface Wish {
 /** Chooses addresses and takes them. @throws Fault 400, 409 when there is none left or it is somebody else's */
 export async function chooseAddresses(work: Work, wish: Wish): Promise<FixedIp[]> {
   const chosen: FixedIp[] = []
-  const taken = await takenAddresses(
-    work,
-    wish.subnets.map((subnet) => subnet.id),
-  )
-  for (const { subnetId, address } of wish.kept ?? []) taken.get(subnetId)?.delete(address)
-  const choose = (subnet: SubnetRow, address: string) => {
-    taken.get(subnet.id)!.add(address)
+  const isChosen = (subnet: SubnetRow, address: string) => chosen.some((one) => one.subnetId === subnet.id && one.address === address)
+  const isKept = (subnet: SubnetRow, address: string) =>
+    wish.kept?.some((one) => one.subnetId === subnet.id && one.address === address) ?? false
+  const own = async (subnet: SubnetRow, address: string) => {
+    if (isChosen(subnet, address) || (!isKept(subnet, address) && (await isTaken(work, subnet.id, address))))
+      throw conflict(`IP address ${address} already allocated in subnet ${subnet.id}`, 'IpAddressAlreadyAllocated')
     chosen.push({ subnetId: subnet.id, address })
   }
-  const own = (subnet: SubnetRow, address: string) => {
-    if (taken.get(subnet.id)!.has(address))
-      throw conflict(`IP address ${address} already allocated in subnet ${subnet.id}`, 'IpAddressAlreadyAllocated')
-    choose(subnet, address)
-  }
-  const some = (subnets: SubnetRow[]): boolean => {
+  const some = async (subnets: SubnetRow[]): Promise<boolean> => {
     for (const subnet of subnets) {
-      const kept = wish.kept?.find((ip) => ip.subnetId === subnet.id && !chosen.some((one) => one.address === ip.address))
-      const address = kept?.address ?? firstFree(poolsOf(subnet), taken.get(subnet.id)!)
+      const kept = wish.kept?.find((ip) => ip.subnetId === subnet.id && !isChosen(subnet, ip.address))
+      const address = kept?.address ?? (await freeAddress(work, subnet.id, poolsOf(subnet), (one) => isChosen(subnet, one)))
       if (address === null) continue
-      choose(subnet, address)
+      chosen.push({ subnetId: subnet.id, address })
       return true
     }
     return false
@@ -64,16 +59,16 @@ export async function chooseAddresses(work: Work, wish: Wish): Promise<FixedIp[]
   if (wish.asked === undefined) {
     const [four, six] = [wish.subnets.filter((one) => one.ip_version === 4), wish.subnets.filter((one) => one.ip_version === 6)]
     const stateful = six.filter((subnet) => !automatic(subnet))
-    if (four.length > 0 && !some(four)) throw noneLeft()
-    if (stateful.length > 0 && !some(stateful)) throw noneLeft()
-    for (const subnet of six.filter(automatic)) own(subnet, eui64(prefixOf(subnet.cidr), wish.macAddress))
+    if (four.length > 0 && !(await some(four))) throw noneLeft()
+    if (stateful.length > 0 && !(await some(stateful))) throw noneLeft()
+    for (const subnet of six.filter(automatic)) await own(subnet, eui64(prefixOf(subnet.cidr), wish.macAddress))
     return chosen
   }
   for (const ip of wish.asked) {
     const subnet = subnetFor(wish, ip)
-    if (ip.ip_address !== undefined) own(subnet, usable(subnet, ip.ip_address))
-    else if (automatic(subnet)) own(subnet, eui64(prefixOf(subnet.cidr), wish.macAddress))
-    else if (!some([subnet])) throw noneLeft()
+    if (ip.ip_address !== undefined) await own(subnet, usable(subnet, ip.ip_address))
+    else if (automatic(subnet)) await own(subnet, eui64(prefixOf(subnet.cidr), wish.macAddress))
+    else if (!(await some([subnet]))) throw noneLeft()
   }
   return chosen
 }
@@ -106,14 +101,6 @@ function usable(subnet: SubnetRow, text: string): string {
   if (versionOf(address) !== subnet.ip_version || !contains(prefix, address) || edge)
     throw badRequest(`IP address ${address} is not a valid IP for the specified subnet.`, 'InvalidIpForSubnet')
   return address
-}
-
-async function takenAddresses({ trx }: Work, subnetIds: string[]): Promise<Map<string, Set<string>>> {
-  if (subnetIds.length === 0) return new Map()
-  const taken = new Map(subnetIds.map((id) => [id, new Set<string>()]))
-  const rows = await trx.selectFrom('allocations').select(['subnet_id', 'address']).where('subnet_id', 'in', subnetIds).execute()
-  for (const { subnet_id, address } of rows) taken.get(subnet_id)!.add(address)
-  return taken
 }
 
 export const allocationRows = (portId: string, networkId: string, ips: FixedIp[]): AllocationRow[] =>
