@@ -72,13 +72,9 @@ export function simulatedIpTables(options: { file?: string; namespaces?: () => P
         const kept = noflush ? memory.state[key]?.[table] : undefined
         const next = kept ? { ...kept } : emptyTable(table)
         const own = new Set(kept ? [] : Object.values(next))
-        for (const line of lines) carryOut(next, line, own)
-        for (const [name, chain] of Object.entries(next)) {
-          if (chain === kept?.[name]) continue
-          // a chain that a rule leads to cannot go
-          const stood = new Set(kept?.[name]?.rules)
-          for (const rule of chain.rules) if (!stood.has(rule)) checkTarget(next, rule)
-        }
+        // a chain that a rule leads to cannot go, so those that stood before lead somewhere
+        const put = lines.flatMap((line) => carryOut(next, line, own) ?? [])
+        for (const rule of put) checkTarget(next, rule)
         memory.state[key] = { ...memory.state[key], [table]: next }
       }
       changes++
@@ -93,8 +89,8 @@ function emptyTable(table: string): Tables[string] {
   return Object.fromEntries(chains.map((chain) => [chain, { policy: 'ACCEPT', rules: [] }]))
 }
 
-/** Chains that are not `own` were there before and are copied before they change. */
-function carryOut(table: Tables[string], line: string, own: Set<Chain>): void {
+/** Chains that are not `own` were there before and are copied before they change. Returns the rule that is put into one. */
+function carryOut(table: Tables[string], line: string, own: Set<Chain>): string | undefined {
   const put = (name: string, chain: Chain) => {
     own.add(chain)
     table[name] = chain
@@ -104,24 +100,29 @@ function carryOut(table: Tables[string], line: string, own: Set<Chain>): void {
   if (declared) {
     if (declared.length > 28) throw refused(line, 'chain name is too long: 28 characters at most')
     put(declared, { policy: policy!, rules: [] })
-    return
+    return undefined
   }
   const [, verb, name, rest = ''] = /^-([AIDXFN]) (\S+) ?(.*)$/.exec(line) ?? []
   if (!verb || !name) throw refused(line, 'not understood')
   if (verb === 'N') {
     put(name, { policy: '-', rules: [] })
-    return
+    return undefined
   }
   const there = table[name]
   if (!there) throw refused(line, `there is no chain ${name}`)
   const chain = verb === 'X' || own.has(there) ? there : put(name, { ...there, rules: [...there.rules] })
-  if (verb === 'A') chain.rules.push(rest.trim())
-  else if (verb === 'F') chain.rules = []
-  else if (verb === 'I') {
+  if (verb === 'A') {
+    chain.rules.push(rest.trim())
+    return rest.trim()
+  }
+  if (verb === 'I') {
     const [, position = '1', rule = rest] = /^(\d+) (.*)$/.exec(rest) ?? []
     if (Number(position) > chain.rules.length + 1) throw refused(line, 'there is no such position')
     chain.rules.splice(Number(position) - 1, 0, rule.trim())
-  } else if (verb === 'D') {
+    return rule.trim()
+  }
+  if (verb === 'F') chain.rules = []
+  else if (verb === 'D') {
     const at = chain.rules.indexOf(rest.trim())
     if (at < 0) throw refused(line, 'there is no such rule')
     chain.rules.splice(at, 1)
@@ -130,6 +131,7 @@ function carryOut(table: Tables[string], line: string, own: Set<Chain>): void {
     if (chain.rules.length || user) throw refused(line, user ? `${user[0]} still jumps to it` : 'it is not empty')
     delete table[name]
   }
+  return undefined
 }
 
 function checkTarget(table: Tables[string], rule: string): void {

@@ -33,6 +33,11 @@ class Told<T> {
     if (value !== undefined) this.values.set(id, change(value))
   }
 
+  /** Whether any of what was told may be otherwise by now. */
+  get doubts(): boolean {
+    return this.doubtful.size > 0 || this.asking.size > 0
+  }
+
   doubtAll(which: (value: T) => boolean = () => true): void {
     for (const [id, value] of this.values) if (which(value)) this.doubtful.add(id)
     for (const id of this.asking) this.doubtful.add(id)
@@ -93,10 +98,9 @@ function paced(wake: () => void, everyMs: number): { tell(): void; stop(): void 
   }
 }
 
-/** In order, as control gives them. */
 function withMembers(members: string[], joined: Set<string>): string[] {
   for (const member of members) joined.delete(member)
-  return joined.size === 0 ? members : [...members, ...joined].sort()
+  return joined.size === 0 ? members : [...members, ...joined]
 }
 
 /** Ports are asked for in parts of this size. */
@@ -182,9 +186,20 @@ export class KnownDevices {
   async groupsOf(ports: DeviceDetails[]): Promise<Map<string, string[]>> {
     const named = new Set<string>()
     for (const { rules } of ports) for (const { remoteGroupId } of rules) if (remoteGroupId) named.add(remoteGroupId)
-    for (const [id, joined] of this.joined) this.groups.amend(id, (members) => withMembers(members, joined))
-    this.joined.clear() // what is in doubt, or was never told, is asked for now
+    this.takeJoined() // what is in doubt, or was never told, is asked for now
     return await this.groups.of([...named])
+  }
+
+  /** Who has come into groups, by group, since this or {@link groupsOf} was asked; null when more than that may have changed. */
+  newMembers(): Map<string, string[]> | null {
+    return this.groups.doubts ? null : this.takeJoined()
+  }
+
+  private takeJoined(): Map<string, string[]> {
+    const all = [...this.joined]
+    this.joined.clear()
+    for (const [id, joined] of all) this.groups.amend(id, (members) => withMembers(members, joined))
+    return new Map(all.map(([id, joined]) => [id, [...joined]]))
   }
 
   /** Who is on these networks on other hosts. */

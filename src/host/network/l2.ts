@@ -113,7 +113,7 @@ export class L2Agent {
     const { machine, bus, settings } = this.context
     const regrouped = this.news === 'members' && !full
     this.news = 'none'
-    if (regrouped) return await this.guard(this.guests, false)
+    if (regrouped) return await this.regroup()
     if (full) this.known.doubt()
     if (full || this.doubtsEndpoints) {
       this.doubtsEndpoints = false
@@ -177,6 +177,12 @@ export class L2Agent {
       this.prepared.delete(portId)
     }
     return changes
+  }
+
+  /** Only who is in the groups has changed. */
+  private async regroup(): Promise<string[]> {
+    const joined = this.known.newMembers()
+    return (joined && (await this.firewall.admit(joined))) ?? (await this.guard(this.guests, false))
   }
 
   private async guard(guests: DeviceDetails[], full: boolean): Promise<string[]> {

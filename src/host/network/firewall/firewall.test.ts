@@ -229,3 +229,30 @@ test('a port more is a matter of its own lines, however many there are', async (
   }
   assert.equal(await linesFor(100), await linesFor(20))
 })
+
+test('who is admitted stands where a look at everything would put him; without knowledge of what stands there nobody is', async () => {
+  const iptables = simulatedIpTables()
+  const firewall = new HybridFirewall(iptables)
+  const ports = [device(1, { rules: [...toEachOther, rule({ etherType: 'IPv6', remoteGroupId: GROUP })] })]
+  assert.equal(await firewall.admit(new Map([[GROUP, ['10.1.0.9/32']]])), null)
+  const first = ['10.1.0.50/32', '10.1.0.9/32', 'fd00::1/128']
+  await firewall.apply(ports, new Map([[GROUP, first]]))
+  const joined = ['10.1.0.5/32', '10.1.0.9/32', '10.1.0.100/32', '10.9.0.0/16', 'fd00::a/128', '::/0', '0.0.0.0/0']
+  const others = '99999999-bbbb-4bbb-8ccc-000000000002'
+  const words = await firewall.admit(
+    new Map([
+      [GROUP, joined],
+      [others, ['10.1.0.77/32']],
+    ]),
+  )
+  assert.deepEqual(words, ['firewall IPv4: 8 lines in filter', 'firewall IPv6: 2 lines in filter'])
+  assert.deepEqual(await firewall.admit(new Map([[GROUP, joined]])), [])
+  const { filter } = await iptables.save(undefined, 4)
+  const { from } = groupChains(GROUP)
+  assert.deepEqual(
+    filter![from]!.rules.map((line) => /-s (\S+)/.exec(line)?.[1]),
+    [undefined, '10.1.0.100/32', '10.1.0.5/32', '10.1.0.50/32', '10.1.0.9/32', '10.9.0.0/16'],
+  )
+  assert.deepEqual(await firewall.apply(ports, new Map([[GROUP, [...first, ...joined]]])), [])
+  assert.deepEqual(iptables.cuts(), [])
+})

@@ -1,7 +1,7 @@
 import type { Chain, Family, IpTables, Restore, Tables } from '../../../drivers/iptables/driver.ts'
 import { comparable, difference, targetOf, type Wanted } from '../../../drivers/iptables/plan.ts'
 import type { DeviceDetails } from '../../../network/rpc.ts'
-import { chainsOf, type FilteredPort, firewallOf, groupChains, ownsFirewallChain, zonesIn } from './rules.ts'
+import { chainsOf, type FilteredPort, firewallOf, groupChains, memberLines, ownsFirewallChain, zonesIn } from './rules.ts'
 
 const FIRST_ZONE = 4097
 const LAST_ZONE = 65_535
@@ -56,6 +56,37 @@ export class HybridFirewall {
     return changes
   }
 
+  /**
+   * Lets in who has come into groups, beside those who are in them; which groups rules name is seen from what stands there.
+   * @returns what changed, in words; null when it is not known what stands there
+   */
+  async admit(joined: Map<string, string[]>): Promise<string[] | null> {
+    const changes: string[] = []
+    for (const family of FAMILIES) {
+      const tables = this.held.get(family)
+      if (!tables?.filter) return null
+      const chains = new Map<string, Chain>()
+      const lines: string[] = []
+      for (const [group, addresses] of joined) {
+        const due = memberLines(addresses)[family]
+        const { from, to } = groupChains(group)
+        for (const [name, rules] of [[from, due.from] as const, [to, due.to] as const]) {
+          const chain = tables.filter[name]
+          if (!chain) continue
+          const put = insertions(chain.rules, rules)
+          for (const { at, rule } of put.made) lines.push(`-I ${name} ${at + 1} ${rule}`)
+          if (put.made.length > 0) chains.set(name, { ...chain, rules: put.rules })
+        }
+      }
+      if (lines.length === 0) continue
+      this.held.delete(family)
+      await this.iptables.restore(undefined, family, { filter: lines }, { noflush: true })
+      this.held.set(family, { ...tables, filter: { ...tables.filter, ...Object.fromEntries(chains) } })
+      changes.push(`firewall IPv${family}: ${inWords({ filter: lines })}`)
+    }
+    return changes
+  }
+
   private async standing(family: Family, full: boolean): Promise<Tables> {
     const tables = (full ? undefined : this.held.get(family)) ?? (await this.iptables.save(undefined, family))
     this.held.set(family, tables)
@@ -74,6 +105,24 @@ export class HybridFirewall {
     this.ports = next
     return [...next.values()].map((each) => each.filtered)
   }
+}
+
+/** Puts rules where they belong among others, which are in order; those that are there already stay alone. */
+function insertions(there: string[], rules: string[]): { rules: string[]; made: { at: number; rule: string }[] } {
+  const all = [...there]
+  const made: { at: number; rule: string }[] = []
+  for (const rule of rules) {
+    let [low, high] = [0, all.length]
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (all[middle]! < rule) low = middle + 1
+      else high = middle
+    }
+    if (all[low] === rule) continue
+    all.splice(low, 0, rule)
+    made.push({ at: low, rule })
+  }
+  return { rules: all, made }
 }
 
 /** The tables when `wanted` is there: its chains, the hooks that lead to them, and what is others'. */

@@ -112,11 +112,8 @@ function memberChains(group: string, addresses: string[], ports: FilteredPort[],
     ports.some(({ rules }) =>
       rules.some((rule) => rule.remoteGroupId === group && rule.direction === direction && rule.etherType === `IPv${family}`),
     )
-  const members = membersOf(addresses)[family]
-  return {
-    ...(named('ingress') ? { [from]: members.map((one) => one.from) } : {}),
-    ...(named('egress') ? { [to]: members.map((one) => one.to) } : {}),
-  }
+  const lines = memberLines(addresses)[family]
+  return { ...(named('ingress') ? { [from]: lines.from } : {}), ...(named('egress') ? { [to]: lines.to } : {}) }
 }
 
 /** A range of addresses, with the lines that let in what comes from it and what goes to it. */
@@ -126,14 +123,21 @@ interface Member {
   to: string
 }
 
-const lists = new WeakMap<string[], Record<Family, Member[]>>()
+/** Lines in the order of their texts, so that where one belongs is found without looking at all. */
+export type MemberLines = Record<Family, { from: string[]; to: string[] }>
+
+const lists = new WeakMap<string[], MemberLines>()
 
 /** Each range once. The same list as before has been read before. */
-function membersOf(addresses: string[]): Record<Family, Member[]> {
+export function memberLines(addresses: string[]): MemberLines {
   const known = lists.get(addresses)
   if (known) return known
   const read = [...new Set(addresses.map(memberOf))]
-  const made = { 4: read.filter((one) => one.family === 4), 6: read.filter((one) => one.family === 6) }
+  const of = (family: Family) => {
+    const members = read.filter((one) => one.family === family)
+    return { from: members.map((one) => one.from).sort(), to: members.map((one) => one.to).sort() }
+  }
+  const made = { 4: of(4), 6: of(6) }
   lists.set(addresses, made)
   return made
 }
