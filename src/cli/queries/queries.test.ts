@@ -42,7 +42,7 @@ const FEW_TO_WRITE = 40
 /** What was asked more often than before, or why it is told of. */
 function more(name: string, before: string[], now: string[]): string[] {
   if (now.length <= before.length) return []
-  const tally = (all: string[]) => Map.groupBy(all, (sql) => sql)
+  const tally = (all: string[]) => Map.groupBy(all, (sql) => sql.replace(/\?(, \?)+/g, '?, …'))
   const earlier = tally(before)
   const grown = [...tally(now)].filter(([sql, times]) => times.length > (earlier.get(sql)?.length ?? 0)).map(([sql]) => sql)
   return [`${name}: ${before.length} queries with a third of the rows, now ${now.length}, e.g. ${grown[0]}`]

@@ -1,5 +1,8 @@
 import { eventually, type Yard } from '../../compute/sagas/testing.ts'
 import type { Counts } from './counting-testing.ts'
+import { extendDirectory } from './writes/identity-testing.ts'
+import { extendImage } from './writes/image-testing.ts'
+import { extendProvider, PLACEMENT } from './writes/placement-testing.ts'
 
 /** One of everything: ids, or names where those are what addresses have. */
 export type Sown = Record<
@@ -42,8 +45,6 @@ export type Sown = Record<
   | 'trait',
   string
 >
-
-const PLACEMENT = { 'openstack-api-version': 'placement 1.39' }
 
 /** Makes what routes show, again and again, and takes it away; what that needs is counted. */
 export class Sower {
@@ -110,6 +111,9 @@ export class Sower {
     await ask('PUT', `/identity/v3/roles/${of.role}/implies/${role}`)
     const user = (await ask('POST', '/identity/v3/users', { user: { name, domain_id: 'default' } })).user.id
     await ask('PUT', `/identity/v3/groups/${of.people}/users/${user}`)
+    await extendDirectory(of, this.counts.ask, name)
+    await extendImage(of, this.counts.ask, name)
+    await extendProvider(of, this.counts.ask, name)
   }
 
   /** Takes away what {@link sow} made. */
@@ -156,6 +160,8 @@ export class Sower {
       ['regions', of.region],
     ])
       await gone(`/identity/v3/${collection}/${id}`)
+    await this.ask('PATCH', `/identity/v3/domains/${of.domain}`, { domain: { enabled: false } })
+    await gone(`/identity/v3/domains/${of.domain}`)
     await gone(`/placement/resource_providers/${of.provider}`, PLACEMENT)
     await gone(`/placement/traits/${of.trait}`, PLACEMENT)
   }

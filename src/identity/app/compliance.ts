@@ -31,8 +31,8 @@ export async function keepOld(context: IdentityContext, userId: string, password
       .insertInto('old_passwords')
       .values({ id: newId(), user_id: userId, password_hash: passwordHash, replaced_at: timestamp() })
       .execute()
-  for (const { id } of (await oldOf(context, userId)).slice(Math.max(kept, 0)))
-    await db.deleteFrom('old_passwords').where('id', '=', id).execute()
+  const tooOld = (await oldOf(context, userId)).slice(Math.max(kept, 0)).map(({ id }) => id)
+  if (tooOld.length > 0) await db.deleteFrom('old_passwords').where('id', 'in', tooOld).execute()
 }
 
 /** @throws Fault 400 for one of the last passwords */

@@ -1,17 +1,14 @@
-import { impliedRoles, rolesOn } from '../db/directory.ts'
+import { impliedRoles, lineOf, rolesOn } from '../db/directory.ts'
 import type { IdentityContext } from './context.ts'
 import { withImplied } from './implied.ts'
 import type { Scope } from './validated.ts'
 
 /** Where roles on a project may come from by inheritance: its domain, and the projects that it lies under. */
 export async function above(context: IdentityContext, project: { domain_id: string | null; parent_id: string | null }): Promise<string[]> {
-  const ids = new Set([project.domain_id].filter((id) => id !== null))
-  for (let at = project.parent_id; at !== null && !ids.has(at); ) {
-    ids.add(at)
-    const parent = await context.database.db.selectFrom('projects').select('parent_id').where('id', '=', at).executeTakeFirst()
-    at = parent?.parent_id ?? null
-  }
-  return [...ids]
+  const { domain_id, parent_id } = project
+  const isNested = parent_id !== null && parent_id !== domain_id
+  const line = isNested ? (await lineOf(context.database.db, parent_id)).map(({ id }) => id) : []
+  return [...new Set([...line, ...(domain_id === null ? [] : [domain_id])])]
 }
 
 /** @param within ids: only these of the roles that the user has, and what they imply */

@@ -45,6 +45,20 @@ export const domainBy = (db: Db, domain: { id?: string; name?: string }) =>
     .where(domain.id ? 'id' : 'name', '=', domain.id ?? domain.name ?? '')
     .executeTakeFirst()
 
+/** A project and all that it lies under, however deep it is. */
+export const lineOf = (db: Db, id: string) =>
+  db
+    .withRecursive('line', (cte) =>
+      cte
+        .selectFrom('projects')
+        .select(['id', 'parent_id'])
+        .where('id', '=', id)
+        .union(cte.selectFrom('projects').innerJoin('line', 'line.parent_id', 'projects.id').select(['projects.id', 'projects.parent_id'])),
+    )
+    .selectFrom('line')
+    .select('id')
+    .execute()
+
 /** Roles that a user has on a target directly, by group, and by inheritance from the targets above it; without those implied. */
 export function rolesOn(db: Db, userId: string, kind: 'project' | 'domain' | 'system', id: string, above: string[]) {
   const actors = db.selectFrom('memberships').select('group_id').where('user_id', '=', userId)

@@ -80,6 +80,7 @@ test('tags are replaced, added to, renamed', async () => {
   assert.equal((await house.request('POST', at(`${path}/f`))).status, 201)
   assert.equal((await house.request('POST', at(`${path}/f`))).status, 409)
   assert.equal((await post(path, { tags: [{ name: 'x' }, { name: 'x' }] })).status, 400)
+  assert.deepEqual((await names()).sort(), ['c', 'd', 'e', 'f'], 'what is refused takes nothing away')
   await post(path, { tags: [{ name: 'c' }, { name: 'f' }] })
   assert.equal((await house.request('PUT', at(`${path}/f`), { body: { name: 'g' } })).body.name, 'g')
   assert.equal((await house.request('PUT', at(`${path}/g`), { body: { name: 'c' } })).status, 409)

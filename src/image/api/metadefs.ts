@@ -305,8 +305,9 @@ function addTagRoutes(context: ImageContext): Route[] {
       status: 201,
       async handler(request) {
         const row = await seen(context, request)
-        if (request.headers['x-openstack-append']?.toString().toLowerCase() !== 'true') await metadef.removeParts(context, row, 'tag')
-        return view.tagListView(await metadef.addParts(context, row, 'tag', request.body.tags.map(split)))
+        const isAppended = request.headers['x-openstack-append']?.toString().toLowerCase() === 'true'
+        const write = isAppended ? metadef.addParts : metadef.replaceParts
+        return view.tagListView(await write(context, row, 'tag', request.body.tags.map(split)))
       },
     },
     {

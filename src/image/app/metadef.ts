@@ -37,6 +37,8 @@ export const KIND_WORDS: Record<PartKind, string> = {
 const noNamespace = (name: string) => notFound(`Metadata definition namespace=${name} was not found.`, 'MetadefNamespaceNotFound')
 const noPart = (namespace: string, kind: PartKind, name: string) =>
   notFound(`The metadata definition ${KIND_WORDS[kind]} with name=${name} was not found in namespace=${namespace}.`, 'MetadefNotFound')
+const takenPart = (namespace: string, kind: PartKind, name: string) =>
+  conflict(`A metadata definition ${KIND_WORDS[kind]} with name=${name} already exists in namespace=${namespace}.`, 'MetadefDuplicate')
 const knownNamespace = (name: string) => conflict(`The metadata definition namespace=${name} already exists.`, 'MetadefDuplicateNamespace')
 
 /** @throws Fault 404 also for a private one of another project */
@@ -121,27 +123,30 @@ export async function partNamed(context: ImageContext, { namespace }: NamespaceR
   return partOf(row)
 }
 
-/** All of them or, where a name is taken, none. @throws Fault 409, 400 for a name given twice */
-export async function addParts(
-  context: ImageContext,
-  { namespace }: NamespaceRow,
-  kind: PartKind,
-  asked: { name: string; body: Record<string, unknown> }[],
-): Promise<Part[]> {
-  for (const { name } of asked)
-    if (name.length > LONGEST_NAME)
-      throw badRequest(`The name of a metadata definition ${KIND_WORDS[kind]} has at most ${LONGEST_NAME} characters.`)
-  const rows = rowsOf(
-    namespace,
-    asked.map((one) => ({ kind, ...one })),
-  )
+interface Asked {
+  name: string
+  body: Record<string, unknown>
+}
+
+/** All of them or, where a name is taken, none. @throws Fault 409, 400 for a name given twice or too long */
+export async function addParts(context: ImageContext, { namespace }: NamespaceRow, kind: PartKind, asked: Asked[]): Promise<Part[]> {
+  const rows = rowsOf(namespace, allOf(kind, asked))
+  if (rows.length === 0) return []
   await context.database.transaction(async (trx) => {
-    for (const { name } of rows)
-      if (await table.findPart(trx, namespace, kind, name))
-        throw conflict(
-          `A metadata definition ${KIND_WORDS[kind]} with name=${name} already exists in namespace=${namespace}.`,
-          'MetadefDuplicate',
-        )
+    const names = rows.map(({ name }) => name)
+    const [known] = await table.findParts(trx, namespace, kind, names)
+    if (known) throw takenPart(namespace, kind, known.name)
+    await table.insertParts(trx, rows)
+  })
+  return rows.map(partOf)
+}
+
+/** These in place of all there are of the kind. @throws Fault 400 for a name given twice, 403 when the namespace is protected */
+export async function replaceParts(context: ImageContext, row: NamespaceRow, kind: PartKind, asked: Asked[]): Promise<Part[]> {
+  assertUnprotected(row)
+  const rows = rowsOf(row.namespace, allOf(kind, asked))
+  await context.database.transaction(async (trx) => {
+    await table.deleteParts(trx, row.namespace, kind)
     await table.insertParts(trx, rows)
   })
   return rows.map(partOf)
@@ -158,10 +163,7 @@ export async function changePart(
   const row = await table.findPart(context.database.db, namespace, kind, name)
   if (!row) throw noPart(namespace, kind, name)
   if (asked.name !== name && (await table.findPart(context.database.db, namespace, kind, asked.name)))
-    throw conflict(
-      `A metadata definition ${KIND_WORDS[kind]} with name=${asked.name} already exists in namespace=${namespace}.`,
-      'MetadefDuplicate',
-    )
+    throw takenPart(namespace, kind, asked.name)
   const after = { ...row, name: asked.name, body_json: toJson(asked.body), updated_at: timestamp() }
   await table.updatePart(context.database.db, row, after)
   return partOf(after)
@@ -190,10 +192,15 @@ function assertUnprotected(row: NamespaceRow): void {
   if (row.protected) throw forbidden(`Metadata definition namespace ${row.namespace} is protected and cannot be deleted.`)
 }
 
+const allOf = (kind: PartKind, asked: Asked[]) => asked.map((one) => ({ kind, ...one }))
+
 function rowsOf(namespace: string, parts: { kind: PartKind; name: string; body: Record<string, unknown> }[]): PartRow[] {
   const at = timestamp()
   const names = new Set(parts.map(({ kind, name }) => `${kind} ${name}`))
   if (names.size < parts.length) throw badRequest('A name is given twice; each definition needs one of its own.')
+  for (const { kind, name } of parts)
+    if (name.length > LONGEST_NAME)
+      throw badRequest(`The name of a metadata definition ${KIND_WORDS[kind]} has at most ${LONGEST_NAME} characters.`)
   return parts.map(({ kind, name, body }) => ({ namespace, kind, name, body_json: toJson(body), created_at: at, updated_at: at }))
 }
 

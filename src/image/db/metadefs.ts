@@ -78,6 +78,15 @@ export const findPart = (db: Handle, namespace: string, kind: PartKind, name: st
     .where('name', '=', name)
     .executeTakeFirst()
 
+export const findParts = (db: Handle, namespace: string, kind: PartKind, names: string[]): Promise<PartRow[]> =>
+  db
+    .selectFrom('metadef_parts')
+    .selectAll()
+    .where('namespace', '=', namespace)
+    .where('kind', '=', kind)
+    .where('name', 'in', names)
+    .execute()
+
 export async function insertParts(db: Handle, rows: PartRow[]): Promise<void> {
   if (rows.length > 0) await db.insertInto('metadef_parts').values(rows).execute()
 }

@@ -58,7 +58,21 @@ describe('allocations', () => {
     const post = (body: object) => house.ask('POST', '/allocations', { body })
     assert.equal((await post({ [uuid(1)]: claim(3, null), [uuid(2)]: claim(3, null) })).status, 409)
     assert.equal((await post({ [uuid(1)]: claim(1, null), [uuid(2)]: claim(3, null) })).status, 204)
-    assert.equal((await post({ [uuid(1)]: claim(0, 1), [uuid(2)]: claim(0, 1) })).status, 204)
+    const of = (n: number, project_id: string, generation: number) => ({ ...claim(n, generation), project_id })
+    assert.equal((await post({ [uuid(1)]: of(2, 'x', 1), [uuid(2)]: of(1, 'y', 1) })).status, 204)
+    assert.equal((await post({ [uuid(1)]: of(1, 'z', 2), [uuid(2)]: of(1, 'z', 1) })).status, 409)
+    const shown = async (n: number) => {
+      const { body } = await house.ask('GET', `/allocations/${uuid(n)}`)
+      return [body.allocations[host].resources.VCPU, body.project_id, body.user_id, body.consumer_type, body.consumer_generation]
+    }
+    assert.deepEqual(
+      [await shown(1), await shown(2)],
+      [
+        [2, 'x', 'u', 'INSTANCE', 2],
+        [1, 'y', 'u', 'INSTANCE', 2],
+      ],
+    )
+    assert.equal((await post({ [uuid(1)]: claim(0, 2), [uuid(2)]: claim(0, 2) })).status, 204)
     assert.equal((await post({})).status, 400)
     assert.deepEqual(await house.client.usages(host), { VCPU: 0, MEMORY_MB: 0, DISK_GB: 0 })
   })

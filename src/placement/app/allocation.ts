@@ -7,7 +7,7 @@ import {
   heldOf,
   insertAllocations,
   insertConsumers,
-  moveConsumer,
+  moveConsumers,
   removeAllocations,
   removeConsumers,
   type UsageFilter,
@@ -18,7 +18,7 @@ import { inventoriesOf, stocksOf } from '../db/inventories.ts'
 import { findProvider, type Handle, touchProviders } from '../db/providers.ts'
 import type { ConsumerRow } from '../db/tables.ts'
 import type { PlacementContext } from './context.ts'
-import { CONCURRENT_UPDATE, consumerMoved, isRace, noProvider } from './faults.ts'
+import { consumerMoved, consumersRaced, isRace, noProvider } from './faults.ts'
 import { shortage } from './inventory.ts'
 import { checkClasses } from './resource-class.ts'
 
@@ -64,7 +64,7 @@ export async function claimAll({ database }: PlacementContext, claims: Claim[]):
       )
     })
   } catch (error) {
-    if (isRace(error)) throw conflict('Another request changed the same consumer at the same time.', CONCURRENT_UPDATE)
+    if (isRace(error)) throw consumersRaced()
     throw error
   }
 }
@@ -118,16 +118,17 @@ async function writeConsumers(trx: Handle, claims: Claim[], known: Map<string, C
         updated_at: at,
       })),
     )
-  for (const claim of claims) {
+  const moves = claims.flatMap((claim) => {
     const before = known.get(claim.consumer)
-    if (!before || isEmpty(claim)) continue
-    const moved = await moveConsumer(trx, before, {
+    if (!before || isEmpty(claim)) return []
+    const after = {
       project_id: claim.projectId ?? before.project_id,
       user_id: claim.userId ?? before.user_id,
       consumer_type: claim.consumerType === undefined ? before.consumer_type : claim.consumerType,
-    })
-    if (!moved) throw consumerMoved(claim.consumer, before.generation, null)
-  }
+    }
+    return [{ before, after }]
+  })
+  if ((await moveConsumers(trx, moves)) < moves.length) throw consumersRaced()
 }
 
 export interface Held {

@@ -1,7 +1,7 @@
 import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
 
 /** The codes by which clients tell one conflict from another. */
-export const CONCURRENT_UPDATE = 'placement.concurrent_update'
+const CONCURRENT_UPDATE = 'placement.concurrent_update'
 const INVENTORY_IN_USE = 'placement.inventory.inuse'
 const PROVIDER_IN_USE = 'placement.resource_provider.inuse'
 const CANNOT_DELETE_PARENT = 'placement.resource_provider.cannot_delete_parent'
@@ -20,6 +20,7 @@ export const hasChildren = (uuid: string) =>
 export const duplicateName = (what: string) => conflict(`Conflicting resource provider ${what} already exists.`, DUPLICATE_NAME)
 export const consumerMoved = (uuid: string, seen: number | null, is: number | null) =>
   conflict(`consumer generation conflict: consumer ${uuid} expected ${is} but got ${seen}`, CONCURRENT_UPDATE)
+export const consumersRaced = () => conflict('Another request changed the same consumer at the same time.', CONCURRENT_UPDATE)
 
 const RACES = new Set(['ER_DUP_ENTRY', 'ER_CHECKREAD', 'ERR_SQLITE_ERROR'])
 

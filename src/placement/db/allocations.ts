@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import { timestamp } from '../../kernel/db/columns.ts'
 import type { Handle } from './providers.ts'
 import type { AllocationRow, ConsumerRow } from './tables.ts'
@@ -10,15 +11,39 @@ export const findConsumers = (db: Handle, uuids: string[]): Promise<ConsumerRow[
 
 export const insertConsumers = (trx: Handle, rows: ConsumerRow[]) => trx.insertInto('consumers').values(rows).execute()
 
-/** Compare-and-swap by the consumer's generation. */
-export async function moveConsumer(trx: Handle, before: ConsumerRow, columns: Partial<ConsumerRow>): Promise<boolean> {
+export interface Move {
+  before: ConsumerRow
+  after: Pick<ConsumerRow, 'project_id' | 'user_id' | 'consumer_type'>
+}
+
+/** Compare-and-swap by the consumers' generations, of all in one query. Answers how many moved. */
+export async function moveConsumers(trx: Handle, moves: Move[]): Promise<number> {
+  if (moves.length === 0) return 0
+  const each = <T>(value: (move: Move) => T) => {
+    const cases = moves.map((move) => sql`when ${move.before.uuid} then ${value(move)}`)
+    return sql<T>`case uuid ${sql.join(cases, sql` `)} end`
+  }
   const moved = await trx
     .updateTable('consumers')
-    .set({ ...columns, generation: before.generation + 1, updated_at: timestamp() })
-    .where('uuid', '=', before.uuid)
-    .where('generation', '=', before.generation)
+    .set({
+      project_id: each(({ after }) => after.project_id),
+      user_id: each(({ after }) => after.user_id),
+      consumer_type: each(({ after }) => after.consumer_type),
+      generation: sql<number>`generation + 1`,
+      updated_at: timestamp(),
+    })
+    .where(
+      'uuid',
+      'in',
+      moves.map(({ before }) => before.uuid),
+    )
+    .where(
+      'generation',
+      '=',
+      each(({ before }) => before.generation),
+    )
     .executeTakeFirst()
-  return moved.numUpdatedRows > 0n
+  return Number(moved.numUpdatedRows)
 }
 
 export async function removeConsumers(trx: Handle, uuids: string[]): Promise<void> {

@@ -1,4 +1,11 @@
+import { identityWrites } from './identity-testing.ts'
+import { imageWrites } from './image-testing.ts'
+import { placementWrites } from './placement-testing.ts'
 import type { Writes } from './writes-testing.ts'
 
 /** By service. */
-export const WRITES: Record<string, Writes> = {}
+export const WRITES: Record<string, Writes> = {
+  identity: identityWrites,
+  image: imageWrites,
+  placement: placementWrites,
+}
