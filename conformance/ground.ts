@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import type { Api } from '../src/cli/api.ts'
 import { externalOf } from '../src/cloud/settings.ts'
 
-/** What tempest expects to find in a cloud: two images, two flavors, an external network. */
+/** What tempest expects to find in a cloud: two images, two flavors, an external network, and what automatically allocated networks are made of. */
 export interface Ground {
   image: string
   imageAlt: string
@@ -49,8 +49,12 @@ const flavor = async (api: Api, body: { name: string; vcpus: number; ram: number
   (await api.post('/compute/v2.1/flavors', { flavor: body })).flavor.id
 
 async function externalNetwork(api: Api): Promise<string> {
+  const outside = { name: 'public', 'router:external': true, is_default: true }
   const { network } = await api.post('/network/v2.0/networks', {
-    network: { name: 'public', 'router:external': true, 'provider:network_type': 'flat', 'provider:physical_network': 'public' },
+    network: { ...outside, 'provider:network_type': 'flat', 'provider:physical_network': 'public' },
+  })
+  await api.post('/network/v2.0/subnetpools', {
+    subnetpool: { name: 'default', prefixes: ['10.128.0.0/16'], default_prefixlen: 26, shared: true, is_default: true },
   })
   await api.post('/network/v2.0/subnets', {
     subnet: {

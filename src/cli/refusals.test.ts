@@ -54,6 +54,7 @@ before(async () => {
     'security-group-rules': rule,
     'network-ip-availabilities': network,
     quotas: alpha,
+    'auto-allocated-topology': alpha,
   }
   const volumes: Record<string, string> = {
     volumes: volume,

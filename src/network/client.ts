@@ -79,6 +79,16 @@ export class NetworkClient {
     return (await this.get('floatingips', query, as)).floatingips
   }
 
+  /** The id of the project's automatically allocated network, which is made if there is none. @throws Fault 409 where it cannot be */
+  async autoAllocatedTopology(projectId: string, as?: CallAs): Promise<string> {
+    return (await this.get(`auto-allocated-topology/${encodeURIComponent(projectId)}`, {}, as)).auto_allocated_topology.id
+  }
+
+  /** @throws Fault 409 where it could not be made */
+  async checkAutoAllocation(projectId: string, as?: CallAs): Promise<void> {
+    await this.get(`auto-allocated-topology/${encodeURIComponent(projectId)}`, { fields: 'dry-run' }, as)
+  }
+
   async extensions(as?: CallAs): Promise<ExtensionDocument[]> {
     return (await this.get('extensions', {}, as)).extensions
   }

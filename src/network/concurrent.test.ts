@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { onMariaDb, throughAnotherNode } from '../kernel/db/testing.ts'
-import { DEMO, type TestAnswer } from '../kernel/http/testing.ts'
+import { DEMO, OTHER, type TestAnswer } from '../kernel/http/testing.ts'
 import { type NetworkHouse, networkHouse } from './testing.ts'
 
 /** Two control processes on one database, asked at the same time. */
@@ -71,6 +71,27 @@ onMariaDb((fresh) => {
       assert.deepEqual(tally(await storm(both, 8, '/ports', () => ({ port: wish }))), { 201: 1, 409: 7 })
       await quota(both[0], { port: 20 })
       assert.deepEqual(tally(await storm(both, 14, '/ports', () => ({ port: { network_id: other.network.id } }))), { 201: 5, 409: 9 }) // 12, 1 and two DHCP ports are there
+    })
+
+    test('who asks for a network of no particular kind gets one, and the same through every process', async () => {
+      const both = await pair()
+      const { network } = await both[0].outside()
+      await both[0].request('PUT', `/networks/${network.id}`, { body: { network: { is_default: true } } })
+      const pool = { name: 'default', prefixes: ['10.90.0.0/16'], default_prefixlen: 26, is_default: true, shared: true }
+      await both[0].make('/subnetpools', 'subnetpool', pool)
+      const each = async <T>(ask: (house: NetworkHouse) => Promise<T>) =>
+        await Promise.all(Array.from({ length: 10 }, (_, n) => ask(both[n % 2]!)))
+      const path = `/auto-allocated-topology/${OTHER}`
+      const answers = await each((house) => house.request('GET', path, { as: 'other' }))
+      assert.deepEqual(tally(answers), { 200: 10 })
+      assert.equal(new Set(answers.map(({ body }) => body.auto_allocated_topology.id)).size, 1)
+      const left = async (plural: string) => (await both[1].request('GET', `/${plural}?project_id=${OTHER}`)).body[plural].length
+      assert.deepEqual([await left('networks'), await left('subnets'), await left('routers')], [1, 1, 1])
+      assert.deepEqual(tally(await each((house) => house.request('DELETE', path, { as: 'other' }))), { 204: 10 })
+      assert.deepEqual([await left('networks'), await left('subnets'), await left('routers'), await left('ports')], [0, 0, 0, 0])
+      const external = { 'router:external': true, is_default: true }
+      await both[0].request('PUT', `/networks/${network.id}`, { body: { network: { is_default: false } } })
+      assert.deepEqual(tally(await storm(both, 6, '/networks', () => ({ network: external }))), { 201: 1, 409: 5 })
     })
 
     test('floating addresses are given once, and one leads to a port', async () => {

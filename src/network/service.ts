@@ -6,6 +6,7 @@ import { Policy } from '../kernel/policy/policy.ts'
 import type { Reconciler } from '../kernel/reconcile/reconciler.ts'
 import { agentDutyRoutes } from './api/agent-duties.ts'
 import { agentRoutes } from './api/agents.ts'
+import { autoAllocatedTopologyRoutes } from './api/auto-allocated-topology.ts'
 import { extensionRoutes } from './api/extensions.ts'
 import { networkFault } from './api/faults.ts'
 import { floatingIpRoutes } from './api/floating-ips.ts'
@@ -88,6 +89,7 @@ export async function createNetworkService(options: NetworkOptions): Promise<Net
     ...routerRoutes(context),
     ...floatingIpRoutes(context),
     ...securityGroupRoutes(context),
+    ...autoAllocatedTopologyRoutes(context),
     ...agentRoutes(context),
     ...agentDutyRoutes(context),
     ...quotaRoutes(context),

@@ -81,6 +81,7 @@ async function idsOf(yard: Yard, of: Sown, { project, user }: Owners): Promise<I
       agents: await first('/network/v2.0/agents', 'id'),
       extensions: 'router',
       quotas: project,
+      'auto-allocated-topology': of.project,
       tags: 'a',
     },
     volume: {

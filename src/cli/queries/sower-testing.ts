@@ -59,11 +59,15 @@ export class Sower {
     this.counts = counts
   }
 
-  /** The network outside, with addresses for routers and servers. */
+  /** The network outside, with addresses for routers and servers, and a pool for projects that ask for any network. */
   async prepare(): Promise<void> {
     const { api } = this.yard.cloud
+    const outside = { name: 'public', 'router:external': true, is_default: true }
     const { network } = await api('POST', '/network/v2.0/networks', {
-      network: { name: 'public', 'router:external': true, 'provider:network_type': 'flat', 'provider:physical_network': 'public' },
+      network: { ...outside, 'provider:network_type': 'flat', 'provider:physical_network': 'public' },
+    })
+    await api('POST', '/network/v2.0/subnetpools', {
+      subnetpool: { name: 'default', prefixes: ['10.96.0.0/16'], default_prefixlen: 26, is_default: true, shared: true },
     })
     await api('POST', '/network/v2.0/subnets', {
       subnet: { network_id: network.id, ip_version: 4, cidr: '172.24.4.0/24', gateway_ip: '172.24.4.1', enable_dhcp: false },
@@ -142,6 +146,7 @@ export class Sower {
     await gone(`/network/v2.0/subnets/${of.subnet}`)
     await gone(`/network/v2.0/networks/${of.network}`)
     await gone(`/network/v2.0/subnetpools/${of.subnetpool}`)
+    await gone(`/network/v2.0/auto-allocated-topology/${of.project}`)
     await gone(`/image/v2/images/${of.image}`)
     await gone(`/image/v2/metadefs/namespaces/${of.namespace}`)
     await gone(`/compute/v2.1/flavors/${of.flavor}`)

@@ -4,7 +4,7 @@ import type { FlavorSpec, ImageSpec, InstanceSpec, Vif } from '../rpc.ts'
 
 /** What the user asked for beside the row's own columns; kept so that a build can be made again (rebuild, alternates). */
 export interface ServerRequest {
-  /** One entry a port, in order. `portId` is always there: that of a port which exists (`given`), or of one to be made. */
+  /** One entry a port, in order. `portId` is always there: that of a port which exists (`given`), or of one to be made; without `networkId` on a network that is allocated automatically. */
   networks: { portId: string; networkId: string | null; fixedIp: string | null; given: boolean; tag: string | null }[]
   hints: Record<string, unknown>
   /** `--availability-zone zone:host:node`. */

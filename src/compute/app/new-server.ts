@@ -5,7 +5,7 @@ export interface NewServer {
   hostname: string | null
   imageRef: string | null
   flavorRef: string
-  /** `auto`: the project's one network; null: the same, as older clients say it. */
+  /** `auto`: the one network that the project may use, or one that is allocated for it; null: that one network or none, as older clients say it. */
   networks: WantedNetwork[] | 'auto' | 'none' | null
   /** Names or ids. */
   securityGroups: string[]

@@ -10,8 +10,13 @@ type Ports = ServerRequest['networks']
 /** The ports that each of `count` servers will have; ids of those to be made are drawn here. @throws Fault 400 or 409 naming network or port */
 export async function portsFor(context: ComputeContext, request: RequestContext, wanted: NewServer, count: number): Promise<Ports[]> {
   if (wanted.networks === 'none') return repeat(count, () => [])
-  if (wanted.networks === null || wanted.networks === 'auto' || wanted.networks.length === 0) {
-    const network = await theOneNetwork(context, request, wanted.networks === 'auto')
+  if (wanted.networks === 'auto') {
+    const network = await theOneNetwork(context, request)
+    if (!network) await mustAllocate(context, request)
+    return repeat(count, () => [made(network, null, null)])
+  }
+  if (wanted.networks === null || wanted.networks.length === 0) {
+    const network = await theOneNetwork(context, request)
     return repeat(count, () => (network ? [made(network, null, null)] : []))
   }
   if (count > 1 && wanted.networks.some((one) => one.port))
@@ -28,7 +33,7 @@ export async function portsFor(context: ComputeContext, request: RequestContext,
 }
 
 const repeat = <T>(count: number, one: () => T): T[] => Array.from({ length: count }, one)
-const made = (networkId: string, fixedIp: string | null, tag: string | null) => ({
+const made = (networkId: string | null, fixedIp: string | null, tag: string | null) => ({
   portId: randomUUID(),
   networkId,
   fixedIp,
@@ -36,19 +41,29 @@ const made = (networkId: string, fixedIp: string | null, tag: string | null) => 
   tag,
 })
 
-/** The project's network, or the shared one, if there is just one. */
-async function theOneNetwork(context: ComputeContext, request: RequestContext, must: boolean): Promise<string | null> {
-  const all = await context.networks.networks({}, as(request))
-  const own = all.filter((one: any) => one.project_id === request.projectId && !one['router:external'])
-  const candidates = own.length > 0 ? own : all.filter((one: any) => one.shared && !one['router:external'])
-  if (candidates.length > 1) throw conflict('Multiple possible networks found, use a Network ID to be more specific.', 'NetworkAmbiguous')
-  if (candidates.length === 0 && must)
-    throw badRequest(
-      'Unable to automatically allocate a network for project: it has none. Create one, or ask for "none".',
-      'UnableToAutoAllocateNetwork',
-    )
-  return candidates[0]?.id ?? null
+/** What the project may use if there is just one: a network of its own or a shared one. @throws Fault 409 */
+async function theOneNetwork({ networks }: ComputeContext, request: RequestContext): Promise<string | null> {
+  const inside = { 'router:external': false }
+  const [own, shared] = await Promise.all([
+    networks.networks({ ...inside, project_id: request.projectId!, shared: false }, as(request)),
+    networks.networks({ ...inside, shared: true }, as(request)),
+  ])
+  const all = [...own, ...shared]
+  if (all.length > 1) throw conflict('Multiple possible networks found, use a Network ID to be more specific.', 'NetworkAmbiguous')
+  return all[0]?.id ?? null
 }
+
+/** It is made while the server is built; that it can be is asked before. @throws Fault 400 */
+async function mustAllocate({ networks }: ComputeContext, request: RequestContext): Promise<void> {
+  try {
+    await networks.checkAutoAllocation(request.projectId!, as(request))
+  } catch (error) {
+    throw error instanceof Fault && error.status === 409 ? unableToAllocate(request.projectId!, error) : error
+  }
+}
+
+export const unableToAllocate = (projectId: string, why: Fault) =>
+  badRequest(`Unable to automatically allocate a network for project ${projectId}: ${why.message}`, 'UnableToAutoAllocateNetwork')
 
 async function givenPort(context: ComputeContext, request: RequestContext, id: string, tag: string | null): Promise<Ports[number]> {
   const port = await found(context.networks.port(id, as(request)), `Port ${id} could not be found.`, 'PortNotFound')

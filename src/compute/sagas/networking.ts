@@ -1,6 +1,7 @@
 import { toJson } from '../../kernel/db/columns.ts'
 import { Fault } from '../../kernel/errors/errors.ts'
 import { asAskedFor, requestOf, vifsOf } from '../app/instance-spec.ts'
+import { unableToAllocate } from '../app/wanted-networks.ts'
 import type { InstanceRow } from '../db/tables.ts'
 import type { Vif } from '../rpc.ts'
 import { change, type ServerRun, serverOf } from './on-host.ts'
@@ -15,6 +16,7 @@ const LOOK_MS = 2_000
 export async function allocateNetwork(run: ServerRun): Promise<{ ports: string[]; networks: string[] }> {
   const row = await serverOf(run)
   const { networks } = requestOf(row)
+  const allocated = networks.some((one) => !one.given && one.networkId === null) ? await allocatedFor(run, row.project_id) : null
   const groups = (JSON.parse(row.security_groups_json) as { id: string }[]).map((one) => one.id)
   for (const wanted of networks) {
     const common = {
@@ -28,14 +30,23 @@ export async function allocateNetwork(run: ServerRun): Promise<{ ports: string[]
       await run.world.networks.createPort({
         ...common,
         id: wanted.portId,
-        network_id: wanted.networkId,
+        network_id: wanted.networkId ?? allocated,
         project_id: row.project_id,
         admin_state_up: true,
         ...(groups.length > 0 ? { security_groups: groups } : {}),
         ...(wanted.fixedIp ? { fixed_ips: [{ ip_address: wanted.fixedIp }] } : {}),
       })
   }
-  return { ports: networks.map((one) => one.portId), networks: networks.flatMap((one) => one.networkId ?? []) }
+  return { ports: networks.map((one) => one.portId), networks: networks.flatMap((one) => one.networkId ?? allocated ?? []) }
+}
+
+/** The network of a project that has none. */
+async function allocatedFor(run: ServerRun, projectId: string): Promise<string> {
+  try {
+    return await run.world.networks.autoAllocatedTopology(projectId)
+  } catch (error) {
+    throw error instanceof Fault && error.status === 409 ? unableToAllocate(projectId, error) : error
+  }
 }
 
 /** Ports that were made for the server go, those that were given are the user's again. */

@@ -185,6 +185,8 @@ export const many = (plural: string, noun: Answered) =>
 const Link = Type.Object({ rel: Text, href: Text })
 
 export const InterfaceAnswer = Type.Object({ id: Text, ...owner, port_id: Text, network_id: Text, subnet_id: Text, subnet_ids: Texts })
+/** `id`: of the network, or what became of a dry run. */
+export const TopologyAnswer = Type.Object({ auto_allocated_topology: Type.Object({ id: Text, ...owner }) })
 export const VersionsAnswer = Type.Object({ versions: Type.Array(Type.Object({ id: Text, status: Text, links: Type.Array(Link) })) })
 export const ResourcesAnswer = Type.Object({
   resources: Type.Array(Type.Object({ name: Text, collection: Text, links: Type.Array(Link) })),

@@ -1,5 +1,6 @@
 const OWNER = 'role:admin or (role:member and project_id:%(project_id)s)'
 const READER = 'role:admin or role:reader'
+const OWN_READER = 'role:admin or (role:reader and project_id:%(project_id)s)'
 const NETWORK_OWNER = 'role:admin or (role:member and project_id:%(network:project_id)s)'
 const EITHER = `${OWNER} or (role:member and project_id:%(network:project_id)s)`
 const ADMIN = 'role:admin'
@@ -74,7 +75,9 @@ export const policies: Record<string, string> = {
   'get_l3-agents': ADMIN,
   get_availability_zone: READER,
   get_network_ip_availability: ADMIN,
-  get_quota: 'role:admin or (role:reader and project_id:%(project_id)s)',
+  get_auto_allocated_topology: OWN_READER,
+  delete_auto_allocated_topology: OWNER,
+  get_quota: OWN_READER,
   get_quotas: ADMIN,
   update_quota: ADMIN,
   delete_quota: ADMIN,

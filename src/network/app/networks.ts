@@ -82,10 +82,13 @@ const FLAGS = {
   port_security_enabled: 'port_security',
 } as const
 
+/** There is one default external network at most. */
+const DEFAULT_LOCK = 'default-external-network'
+
 /** All or none. @throws Fault 400, 409 */
 export async function createNetworks(context: NetworkContext, viewer: Viewer, asked: AskedNetwork[]): Promise<Network[]> {
   const projects = asked.map((one) => one.project_id ?? viewer.projectId)
-  const locks = [...projects.map((project) => quotaLock('network', project)), 'segments']
+  const locks = [...networkLocks(projects), ...(asked.some((one) => one.is_default) ? [DEFAULT_LOCK] : [])]
   return await mutate(context, locks, async (work) => {
     for (const [project, mine] of Map.groupBy(projects, (one) => one)) await checkQuota(work, 'network', project, mine.length)
     const made: Network[] = []
@@ -94,7 +97,10 @@ export async function createNetworks(context: NetworkContext, viewer: Viewer, as
   })
 }
 
-async function createNetwork(work: Work, projectId: string, asked: AskedNetwork): Promise<Network> {
+export const networkLocks = (projects: string[]) => [...projects.map((project) => quotaLock('network', project)), 'segments']
+
+/** Behind {@link networkLocks}, its quota checked. */
+export async function createNetwork(work: Work, projectId: string, asked: AskedNetwork): Promise<Network> {
   const base = standard(asked, projectId)
   const segment = await takeSegment(work, base.id, {
     networkType: asked['provider:network_type'],
@@ -109,6 +115,7 @@ async function createNetwork(work: Work, projectId: string, asked: AskedNetwork)
     is_default: 0,
     port_security: 1,
     ...flags(asked, FLAGS),
+    ...(asked['router:external'] ? {} : { is_default: 0 }),
     network_type: segment.networkType,
     physical_network: segment.physicalNetwork,
     segmentation_id: segment.segmentationId,
@@ -116,8 +123,20 @@ async function createNetwork(work: Work, projectId: string, asked: AskedNetwork)
     dns_domain: asked.dns_domain ?? '',
     zone_hints: toJson(asked.availability_zone_hints ?? []),
   }
+  if (row.is_default) await refuseSecondDefault(work, row.id)
   await insertRow(work.trx, 'networks', row)
   return { ...row, subnetIds: [] }
+}
+
+async function refuseSecondDefault({ trx }: Work, networkId: string): Promise<void> {
+  const other = await defaultExternalNetwork(trx)
+  if (other && other !== networkId) throw conflict(`A default external network already exists: ${other}.`, 'DefaultExternalNetworkExists')
+}
+
+/** Its id, if there is one. */
+export async function defaultExternalNetwork(db: Handle): Promise<string | undefined> {
+  const found = await db.selectFrom('networks').select('id').where('is_default', '=', 1).where('external', '=', 1).executeTakeFirst()
+  return found?.id
 }
 
 /** 0 means what fits. */
@@ -132,13 +151,17 @@ export async function updateNetwork(context: NetworkContext, network: Network, a
   for (const name of ['provider:network_type', 'provider:physical_network', 'provider:segmentation_id'] as const)
     if (asked[name] !== undefined)
       throw badRequest('Invalid input for operation: Plugin does not support updating provider attributes.', 'InvalidInput')
-  return await mutate(context, [`network:${network.id}`], async (work) => {
+  const locks = [`network:${network.id}`, ...(asked.is_default ? [DEFAULT_LOCK] : [])]
+  return await mutate(context, locks, async (work) => {
     const { trx } = work
     if (network.shared && asked.shared === false) await refuseIfForeign(trx, network)
     if (network.external && asked['router:external'] === false) await refuseIfGateway(trx, network)
+    const external = asked['router:external'] ?? network.external === 1
+    if (asked.is_default && external) await refuseSecondDefault(work, network.id)
     const columns: Partial<NetworkRow> = {
       ...named(asked),
       ...flags(asked, FLAGS),
+      ...(external ? {} : { is_default: 0 }),
       ...(asked.mtu !== undefined ? { mtu: mtuWithin(asked.mtu, mtuOf(network.network_type)) } : {}),
       ...(asked.dns_domain !== undefined ? { dns_domain: asked.dns_domain } : {}),
     }
@@ -167,25 +190,29 @@ async function refuseIfGateway(trx: Handle, network: Network): Promise<void> {
     )
 }
 
-/** A network whose ports are all of the cloud's own DHCP goes with them. @throws Fault 409 naming the others */
-/** With its subnets, and floating addresses that lead nowhere. @throws Fault 409 while other ports are on it */
+/** With its subnets, the ports of its DHCP, and floating addresses that lead nowhere. @throws Fault 409 naming other ports that are on it */
 export async function deleteNetwork(context: NetworkContext, network: Network): Promise<void> {
-  await mutate(context, [`network:${network.id}`, ...network.subnetIds.map((id) => `subnet:${id}`)], async (work) => {
-    const { trx } = work
-    const ports = await rowsWhere(trx, 'ports', 'network_id', [network.id])
-    const idle = (await rowsWhere(trx, 'floatingips', 'floating_network_id', [network.id])).filter((one) => one.port_id === null)
-    const going = new Set(idle.map((one) => one.own_port_id))
-    const others = ports.filter((port) => port.device_owner !== 'network:dhcp' && !going.has(port.id))
-    if (others.length > 0)
-      throw conflict(
-        `Unable to complete operation on network ${network.id}. There are one or more ports still in use on the network, id for these ports is ${others.map((port) => port.id).join(',')}.`,
-        'NetworkInUse',
-      )
-    for (const { id } of idle) await deleteRow(trx, 'floatingips', id)
-    for (const port of ports) await removePortRow(work, port)
-    await trx.deleteFrom('subnets').where('network_id', '=', network.id).execute()
-    await trx.deleteFrom('segments').where('network_id', '=', network.id).execute()
-    if (!(await deleteRow(trx, 'networks', network.id))) throw missing(networkNoun, network.id)
-    work.after.push(() => context.bus.publish(events.networkChanged, { networkId: network.id }))
-  })
+  await mutate(context, locksOf(network), (work) => removeNetwork(work, network))
+}
+
+export const locksOf = (network: Network) => [`network:${network.id}`, ...network.subnetIds.map((id) => `subnet:${id}`)]
+
+/** Behind {@link locksOf}. */
+export async function removeNetwork(work: Work, network: Network): Promise<void> {
+  const { trx, context } = work
+  const ports = await rowsWhere(trx, 'ports', 'network_id', [network.id])
+  const idle = (await rowsWhere(trx, 'floatingips', 'floating_network_id', [network.id])).filter((one) => one.port_id === null)
+  const going = new Set(idle.map((one) => one.own_port_id))
+  const others = ports.filter((port) => port.device_owner !== 'network:dhcp' && !going.has(port.id))
+  if (others.length > 0)
+    throw conflict(
+      `Unable to complete operation on network ${network.id}. There are one or more ports still in use on the network, id for these ports is ${others.map((port) => port.id).join(',')}.`,
+      'NetworkInUse',
+    )
+  for (const { id } of idle) await deleteRow(trx, 'floatingips', id)
+  for (const port of ports) await removePortRow(work, port)
+  await trx.deleteFrom('subnets').where('network_id', '=', network.id).execute()
+  await trx.deleteFrom('segments').where('network_id', '=', network.id).execute()
+  if (!(await deleteRow(trx, 'networks', network.id))) throw missing(networkNoun, network.id)
+  work.after.push(() => context.bus.publish(events.networkChanged, { networkId: network.id }))
 }

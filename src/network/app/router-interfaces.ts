@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
 import type { Handle } from '../db/handle.ts'
 import { insertRow, rowsWhere, updateRow } from '../db/rows.ts'
-import type { PortRow, SubnetRow } from '../db/tables.ts'
+import type { PortRow, RouterRow, SubnetRow } from '../db/tables.ts'
 import { events } from '../rpc.ts'
 import { overlaps, prefixOf } from './addresses.ts'
 import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
@@ -49,14 +49,18 @@ export async function addInterface(
     : (await seeRow(db, subnetNoun, viewer, asked.subnet_id!)).network_id
   const locks = [routerLock(router.id), `network:${networkId}`, quotaLock('port', router.project_id)]
   return await mutate(context, locks, async (work) => {
-    const made = asked.port_id ? await joinPort(work, router, asked.port_id) : await joinSubnet(work, router, asked.subnet_id!)
-    tellRouter(work, router.id)
-    work.after.push(() => context.bus.publish(events.networkChanged, { networkId: made.networkId }))
-    return made
+    return asked.port_id ? await joinPort(work, router, asked.port_id) : await joinSubnet(work, router, asked.subnet_id!)
   })
 }
 
-async function joinSubnet(work: Work, router: Router, subnetId: string): Promise<RouterInterface> {
+function tellJoined(work: Work, router: Router, joined: RouterInterface): RouterInterface {
+  tellRouter(work, router.id)
+  work.after.push(() => work.context.bus.publish(events.networkChanged, { networkId: joined.networkId }))
+  return joined
+}
+
+/** Behind the locks of router, network and the ports' quota. @throws Fault 400, 404, 409 */
+export async function joinSubnet(work: Work, router: Router, subnetId: string): Promise<RouterInterface> {
   const { trx } = work
   const [subnet] = await rowsWhere(trx, 'subnets', 'id', [subnetId])
   if (!subnet) throw missing(subnetNoun, subnetId)
@@ -81,7 +85,7 @@ async function joinSubnet(work: Work, router: Router, subnetId: string): Promise
   })
   await insertRow(trx, 'ports', row)
   await insertRow(trx, 'allocations', allocationRows(row.id, row.network_id, ips))
-  return { portId: row.id, subnetIds: [subnet.id], networkId: subnet.network_id }
+  return tellJoined(work, router, { portId: row.id, subnetIds: [subnet.id], networkId: subnet.network_id })
 }
 
 async function joinPort(work: Work, router: Router, portId: string): Promise<RouterInterface> {
@@ -110,7 +114,7 @@ async function joinPort(work: Work, router: Router, portId: string): Promise<Rou
     host: await hostOf(trx, router.id),
     vif_type: 'ovs',
   })
-  return { portId, subnetIds: subnets.map((subnet) => subnet.id), networkId: port.network_id }
+  return tellJoined(work, router, { portId, subnetIds: subnets.map((subnet) => subnet.id), networkId: port.network_id })
 }
 
 const hostOf = async (db: Handle, routerId: string): Promise<string> => (await rowsWhere(db, 'routers', 'id', [routerId]))[0]?.host ?? ''
@@ -144,12 +148,36 @@ export async function removeInterface(context: NetworkContext, router: Router, a
   return await mutate(context, [routerLock(router.id), ROUTING_LOCK, `network:${found.port.network_id}`], async (work) => {
     const [port] = await rowsWhere(work.trx, 'ports', 'id', [found.port.id])
     if (!port) throw gone(router, asked)
-    await refuseInUse(work, router, found.subnets)
-    await removePortRow(work, port)
-    tellRouter(work, router.id)
-    work.after.push(() => context.bus.publish(events.networkChanged, { networkId: port.network_id }))
-    return { portId: port.id, subnetIds: found.subnets.map((subnet) => subnet.id), networkId: port.network_id }
+    return await leave(work, router, port, found.subnets)
   })
+}
+
+async function leave(work: Work, router: RouterRow, port: PortRow, subnets: SubnetRow[]): Promise<RouterInterface> {
+  await refuseInUse(work, router, subnets)
+  await removePortRow(work, port)
+  tellRouter(work, router.id)
+  work.after.push(() => work.context.bus.publish(events.networkChanged, { networkId: port.network_id }))
+  return { portId: port.id, subnetIds: subnets.map((subnet) => subnet.id), networkId: port.network_id }
+}
+
+/** Takes a router out of all subnets of a network. Behind the locks of router, network and routing. @throws Fault 409 when floating addresses or routes need it */
+export async function leaveNetwork(work: Work, router: RouterRow, networkId: string): Promise<void> {
+  const { trx } = work
+  const ports = (await portsOfRouter(trx, router.id)).filter((port) => port.device_owner === OWNER && port.network_id === networkId)
+  const subnets = await rowsWhere(trx, 'subnets', 'network_id', ports.length > 0 ? [networkId] : [])
+  const ips = await rowsWhere(
+    trx,
+    'allocations',
+    'port_id',
+    ports.map((port) => port.id),
+  )
+  for (const port of ports)
+    await leave(
+      work,
+      router,
+      port,
+      subnets.filter((subnet) => ips.some((ip) => ip.port_id === port.id && ip.subnet_id === subnet.id)),
+    )
 }
 
 async function findInterface(
@@ -184,7 +212,7 @@ const gone = (router: Router, asked: AskedInterface) =>
     ? notFound(`Router ${router.id} does not have an interface with id ${asked.port_id}`, 'RouterInterfaceNotFound')
     : notFound(`Router ${router.id} has no interface on subnet ${asked.subnet_id}`, 'RouterInterfaceNotFoundForSubnet')
 
-async function refuseInUse({ trx }: Work, router: Router, subnets: SubnetRow[]): Promise<void> {
+async function refuseInUse({ trx }: Work, router: RouterRow, subnets: SubnetRow[]): Promise<void> {
   const floating = await rowsWhere(trx, 'floatingips', 'router_id', [router.id])
   for (const subnet of subnets) {
     const prefix = prefixOf(subnet.cidr)

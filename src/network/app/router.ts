@@ -70,26 +70,29 @@ export async function createRouters(context: NetworkContext, viewer: Viewer, ask
   return await mutate(context, [...projects.map((project) => quotaLock('router', project)), ...gateways], async (work) => {
     for (const [project, mine] of Map.groupBy(projects, (one) => one)) await checkQuota(work, 'router', project, mine.length)
     const made: Router[] = []
-    for (const [i, one] of asked.entries()) {
-      const row: RouterRow = {
-        ...standard(one, projects[i]!),
-        admin_state_up: Number(one.admin_state_up ?? true),
-        status: 'ACTIVE',
-        enable_snat: 1,
-        gateway_network_id: null,
-        gateway_port_id: null,
-        routes: toJson(checkRoutes(one.routes ?? [], MAX_ROUTES)),
-        zone_hints: toJson(one.availability_zone_hints ?? []),
-        host: await hostForRouter(work.trx, context),
-      }
-      await insertRow(work.trx, 'routers', row)
-      if (one.external_gateway_info) await setGateway(work, row, one.external_gateway_info)
-      if (one.routes?.length) await checkNexthops(work, row.id, one.routes)
-      tellRouter(work, row.id)
-      made.push((await loadRouter(work.trx, row.id))!)
-    }
+    for (const [i, one] of asked.entries()) made.push(await createRouter(work, projects[i]!, one))
     return made
   })
+}
+
+/** Behind the locks of its gateway's network and of the quota, the quota checked. */
+export async function createRouter(work: Work, projectId: string, asked: AskedRouter): Promise<Router> {
+  const row: RouterRow = {
+    ...standard(asked, projectId),
+    admin_state_up: Number(asked.admin_state_up ?? true),
+    status: 'ACTIVE',
+    enable_snat: 1,
+    gateway_network_id: null,
+    gateway_port_id: null,
+    routes: toJson(checkRoutes(asked.routes ?? [], MAX_ROUTES)),
+    zone_hints: toJson(asked.availability_zone_hints ?? []),
+    host: await hostForRouter(work.trx, work.context),
+  }
+  await insertRow(work.trx, 'routers', row)
+  if (asked.external_gateway_info) await setGateway(work, row, asked.external_gateway_info)
+  if (asked.routes?.length) await checkNexthops(work, row.id, asked.routes)
+  tellRouter(work, row.id)
+  return (await loadRouter(work.trx, row.id))!
 }
 
 export async function updateRouter(context: NetworkContext, router: Router, asked: AskedRouter): Promise<Router> {
@@ -163,15 +166,20 @@ async function checkNexthops({ trx }: Work, routerId: string, routes: HostRoute[
 
 /** The gateway goes with it. @throws Fault 409 while it has interfaces or floating addresses need it */
 export async function deleteRouter(context: NetworkContext, router: Router): Promise<void> {
-  await mutate(context, [routerLock(router.id), ROUTING_LOCK, ...networksOf(router, null)], async (work) => {
-    const { trx } = work
-    const [now] = await rowsWhere(trx, 'routers', 'id', [router.id])
-    if (!now) throw missing(routerNoun, router.id)
-    const ports = await portsOfRouter(trx, router.id)
-    if (ports.some((port) => port.device_owner === 'network:router_interface'))
-      throw conflict(`Router ${router.id} still has ports`, 'RouterInUse')
-    await setGateway(work, now, null)
-    await deleteRow(trx, 'routers', router.id)
-    tellRouter(work, router.id)
-  })
+  await mutate(context, locksOfRouter(router), (work) => removeRouter(work, router.id))
+}
+
+export const locksOfRouter = (router: RouterRow) => [routerLock(router.id), ROUTING_LOCK, ...networksOf(router, null)]
+
+/** Behind {@link locksOfRouter}. */
+export async function removeRouter(work: Work, routerId: string): Promise<void> {
+  const { trx } = work
+  const [now] = await rowsWhere(trx, 'routers', 'id', [routerId])
+  if (!now) throw missing(routerNoun, routerId)
+  const ports = await portsOfRouter(trx, routerId)
+  if (ports.some((port) => port.device_owner === 'network:router_interface'))
+    throw conflict(`Router ${routerId} still has ports`, 'RouterInUse')
+  await setGateway(work, now, null)
+  await deleteRow(trx, 'routers', routerId)
+  tellRouter(work, routerId)
 }

@@ -104,7 +104,8 @@ export async function createSubnets(context: NetworkContext, viewer: Viewer, ask
   })
 }
 
-async function createSubnet(work: Work, projectId: string, asked: AskedSubnet, pool: SubnetPool | null): Promise<Subnet> {
+/** Behind the locks of network, pool and quota, the quota checked; {@link settleNetwork} follows. */
+export async function createSubnet(work: Work, projectId: string, asked: AskedSubnet, pool: SubnetPool | null): Promise<Subnet> {
   const { trx } = work
   if ((await rowsWhere(trx, 'networks', 'id', [asked.network_id])).length === 0) throw missing(networkNoun, asked.network_id)
   if (!pool && !asked.cidr) throw badRequest('Bad subnets request: a subnetpool must be specified in the absence of a cidr.', 'BadRequest')
@@ -159,7 +160,7 @@ function checkModes(prefix: Prefix, { ipv6_ra_mode, ipv6_address_mode, enable_dh
 }
 
 /** Its DHCP ports as its subnets want them; agents are told. */
-async function settleNetwork(work: Work, networkId: string): Promise<void> {
+export async function settleNetwork(work: Work, networkId: string): Promise<void> {
   await ensureDhcpPorts(work, networkId)
   work.after.push(() => work.context.bus.publish(events.networkChanged, { networkId }))
 }

@@ -136,6 +136,11 @@ async function subnetPools(db: Kysely<any>): Promise<void> {
   await indexed(db, 'subnetpools', 'project_id')
 }
 
+async function autoAllocatedTopologies(db: Kysely<any>): Promise<void> {
+  const table = db.schema.createTable('auto_allocated_topologies').addColumn('project_id', id, (c) => c.primaryKey())
+  await columns(table, id, 'network_id', 'router_id').execute()
+}
+
 export const migrations: Migrations = {
   '001-initial': {
     async up(db: Kysely<any>) {
@@ -144,4 +149,5 @@ export const migrations: Migrations = {
   },
   '002-router-hosts': { up: routerHosts },
   '003-subnet-pools': { up: subnetPools },
+  '004-auto-allocated-topologies': { up: autoAllocatedTopologies },
 }

@@ -162,7 +162,15 @@ export interface NoticeRow {
   created_at: string
 }
 
+/** What a project was given that asked for a network: one for each. */
+export interface AutoAllocatedTopologyRow {
+  project_id: string
+  network_id: string
+  router_id: string
+}
+
 export interface NetworkTables {
+  auto_allocated_topologies: AutoAllocatedTopologyRow
   subnetpools: SubnetPoolRow
   networks: NetworkRow
   segments: SegmentRow
