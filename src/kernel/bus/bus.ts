@@ -24,6 +24,8 @@ export interface CallOptions {
   /** Makes a repeat harmless: the receiver answers a known key with what it answered before. */
   key?: string
   requestId?: string
+  /** The payload comes off a wire and the answer goes onto one: neither is anybody's here, and neither is copied. */
+  inTransit?: boolean
 }
 
 /** Topics with receivers (call, cast) and events that all subscribers hear (publish). At least once: receivers are idempotent. */
@@ -31,8 +33,11 @@ export interface Bus {
   call<In, Out>(topic: string, message: Message<In, Out>, payload: In, options?: CallOptions): Promise<Out>
   /** Returns when the message is in safe hands. */
   cast<In>(topic: string, message: Message<In, unknown>, payload: In, options?: CallOptions): Promise<void>
-  /** One receiver of a topic's messages of this kind; returns how to stop. Several processes that serve one topic share its messages. */
-  serve<In, Out>(topic: string, message: Message<In, Out>, handler: Handler<In, Out>): () => void
+  /**
+   * One receiver of a topic's messages of this kind; returns how to stop. Several processes that serve one topic share its messages.
+   * `elsewhere`: the handler only sends on, at once, what it is given, and what it answers came over a wire.
+   */
+  serve<In, Out>(topic: string, message: Message<In, Out>, handler: Handler<In, Out>, of?: { elsewhere?: boolean }): () => void
   publish<In>(event: Message<In, void>, payload: In): void
   subscribe<In>(event: Message<In, void>, handler: (payload: In) => void): () => void
   stats(): Promise<BusStats>

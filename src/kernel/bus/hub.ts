@@ -53,7 +53,10 @@ export function joinBus(bus: Bus, channel: Channel, leave: Leave = ALL): void {
       if (leave.publish(frame.name)) bus.publish({ name: frame.name }, frame.payload)
     } else if (frame.do === 'serve') {
       if (leave.serve(frame.topic))
-        hold(`serve ${frame.topic} ${frame.name}`, bus.serve(frame.topic, { name: frame.name }, forward(frame.topic, frame.name)))
+        hold(
+          `serve ${frame.topic} ${frame.name}`,
+          bus.serve(frame.topic, { name: frame.name }, forward(frame.topic, frame.name), { elsewhere: true }),
+        )
     } else if (frame.do === 'subscribe') {
       const { name } = frame
       hold(
@@ -79,7 +82,7 @@ async function passOn(bus: Bus, channel: Channel, frame: Extract<Frame, { do: 'c
     if (!leave.call(topic)) throw forbidden(`this process may not send to ${topic}`)
     return frame.do === 'cast'
       ? bus.cast(topic, { name }, payload, { key, requestId })
-      : bus.call(topic, { name }, payload, { key, requestId, timeoutMs: frame.timeoutMs })
+      : bus.call(topic, { name }, payload, { key, requestId, timeoutMs: frame.timeoutMs, inTransit: true })
   })
   channel.send({ do: 'answer', id, ...answer })
 }

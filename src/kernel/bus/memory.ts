@@ -21,12 +21,17 @@ function frozen<T>(value: T): T {
   return Object.freeze(value)
 }
 
+interface Receiver {
+  handler: Handler<any, any>
+  elsewhere: boolean
+}
+
 /** Thrown by a receiver that is a process elsewhere and has gone: whoever asked waits for it to come back, as long as the bus has patience. */
 export class ReceiverGone extends Error {}
 
 /** The bus of a cloud that is one process, and the middle of one whose hosts are processes of their own (see socket.ts). */
 export class MemoryBus implements Bus {
-  private readonly receivers = new Map<string, Handler<any, any>>()
+  private readonly receivers = new Map<string, Receiver>()
   private readonly subscribers = new Map<string, Set<(payload: any) => void>>()
   private readonly waiting = new Map<string, Set<() => void>>()
   private readonly once = new DoneOnce()
@@ -42,13 +47,15 @@ export class MemoryBus implements Bus {
 
   async call<In, Out>(topic: string, { name }: Message<In, Out>, payload: In, options: CallOptions = {}): Promise<Out> {
     const timeoutMs = options.timeoutMs ?? PATIENCE_MS
-    const sent = copy(payload)
+    const wired = options.inTransit || this.receivers.get(`${topic} ${name}`)?.elsewhere
+    const sent = wired ? payload : copy(payload)
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(noAnswer(topic, name, timeoutMs)), timeoutMs)
     })
     try {
-      return copy(await Promise.race([this.deliver(topic, name, sent, options), late])) as Out
+      const answer = (await Promise.race([this.deliver(topic, name, sent, options), late])) as Out
+      return wired ? answer : copy(answer)
     } catch (error) {
       throw error instanceof Fault ? revive(describe(error)) : error
     } finally {
@@ -59,7 +66,7 @@ export class MemoryBus implements Bus {
   private async deliver(topic: string, name: string, payload: unknown, options: CallOptions): Promise<unknown> {
     const id = `${topic} ${name}`
     for (;;) {
-      const handler = this.receivers.get(id) ?? (await this.comes(topic, name))
+      const { handler } = this.receivers.get(id) ?? (await this.comes(topic, name))
       try {
         return await this.once.run(
           id,
@@ -72,7 +79,7 @@ export class MemoryBus implements Bus {
     }
   }
 
-  private async comes(topic: string, name: string): Promise<Handler<any, any>> {
+  private async comes(topic: string, name: string): Promise<Receiver> {
     const id = `${topic} ${name}`
     if (this.patienceMs > 0 && !this.closed)
       await new Promise<void>((resolve) => {
@@ -86,9 +93,9 @@ export class MemoryBus implements Bus {
         const timer = setTimeout(end, this.patienceMs)
         this.waiting.set(id, set.add(end))
       })
-    const handler = this.receivers.get(id)
-    if (!handler) throw noReceiver(topic, name)
-    return handler
+    const receiver = this.receivers.get(id)
+    if (!receiver) throw noReceiver(topic, name)
+    return receiver
   }
 
   async cast<In>(topic: string, { name }: Message<In, unknown>, payload: In, options: CallOptions = {}): Promise<void> {
@@ -97,12 +104,12 @@ export class MemoryBus implements Bus {
     setImmediate(() => this.deliver(topic, name, sent, options).catch((error) => this.onError(error, `${topic} ${name}`)))
   }
 
-  serve<In, Out>(topic: string, message: Message<In, Out>, handler: Handler<In, Out>): () => void {
+  serve<In, Out>(topic: string, message: Message<In, Out>, handler: Handler<In, Out>, { elsewhere = false } = {}): () => void {
     const id = `${topic} ${message.name}`
-    this.receivers.set(id, handler)
+    this.receivers.set(id, { handler, elsewhere })
     for (const end of [...(this.waiting.get(id) ?? [])]) end()
     return () => {
-      if (this.receivers.get(id) === handler) this.receivers.delete(id)
+      if (this.receivers.get(id)?.handler === handler) this.receivers.delete(id)
     }
   }
 
