@@ -17,15 +17,19 @@ export const memberAddresses = (port: WithPairs, addresses: string[]): string[] 
 export async function groupAddresses({ database: { db } }: NetworkContext, groupIds: string[]): Promise<Record<string, string[]>> {
   if (groupIds.length === 0) return {}
   const found = new Map(groupIds.map((id) => [id, new Set<string>()]))
-  const members = () => db.selectFrom('port_security_groups as g').where('g.security_group_id', 'in', groupIds)
-  const addresses = await members()
+  const addresses = await db
+    .selectFrom('port_security_groups as g')
     .innerJoin('allocations as a', 'a.port_id', 'g.port_id')
     .select(['g.security_group_id', 'a.address'])
+    .where('g.security_group_id', 'in', groupIds)
     .execute()
-  const pairs = await members()
-    .innerJoin('ports as p', 'p.id', 'g.port_id')
+  const pairs = await db
+    .selectFrom('ports as p')
+    .crossJoin('port_security_groups as g') // the few ports with pairs first: SQLite keeps to the order of a cross join
     .select(['g.security_group_id', 'p.allowed_address_pairs'])
-    .where('p.allowed_address_pairs', '!=', '[]')
+    .where('p.allowed_address_pairs', '>', '[]')
+    .whereRef('g.port_id', '=', 'p.id')
+    .where('g.security_group_id', 'in', groupIds)
     .execute()
   for (const { security_group_id, address } of addresses) found.get(security_group_id)!.add(cidrOf(address))
   for (const row of pairs) for (const { ip_address } of pairsOf(row)) found.get(row.security_group_id)!.add(cidrOf(ip_address))

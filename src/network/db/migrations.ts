@@ -1,4 +1,4 @@
-import type { CreateTableBuilder, Kysely } from 'kysely'
+import { type CreateTableBuilder, type Kysely, SqliteAdapter, sql } from 'kysely'
 import { flag, id, integer, name, text, time } from '../../kernel/db/columns.ts'
 import type { Migrations } from '../../kernel/db/database.ts'
 
@@ -141,6 +141,13 @@ async function autoAllocatedTopologies(db: Kysely<any>): Promise<void> {
   await columns(table, id, 'network_id', 'router_id').execute()
 }
 
+/** Few ports have address pairs, and everybody who asks who is in a group looks for these. */
+async function portsWithPairs(db: Kysely<any>): Promise<void> {
+  const sqlite = db.getExecutor().adapter instanceof SqliteAdapter
+  const column = sqlite ? sql`allowed_address_pairs` : sql`allowed_address_pairs(8)`
+  await db.schema.createIndex('ports_allowed_address_pairs').on('ports').expression(column).execute()
+}
+
 export const migrations: Migrations = {
   '001-initial': {
     async up(db: Kysely<any>) {
@@ -150,4 +157,5 @@ export const migrations: Migrations = {
   '002-router-hosts': { up: routerHosts },
   '003-subnet-pools': { up: subnetPools },
   '004-auto-allocated-topologies': { up: autoAllocatedTopologies },
+  '005-ports-with-pairs': { up: portsWithPairs },
 }
