@@ -106,16 +106,7 @@ export class Sower {
     await ask('POST', `/compute/v2.1/servers/${of.server}/metadata`, { metadata: { [name]: name } })
     await ask('POST', `/compute/v2.1/servers/${of.server}/os-interface`, { interfaceAttachment: { net_id: this.yard.networkId } })
     await this.yard.settled()
-    await ask('POST', `/image/v2/metadefs/namespaces/${of.namespace}/objects`, { name })
-    const project = (await ask('POST', '/identity/v3/projects', { project: { name, domain_id: 'default' } })).project.id
-    const role = (await ask('POST', '/identity/v3/roles', { role: { name } })).role.id
-    await ask('POST', `/image/v2/images/${of.image}/members`, { member: project })
-    await ask('PUT', `/identity/v3/projects/${project}/users/${of.user}/roles/${of.role}`)
-    await ask('PUT', `/identity/v3/projects/${of.project}/users/${of.user}/roles/${role}`)
-    await ask('PUT', `/identity/v3/roles/${of.role}/implies/${role}`)
-    const user = (await ask('POST', '/identity/v3/users', { user: { name, domain_id: 'default' } })).user.id
-    await ask('PUT', `/identity/v3/groups/${of.people}/users/${user}`)
-    await extendDirectory(of, this.counts.ask, name)
+    await extendDirectory(of, this.admin, this.counts.ask, name)
     await extendImage(of, this.counts.ask, name)
     await extendProvider(of, this.counts.ask, name)
   }

@@ -5,14 +5,31 @@ import type { Writes } from './writes-testing.ts'
 
 const V3 = '/identity/v3'
 
-/** What belongs to a domain, a user, a project, a service and a region. */
-export async function extendDirectory(of: Sown, ask: Ask, name: string): Promise<void> {
-  for (const noun of ['project', 'user', 'group']) await ask('POST', `${V3}/${noun}s`, { [noun]: { name, domain_id: of.domain } })
-  await ask('POST', `${V3}/credentials`, { credential: { user_id: of.user, project_id: of.project, type: 'totp', blob: name } })
-  await ask('PUT', `${V3}/projects/${of.project}/tags/${name}`)
-  await ask('POST', `${V3}/endpoints`, {
-    endpoint: { service_id: of.service, region_id: of.region, interface: 'internal', url: 'http://127.0.0.1' },
-  })
+/** What belongs to a user, a group, a role, a project, a domain, a service and a region; `me` is who asks. */
+export async function extendDirectory(of: Sown, me: string, ask: Ask, name: string): Promise<void> {
+  const made = async (noun: string, fields: object = {}): Promise<string> =>
+    (await ask('POST', `${V3}/${noun}s`, { [noun]: { name, ...fields } }))[noun].id
+  const [project, user, role] = [await made('project'), await made('user'), await made('role')]
+  const group = await made('group', { domain_id: of.domain })
+  for (const noun of ['project', 'user']) await made(noun, { domain_id: of.domain })
+  await made('endpoint', { service_id: of.service, region_id: of.region, interface: 'internal', url: 'http://127.0.0.1' })
+  for (const path of [
+    `groups/${of.people}/users/${user}`,
+    `groups/${group}/users/${of.user}`,
+    `roles/${of.role}/implies/${role}`,
+    `projects/${project}/users/${of.user}/roles/${of.role}`,
+    `projects/${of.project}/users/${of.user}/roles/${role}`,
+    `projects/${project}/groups/${of.people}/roles/${of.role}`,
+    `projects/${of.project}/groups/${of.people}/roles/${role}`,
+    `system/groups/${of.people}/roles/${role}`,
+    `domains/${of.domain}/groups/${of.people}/roles/${role}`,
+    `projects/${of.project}/tags/${name}`,
+  ])
+    await ask('PUT', `${V3}/${path}`)
+  for (const user_id of [of.user, user])
+    await ask('POST', `${V3}/credentials`, { credential: { user_id, project_id: of.project, type: 'totp', blob: name } })
+  const sides = { trustor_user_id: me, trustee_user_id: of.user, impersonation: false }
+  await ask('POST', `${V3}/OS-TRUST/trusts`, { trust: sides })
 }
 
 export const identityWrites: Writes = async (of, { yard, counts: { ask }, owners }) => {

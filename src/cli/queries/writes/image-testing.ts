@@ -11,7 +11,9 @@ const DATA = { 'content-type': 'application/octet-stream' }
 /** What belongs to an image and to a namespace. */
 export async function extendImage(of: Sown, ask: Ask, name: string): Promise<void> {
   await ask('PUT', `${IMAGES}/${of.image}/tags/${name}`)
+  await ask('POST', `${IMAGES}/${of.image}/members`, { member: name })
   await ask('PATCH', `${IMAGES}/${of.image}`, [{ op: 'add', path: `/${name}`, value: name }], PATCH)
+  await ask('POST', `${NAMESPACES}/${of.namespace}/objects`, { name })
   await ask('POST', `${NAMESPACES}/${of.namespace}/tags/${name}`)
   await ask('POST', `${NAMESPACES}/${of.namespace}/properties`, { name, title: name, type: 'string' })
   await ask('POST', `${NAMESPACES}/${of.namespace}/resource_types`, { name })
