@@ -108,6 +108,13 @@ export interface VolumeConnection {
   bootIndex: number | null
 }
 
+/** Of the former only what it is known by. */
+export interface VolumeSwap {
+  uuid: string
+  former: VolumeConnection
+  connection: VolumeConnection
+}
+
 export interface HostState {
   host: string
   hypervisorHostname: string
@@ -321,6 +328,10 @@ export const host = {
   ),
   detachVolume: message<{ uuid: string; connection: VolumeConnection; live: boolean }, void>('detach-volume'),
   extendVolume: message<{ uuid: string; connection: VolumeConnection }, void>('extend-volume'),
+  /** The three parts of a swap of volumes below a running guest (host/compute/swap-volume.ts); the first and the last are told again until they are done. */
+  copyVolume: message<VolumeSwap & { begun: boolean }, { ready: boolean }>('copy-volume'),
+  breakOffCopy: message<VolumeSwap, void>('break-off-copy'),
+  pivotVolume: message<VolumeSwap, { swapped: boolean }>('pivot-volume'),
   attachInterface: message<{ uuid: string; vif: Vif; live: boolean }, void>('attach-interface'),
   detachInterface: message<{ uuid: string; vif: Vif; live: boolean }, void>('detach-interface'),
   setPassword: message<{ uuid: string; password: string }, void>('set-password'),

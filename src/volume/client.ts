@@ -99,6 +99,24 @@ export class VolumeClient {
     await this.gone(`/attachments/${encodeURIComponent(id)}`, as)
   }
 
+  /** Keeps others from it until it is detached, or {@link rollDetaching}. Told twice, it is on its way out the second time. @throws Fault 400 when it is not in use */
+  async beginDetaching(id: string, as?: CallAs): Promise<void> {
+    try {
+      await this.act(id, { 'os-begin_detaching': null }, as)
+    } catch (error) {
+      if (!(error instanceof Fault && error.status === 400) || (await this.volume(id, as)).status !== 'detaching') throw error
+    }
+  }
+
+  /** It stays attached after all. One that is not there any more is fine. */
+  async rollDetaching(id: string, as?: CallAs): Promise<void> {
+    try {
+      await this.act(id, { 'os-roll_detaching': null }, as)
+    } catch (error) {
+      if (!(error instanceof Fault && error.status === 404)) throw error
+    }
+  }
+
   async attachments(query: Record<string, string> = {}, as?: CallAs): Promise<AttachmentDocument[]> {
     return (await this.json({ method: 'GET', path: '/attachments/detail', query: { limit: '1000', ...query } }, as)).attachments
   }
@@ -106,6 +124,10 @@ export class VolumeClient {
   /** Any other request, for routes that only pass on; the path begins like `/snapshots` below /volume/v3. */
   async forward(request: Pick<RestRequest, 'method' | 'path' | 'query' | 'body'>, as: CallAs): Promise<any> {
     return await this.json(request, as)
+  }
+
+  private async act(id: string, body: Record<string, unknown>, as?: CallAs): Promise<void> {
+    await this.json({ method: 'POST', path: `/volumes/${encodeURIComponent(id)}/action`, body }, as)
   }
 
   private async gone(path: string, as?: CallAs): Promise<void> {

@@ -6,6 +6,7 @@ import { attachInterface, attachVolume, detachInterface, detachVolume, findAttac
 import type { ComputeContext } from '../app/context.ts'
 import type { BlockDeviceRow, InstanceRow } from '../app/rows.ts'
 import { devicesByServer } from '../app/server-list.ts'
+import { swapVolume } from '../app/swap-volume.ts'
 import { as, portsFor } from '../app/wanted-networks.ts'
 import { InterfaceAttachment, Shown, VolumeAttachment } from './answers.ts'
 import { closed, isTrue, Nullable, server, Truth, targetServer, Wrapped } from './common.ts'
@@ -80,7 +81,22 @@ function volumeRoutes(context: ComputeContext): Route[] {
     {
       method: 'PUT',
       path: `${path}/:volume_id`,
-      doc: 'Say whether a volume goes when its server goes',
+      doc: 'Put another volume in the place of one below a running server',
+      policy: policy('swap'),
+      microversions: { max: '2.84' },
+      target,
+      status: 202,
+      response: 'nothing',
+      body: Wrapped('volumeAttachment', Type.Object({ volumeId: Type.String({ format: 'uuid' }) }, closed)),
+      async handler(request) {
+        const row = await server(context, request)
+        await swapVolume(context, request.context, row, request.params.volume_id!, request.body.volumeAttachment.volumeId)
+      },
+    },
+    {
+      method: 'PUT',
+      path: `${path}/:volume_id`,
+      doc: 'Say whether a volume goes when its server goes; put another volume in its place',
       policy: policy('update'),
       microversions: { min: '2.85' },
       target,
@@ -103,8 +119,9 @@ function volumeRoutes(context: ComputeContext): Route[] {
       async handler(request) {
         const { volumeId, id, serverId, device, tag, delete_on_termination: deleteToo } = request.body.volumeAttachment
         const row = await server(context, request)
+        const swaps = volumeId !== request.params.volume_id
+        if (swaps) request.enforce(policy('swap'))
         const attached = await findAttachment(context, row, request.params.volume_id!)
-        if (volumeId !== attached.volume_id) throw badRequest('Yun does not put one volume in the place of another while a server has it.')
         const fixed = {
           id: [id, attached.volume_id],
           serverId: [serverId, row.id],
@@ -114,6 +131,7 @@ function volumeRoutes(context: ComputeContext): Route[] {
         for (const [name, [asked, now]] of Object.entries(fixed))
           if (asked !== undefined && asked !== now) throw badRequest(`The ${name} of an attachment cannot be changed.`)
         if (deleteToo !== undefined) await keepOnTermination(context, attached, !isTrue(deleteToo))
+        if (swaps) await swapVolume(context, request.context, row, request.params.volume_id!, volumeId)
       },
     },
     {

@@ -181,6 +181,7 @@ export const policies: Record<string, string> = {
     'os-extended-server-attributes',
     'os-instance-actions:events:details',
     'server-diagnostics',
+    'os-volumes-attachments:swap',
     'os-migrations:index',
     'limits:other_project',
     'os-console-auth-tokens',

@@ -17,7 +17,7 @@ const WITH_SHELVED: VmState[] = [...ATTACHABLE, 'shelved', 'shelved_offloaded']
 /** ms that a request waits for what failed to be taken back. */
 const UNWINDING_MS = 5_000
 
-function mayChange(request: RequestContext, row: InstanceRow, action: string, vmStates = ATTACHABLE): void {
+export function mayChange(request: RequestContext, row: InstanceRow, action: string, vmStates = ATTACHABLE): void {
   if (row.locked && !request.isAdmin) throw conflict(`Instance ${row.id} is locked`, 'InstanceIsLocked')
   if (!vmStates.includes(row.vm_state))
     throw conflict(`Cannot '${action}' instance ${row.id} while it is in vm_state ${row.vm_state}`, 'InstanceInvalidState')
@@ -114,7 +114,7 @@ export async function detachInterface(context: ComputeContext, request: RequestC
   await begin(context, request, row, 'detach_interface', 'detach-interface', { portId })
 }
 
-async function begin(
+export async function begin(
   context: ComputeContext,
   request: RequestContext,
   row: InstanceRow,

@@ -12,6 +12,7 @@ import { confirmResize, resizeServer, revertResize } from './resize-server.ts'
 import { offloadServer, shelveServer } from './shelve-server.ts'
 import { backupServer, snapshotServer } from './snapshot-server.ts'
 import { snapshotVolumes } from './snapshot-volumes.ts'
+import { swapVolume } from './swap-volume.ts'
 import { unshelveInPlace, unshelveServer } from './unshelve-server.ts'
 
 /** Every operation of several steps on a server. */
@@ -39,6 +40,7 @@ export const sagas = [
   unshelveInPlace,
   attachVolume,
   detachVolume,
+  swapVolume,
   attachInterface,
   detachInterface,
 ]

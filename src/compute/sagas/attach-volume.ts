@@ -1,5 +1,5 @@
 import { Fault } from '../../kernel/errors/errors.ts'
-import { at, saga, step } from '../../kernel/saga/saga.ts'
+import { at, type Step, saga, step } from '../../kernel/saga/saga.ts'
 import { failAction } from '../app/action.ts'
 import { connect, formerConnection } from '../app/volume-connection.ts'
 import type { BlockDeviceRow } from '../db/tables.ts'
@@ -10,15 +10,16 @@ type Attach = ServerRun<{ attachmentId: string; volumeId: string }>
 
 const LIVE = ['active', 'paused', 'rescued']
 const SHELVED = { text: 'the server is on no host: when it is unshelved' }
+export const reached: Pick<Step<any>, 'evidence'> = {
+  evidence: (out) => (out ? { ...out, text: `${out.portal}, ${out.iqn}, CHAP, by QEMU's initiator` } : SHELVED),
+}
 
 /** Steps 46 to 49: the volume service makes the target, QEMU's own initiator connects to it, the guest sees a new disk. */
 export const attachVolume = saga<Attach>(
   'attach-volume',
   [
     step(null, 'reserve', at.control, reserve, (run) => run.world.volumes.deleteAttachment(run.input.attachmentId)),
-    step(48, 'connect-target', at.control, connectTarget, null, {
-      evidence: (out) => (out ? { ...out, text: `${out.portal}, ${out.iqn}, CHAP, by QEMU's initiator` } : SHELVED),
-    }), // the target goes with the attachment
+    step(48, 'connect-target', at.control, connectTarget, null, reached), // the target goes with the attachment
     step(49, 'attach-volume', at.host, attach, detach, {
       evidence: (out) => (!out ? SHELVED : { ...out, text: `${out.device} on the ${out.live ? 'running' : 'stopped'} guest` }),
     }),
@@ -38,7 +39,7 @@ export const detachVolume = saga<Attach>(
   { failed: (run, error) => failAction(run.world.database.db, run.input.serverId, run.requestId, error.message) },
 )
 
-async function deviceOf(run: Attach): Promise<BlockDeviceRow> {
+export async function deviceOf(run: ServerRun<{ attachmentId: string; volumeId: string }>): Promise<BlockDeviceRow> {
   const device = await run.world.database.db
     .selectFrom('block_devices')
     .selectAll()
@@ -57,8 +58,8 @@ async function reserve(run: Attach): Promise<void> {
 async function connectTarget(run: Attach) {
   const row = await serverOf(run)
   if (!row.host) return null
-  const { auth: _secret, ...reached } = await connect(run.world, row, await deviceOf(run))
-  return reached
+  const { auth: _secret, ...connection } = await connect(run.world, row, await deviceOf(run))
+  return connection
 }
 
 async function attach(run: Attach) {

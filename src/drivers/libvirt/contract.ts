@@ -321,6 +321,41 @@ export function libvirtContract(make: () => Promise<ContractOptions>): void {
     stop()
   })
 
+  test('a disk is copied while it is used: what came of it is thrown away, or is the disk from then on', async () => {
+    const { libvirt, description, directory, stop } = await fresh()
+    const [path, copy] = [join(directory, 'disk'), join(directory, 'copy')]
+    writeFileSync(copy, '')
+    truncateSync(copy, 8 * 1024 * 1024)
+    await libvirt.defineDomain(domainXml(description))
+    await libvirt.startDomain(UUID)
+    const to = diskXml({
+      device: 'disk',
+      source: { kind: 'file', path: copy, format: 'raw' },
+      target: 'vda',
+      bus: 'virtio',
+      serial: 'other',
+    })
+    const disk = async (inactive = false) => first(parseXml(await libvirt.domainXml(UUID, { inactive })), 'devices', 'disk')!
+    const sources = async () => [await disk(), await disk(true)].map((one) => first(one, 'source')?.attributes.file)
+    for (const pivot of [false, true]) {
+      await libvirt.copyDisk(UUID, 'vda', to, { reuse: true })
+      assert.equal(first(await disk(), 'mirror', 'source')?.attributes.file, copy)
+      assert.equal(first(await disk(true), 'mirror'), undefined)
+      await assert.rejects(libvirt.copyDisk(UUID, 'vda', to, { reuse: true }), (error: any) => error.status >= 400)
+      await until('the copy is ready', async () => first(await disk(), 'mirror')?.attributes.ready === 'yes', 10_000)
+      const job = await libvirt.diskJob(UUID, 'vda')
+      assert.deepEqual([job?.type, job?.current], ['copy', job?.end])
+      await libvirt.endDiskJob(UUID, 'vda', { pivot })
+      await until('no copy is under way', async () => !first(await disk(), 'mirror'), 10_000)
+      assert.deepEqual(await sources(), pivot ? [copy, copy] : [path, path])
+      await assert.rejects(libvirt.endDiskJob(UUID, 'vda', { pivot }), (error: any) => error.status >= 400)
+    }
+    assert.equal(first(await disk(), 'serial')?.text, UUID.slice(0, 20), 'the guest sees the disk that it saw')
+    await libvirt.destroyDomain(UUID)
+    await libvirt.undefineDomain(UUID)
+    stop()
+  })
+
   test('secrets are kept by usage; their values are set and not told', async () => {
     const { libvirt, stop } = await fresh()
     const uuid = '5ec7e700-0000-4000-8000-000000000001'

@@ -18,6 +18,8 @@ export interface IscsiDisk {
   lun: number
   /** The name of the user and the libvirt secret that holds the password. */
   auth: { username: string; secretUuid: string } | null
+  /** Only these first bytes of it; else all. */
+  bytes?: number
 }
 
 const RATES = ['total_bytes_sec', 'read_bytes_sec', 'write_bytes_sec', 'total_iops_sec', 'read_iops_sec', 'write_iops_sec'] as const
@@ -268,10 +270,13 @@ function diskElement(disk: DiskDescription): Element {
   ])
 }
 
-function iscsiSource({ portal, iqn, lun }: IscsiDisk): Element {
+function iscsiSource({ portal, iqn, lun, bytes }: IscsiDisk): Element {
   const colon = portal.lastIndexOf(':')
   const name = portal.slice(0, colon).replace(/^\[(.*)\]$/, '$1')
-  return element('source', { protocol: 'iscsi', name: `${iqn}/${lun}` }, [element('host', { name, port: portal.slice(colon + 1) })])
+  return element('source', { protocol: 'iscsi', name: `${iqn}/${lun}` }, [
+    element('host', { name, port: portal.slice(colon + 1) }),
+    bytes !== undefined && element('slices', {}, [element('slice', { type: 'storage', offset: 0, size: bytes })]),
+  ])
 }
 
 function limits(given: DiskLimits | undefined): Element | undefined {

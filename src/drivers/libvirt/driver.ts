@@ -149,7 +149,7 @@ export interface Libvirt extends MigrationCalls {
 
   /** A disk-only external snapshot without metadata, as its XML says. `reuse`: its files are there already; `quiesce`: the guest agent freezes the file systems. */
   snapshotDisks(uuid: string, xml: string, options?: { reuse?: boolean; quiesce?: boolean }): Promise<void>
-  /** Copies a disk while it is used; `toXml` is a <disk> element. Ready when the job's current is its end; then abort (keep the source) or pivot. */
+  /** Copies a disk while it is used; `toXml` is a <disk> element. Ready when the disk's <mirror> says so; then abort (keep the source) or pivot: the definition follows. */
   copyDisk(uuid: string, disk: string, toXml: string, options?: { shallow?: boolean; reuse?: boolean }): Promise<void>
   /** Commits the active layer into the one below it. Ready when current is end; then pivot. */
   commitDisk(uuid: string, disk: string): Promise<void>

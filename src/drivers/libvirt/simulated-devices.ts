@@ -3,8 +3,8 @@ import { dirname } from 'node:path'
 import type { Affect, Libvirt } from './driver.ts'
 import { libvirtError, libvirtFault } from './errors.ts'
 import { bootDevices, cloneOf, deviceKey } from './simulated-machine.ts'
-import type { SimulatedWorld } from './simulated-world.ts'
-import { find, first, parseXml, printXml } from './xml.ts'
+import type { SimulatedDomain, SimulatedWorld } from './simulated-world.ts'
+import { type Element, element, find, first, parseXml, printXml } from './xml.ts'
 
 type Devices = Pick<Libvirt, 'attachDevice' | 'detachDevice' | 'updateDevice' | 'interfaceStats'>
 type Disks = Pick<Libvirt, 'resizeDisk' | 'diskInfo' | 'diskStats' | 'snapshotDisks' | 'copyDisk' | 'commitDisk' | 'diskJob' | 'endDiskJob'>
@@ -110,12 +110,23 @@ export function simulatedDisks(world: SimulatedWorld): Disks {
           setSource(domain, name, over)
         }
       }),
-    copyDisk: (uuid, named) =>
+    copyDisk: (uuid, named, toXml) =>
       change('copyDisk', `blockcopy ${named} of ${nameOf(uuid)}`, () => {
         const domain = running(uuid, 'blockcopy')
         disk(domain, named)
-        domain.jobs[named] = { type: 'copy' }
-        emit({ kind: 'disk-job', uuid, name: domain.name, disk: named, status: 'ready' })
+        if (domain.jobs[named])
+          throw libvirtFault(
+            libvirtError.operationFailed,
+            `operation failed: there is a block job on '${named}'`,
+            `blockcopy ${domain.name}`,
+          )
+        domain.jobs[named] = { type: 'copy', to: toXml }
+        mirror(world, domain, named, false)
+        setImmediate(() => {
+          if (domain.jobs[named]?.type !== 'copy') return
+          mirror(world, domain, named, true)
+          emit({ kind: 'disk-job', uuid, name: domain.name, disk: named, status: 'ready' })
+        })
       }),
     commitDisk: (uuid, named) =>
       change('commitDisk', `blockcommit ${named} --active --shallow of ${nameOf(uuid)}`, () => {
@@ -128,8 +139,10 @@ export function simulatedDisks(world: SimulatedWorld): Disks {
       }),
     diskJob: (uuid, named) =>
       look('diskJob', () => {
-        const job = running(uuid, 'blockjob').jobs[named]
-        return job ? { type: job.type, current: 1, end: 1 } : null
+        const domain = running(uuid, 'blockjob')
+        const job = domain.jobs[named]
+        const ready = first(disk(domain, named), 'mirror')?.attributes.ready !== 'no'
+        return job ? { type: job.type, current: ready ? 1 : 0, end: 1 } : null
       }),
     endDiskJob: (uuid, named, { pivot = false } = {}) =>
       change('endDiskJob', `blockjob ${named} --${pivot ? 'pivot' : 'abort'} of ${nameOf(uuid)}`, () => {
@@ -137,9 +150,52 @@ export function simulatedDisks(world: SimulatedWorld): Disks {
         const job = domain.jobs[named]
         if (!job)
           throw libvirtFault(libvirtError.invalidArgument, `invalid argument: no active block job on '${named}'`, `blockjob ${domain.name}`)
+        if (pivot && first(disk(domain, named), 'mirror')?.attributes.ready === 'no')
+          throw libvirtFault(
+            libvirtError.operationInvalid,
+            `block copy still active: disk '${named}' not ready for pivot yet`,
+            `blockjob ${domain.name}`,
+          )
         delete domain.jobs[named]
-        if (pivot && job.type === 'active-commit') setSource(domain, named, domain.below[named]!.pop()!)
+        if (job.type === 'copy') endCopy(world, domain, named, pivot ? job.to : null)
+        else if (pivot) setSource(domain, named, domain.below[named]!.pop()!)
         emit({ kind: 'disk-job', uuid, name: domain.name, disk: named, status: pivot ? 'completed' : 'canceled' })
       }),
   }
 }
+
+const SOURCE = ['auth', 'source']
+
+const copyTargetOf = (domain: SimulatedDomain, named: string): Element[] => {
+  const job = domain.jobs[named]
+  return job?.type === 'copy' ? parseXml(job.to).children.filter(({ name }) => SOURCE.includes(name)) : []
+}
+
+/** As libvirt shows a copy under way: beside the disk's source. */
+function mirror({ edit, save }: SimulatedWorld, domain: SimulatedDomain, named: string, ready: boolean): void {
+  edit(domain, { live: true }, 'blockcopy', (devices) => {
+    const disk = diskIn(devices, named)
+    if (!disk) return
+    disk.children = disk.children.filter(({ name }) => name !== 'mirror')
+    disk.children.push(element('mirror', { job: 'copy', ready: ready ? 'yes' : 'no' }, copyTargetOf(domain, named)))
+  })
+  save()
+}
+
+/** The definition follows where it had the same source. */
+function endCopy({ edit }: SimulatedWorld, domain: SimulatedDomain, named: string, to: string | null): void {
+  const became = to ? parseXml(to) : null
+  const sourceOf = (disk: Element | undefined) => disk && JSON.stringify(first(disk, 'source')?.attributes)
+  const before = sourceOf(diskIn(first(parseXml(domain.live!), 'devices')!, named))
+  edit(domain, { live: true, config: true }, 'blockjob', (devices) => {
+    const disk = diskIn(devices, named)
+    if (!disk || sourceOf(disk) !== before) return
+    disk.children = disk.children.filter(({ name }) => name !== 'mirror' && !(became && SOURCE.includes(name)))
+    if (!became) return
+    disk.attributes.type = became.attributes.type ?? ''
+    disk.children.push(...became.children.filter(({ name }) => SOURCE.includes(name)))
+  })
+}
+
+const diskIn = (devices: Element, named: string): Element | undefined =>
+  devices.children.find((device) => device.name === 'disk' && first(device, 'target')?.attributes.dev === named)

@@ -15,7 +15,7 @@ export interface SimulatedDomain extends Domain {
   startedAt: number
   /** Files that external snapshots put on top, by target: the ones below. */
   below: Record<string, string[]>
-  jobs: Record<string, { type: 'copy' | 'active-commit' }>
+  jobs: Record<string, { type: 'active-commit' } | { type: 'copy'; to: string }>
 }
 
 interface World {

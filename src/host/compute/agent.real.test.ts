@@ -14,7 +14,7 @@ import { stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { COMPUTE_CONTROL, computeTopic, control, host as messages } from '../../compute/rpc.ts'
+import { COMPUTE_CONTROL, computeTopic, control, host as messages, type VolumeSwap } from '../../compute/rpc.ts'
 import { until } from '../../drivers/daemon.ts'
 import { realGuestFiles } from '../../drivers/guest-files/real.ts'
 import { realIso } from '../../drivers/iso/real.ts'
@@ -38,6 +38,11 @@ import { build, connection, FakeImages, flavor, imageOf, instance, PICTURE, unwi
 /** The tiny guest from image to picture, with a plugged card and no network behind it: everything real but control and the image service. */
 const uuid = uuidOf(1)
 const BOOT_MS = 180_000
+/** Counts on the first sector of a volume while it has one. */
+const USER_DATA = `#!/bin/sh
+echo user data ran > /dev/ttyS0
+( n=0; while sleep 1; do [ -b /dev/vdb ] && n=$((n + 1)) && echo "count $n." | dd of=/dev/vdb conv=notrunc 2> /dev/null; done ) &
+`
 let stateDir: string
 let directory: string
 let host: ComputeHost
@@ -66,7 +71,7 @@ before(async () => {
     flavor: flavor({ ramMiB: 192, rootGiB: 1, extraSpecs: { 'quota:disk_read_iops_sec': '5000' } }),
     configDrive: true,
     files: [{ path: '/root/motd', contents: Buffer.from('hello').toString('base64') }],
-    userData: Buffer.from('#!/bin/sh\necho user data ran > /dev/ttyS0\n').toString('base64'),
+    userData: Buffer.from(USER_DATA).toString('base64'),
   })
   bus.serve(COMPUTE_CONTROL, control.hostReport, () => {})
   bus.serve(COMPUTE_CONTROL, control.powerChanged, ({ event }) => void powers.push(event))
@@ -177,6 +182,65 @@ test('a volume comes over iSCSI with its password, twice the same, and goes agai
   await daemon.stop()
 })
 
+/** Two volumes, the first with something on it, at a target of the test's own. */
+async function twoVolumes() {
+  const daemon = await privateTgtd()
+  const targets = tgt(daemon)
+  const secret = 'abcdefghijklmnop'
+  const make = async (n: number, bytes: number) => {
+    const path = join(stateDir, `volume-${n}`)
+    writeFileSync(path, '')
+    truncateSync(path, bytes)
+    const iqn = `iqn.2010-10.org.openstack:swapped-${n}`
+    const { username, lun } = await targets.ensure({ iqn, path, secret, readOnly: false })
+    const reached = connection(n, { portal: daemon.portal, iqn, lun, auth: { username, password: secret }, sizeGiB: bytes / GiB })
+    return { path, iqn, reached, former: { ...reached, portal: '', iqn: '', auth: null } }
+  }
+  const [one, two] = [await make(11, 64 * MiB), await make(12, 128 * MiB)]
+  writeFileSync(one.path, Buffer.alloc(MiB, 'data'), { flag: 'r+' })
+  truncateSync(one.path, 64 * MiB)
+  return {
+    one,
+    two,
+    async away() {
+      for (const { iqn } of [one, two]) await targets.remove(iqn)
+      await daemon.stop()
+    },
+  }
+}
+async function copied(swap: VolumeSwap): Promise<void> {
+  await tell(messages.copyVolume, { ...swap, begun: false })
+  await until('it is copied', async () => (await tell(messages.copyVolume, { ...swap, begun: true })).ready, 60_000)
+}
+const pivoted = (swap: VolumeSwap) => until('it is swapped', async () => (await tell(messages.pivotVolume, swap)).swapped, 60_000)
+const countOn = (path: string) => Number(/^count (\d+)\./.exec(readFileSync(path).subarray(0, 32).toString())?.[1] ?? 0)
+
+test('one volume takes the place of another while the guest writes', async () => {
+  const { one, two, away } = await twoVolumes()
+  await tell(messages.attachVolume, { uuid, connection: one.reached, live: true })
+  await until('the guest counts', () => countOn(one.path) > 0, 30_000)
+  const swap = { uuid, former: one.former, connection: two.reached }
+  await copied(swap)
+  await tell(messages.breakOffCopy, swap)
+  assert.doesNotMatch(await virsh('dumpxml', 'instance-00000001'), /<mirror|swapped-12/)
+  await copied(swap)
+  await pivoted(swap)
+  const last = countOn(one.path)
+  await until('the guest counts on', () => countOn(two.path) > last + 1, 30_000)
+  assert.equal(countOn(one.path), last)
+  assert.ok(readFileSync(two.path).subarray(4096, MiB).equals(readFileSync(one.path).subarray(4096, MiB)))
+  assert.match(await virsh('domblkinfo', 'instance-00000001', 'vdb'), new RegExp(`Capacity: +${64 * MiB}`))
+  for (const side of [[], ['--inactive']]) assert.match(await virsh('dumpxml', 'instance-00000001', ...side), /swapped-12\/1/)
+  await tell(messages.detachVolume, { uuid, connection: one.former, live: true })
+  assert.deepEqual(
+    (await libvirt.listSecrets()).map((secret) => secret.uuid),
+    [two.reached.attachmentId],
+  )
+  await tell(messages.detachVolume, { uuid, connection: two.former, live: true })
+  assert.doesNotMatch(await virsh('domblklist', 'instance-00000001'), /vdb/)
+  await away()
+})
+
 test('its picture is taken while it runs on, and is a disk of its own', async () => {
   const { bytes } = await tell(messages.snapshot, { uuid, imageId: PICTURE, running: true })
   assert.ok(bytes > MiB)
@@ -211,6 +275,23 @@ test('its disk is kept for a resize and comes back', async () => {
   assert.equal((await stat(join(directory, uuid, 'disk'))).size, before.size)
   assert.equal((await tell(messages.start, { uuid })).powerState, 'running')
   assert.deepEqual(await tell(messages.stop, { uuid, timeoutMs: 0 }), { clean: false })
+})
+
+test('a guest that goes off in the moment of a swap is woken for the copy, and off again', async () => {
+  const { one, two, away } = await twoVolumes()
+  await tell(messages.attachVolume, { uuid, connection: one.reached, live: false })
+  await tell(messages.start, { uuid })
+  const swap = { uuid, former: one.former, connection: two.reached }
+  await copied(swap)
+  await tell(messages.destroy, { uuid })
+  writeFileSync(two.path, '')
+  truncateSync(two.path, 128 * MiB)
+  await pivoted(swap)
+  assert.equal((await tell(messages.powerState, { uuid })).powerState, 'shutdown')
+  assert.ok(readFileSync(two.path).subarray(4096, MiB).equals(readFileSync(one.path).subarray(4096, MiB)))
+  assert.match(await virsh('dumpxml', 'instance-00000001'), /swapped-12\/1/)
+  for (const each of [one, two]) await tell(messages.detachVolume, { uuid, connection: each.former, live: false })
+  await away()
 })
 
 test('nothing is left when it is deleted', async () => {

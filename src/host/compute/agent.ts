@@ -33,6 +33,7 @@ import { resizeDisk } from './resize-disk.ts'
 import { resourceTracker } from './resource-tracker.ts'
 import { rootDisk } from './root-disk.ts'
 import { discardSnapshot, mergeLeftDeltas, takeSnapshot } from './snapshot.ts'
+import { breakOffCopy, copyVolume, pivotVolume } from './swap-volume.ts'
 import { holdSecrets } from './volume-secrets.ts'
 import { attachVolume, detachVolume, extendVolume } from './volumes.ts'
 import { watchGuests } from './watch.ts'
@@ -176,6 +177,9 @@ export function createComputeHost(options: ComputeHostOptions): ComputeHost {
     inTurn(messages.attachVolume, (payload) => attachVolume(world, payload))
     inTurn(messages.detachVolume, (payload) => detachVolume(world, payload))
     inTurn(messages.extendVolume, (payload) => extendVolume(world, payload))
+    inTurn(messages.copyVolume, (payload) => copyVolume(world, payload))
+    inTurn(messages.breakOffCopy, (payload) => breakOffCopy(world, payload))
+    inTurn(messages.pivotVolume, (payload) => pivotVolume(world, payload))
     inTurn(messages.attachInterface, (payload) => attachInterface(world, payload))
     inTurn(messages.detachInterface, (payload) => detachInterface(world, payload))
   }

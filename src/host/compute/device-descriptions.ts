@@ -36,7 +36,7 @@ export async function disksOf(
   if (rescue && image) roots.push(file(places.keptDisk(uuid, 'rescue'), 'vdb', 'virtio'))
   // firmware boots from the first disk: a root volume comes before the others
   const order = ({ bootIndex, device }: VolumeConnection) => `${bootIndex !== null && bootIndex >= 0 ? bootIndex : 9} ${device}`
-  const attached = [...volumes].sort((a, b) => (order(a) < order(b) ? -1 : 1)).map(volumeDisk)
+  const attached = [...volumes].sort((a, b) => (order(a) < order(b) ? -1 : 1)).map((one) => volumeDisk(one))
   return [
     ...roots,
     ...(rescue ? attached.filter(({ target }) => target !== 'vdb') : attached),
@@ -51,7 +51,8 @@ function configDisk(path: string, machine: string | undefined, cache: 'none' | '
   return { device: 'cdrom', source: { kind: 'file', path, format: 'raw' }, ...where, readOnly: true, cache }
 }
 
-export function volumeDisk(connection: VolumeConnection): DiskDescription {
+/** `bytes`: the guest is to see only the first ones. */
+export function volumeDisk(connection: VolumeConnection, bytes?: number): DiskDescription {
   if (connection.driver !== 'iscsi')
     throw badRequest(`Volume ${connection.volumeId} is reached by ${connection.driver}; hosts reach volumes by iSCSI.`, 'VolumeDriver')
   const target = connection.device.replace(/^\/dev\//, '')
@@ -64,6 +65,7 @@ export function volumeDisk(connection: VolumeConnection): DiskDescription {
       lun: connection.lun,
       // the secret has the attachment's id, so that it is found again when all else is forgotten
       auth: connection.auth && { username: connection.auth.username, secretUuid: connection.attachmentId },
+      bytes,
     },
     target,
     bus: target.startsWith('sd') ? 'scsi' : target.startsWith('hd') ? 'ide' : 'virtio',

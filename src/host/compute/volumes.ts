@@ -13,17 +13,22 @@ interface OfVolume {
   connection: VolumeConnection
 }
 
-/** A volume is known by its id, which is the disk's serial number: targets and portals are made anew, and detaching is told neither. */
-const isVolume =
-  (volumeId: string) =>
-  (disk: Element): boolean =>
-    first(disk, 'serial')?.text === volumeId
+/**
+ * A disk is known by the secret that its target asks for, which has the attachment's id: targets and portals are made anew, and detaching is told neither. A disk
+ * whose volume was swapped keeps the serial number of the first one until its guest starts again.
+ */
+export const isVolume =
+  ({ attachmentId, volumeId }: VolumeConnection) =>
+  (disk: Element): boolean => {
+    const secret = first(disk, 'auth', 'secret') ?? first(disk, 'source', 'auth', 'secret')
+    return secret ? secret.attributes.uuid === attachmentId : first(disk, 'serial')?.text === volumeId
+  }
 
 /** Step 49. QEMU connects to the target by itself, with the password that libvirt holds. */
 export async function attachVolume({ machine: { libvirt } }: World, { uuid, connection }: OfVolume) {
   await ensureSecret(libvirt, uuid, connection)
   try {
-    const disk = await attach(libvirt, uuid, diskXml(volumeDisk(connection)), 'disk', isVolume(connection.volumeId))
+    const disk = await attach(libvirt, uuid, diskXml(volumeDisk(connection)), 'disk', isVolume(connection))
     return { device: `/dev/${first(disk, 'target')?.attributes.dev}`, address: pciAddress(disk) }
   } catch (error) {
     await removeSecret(libvirt, uuid, connection.volumeId).catch(() => {})
@@ -32,7 +37,7 @@ export async function attachVolume({ machine: { libvirt } }: World, { uuid, conn
 }
 
 export async function detachVolume({ machine: { libvirt } }: World, { uuid, connection }: OfVolume): Promise<void> {
-  await detach(libvirt, uuid, 'disk', isVolume(connection.volumeId))
+  await detach(libvirt, uuid, 'disk', isVolume(connection))
   await removeSecret(libvirt, uuid, connection.volumeId)
 }
 
