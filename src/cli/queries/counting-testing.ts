@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { setImmediate } from 'node:timers/promises'
 import type { Yard } from '../../compute/sagas/testing.ts'
 import { queries } from '../../kernel/db/queries.ts'
 import type { Route } from '../../kernel/http/route.ts'
@@ -34,9 +35,8 @@ export class Counts {
   }
 
   readonly ask: Ask = async (method, path, body, headers = {}) => {
-    const { api } = this.yard.cloud
-    await api('GET', '/compute/v2.1/extensions') // whose token it is may have to be asked again after a change in identity
-    const { answer, queries: made } = await counted(() => api(method, path, body, headers))
+    await this.settled()
+    const { answer, queries: made } = await counted(() => this.yard.cloud.api(method, path, body, headers))
     const name = this.names(method, path, body)
     const known = this.seen.get(name)
     if (!known || made.length > known.length) this.seen.set(name, made)
@@ -46,6 +46,7 @@ export class Counts {
   /** For what is always refused, and counted all the same. @throws Error when it is answered, or with another status */
   readonly refused = async (status: number, ...asked: Parameters<Ask>): Promise<void> => {
     const [method, path, body, headers = {}] = asked
+    await this.settled()
     const { answer, queries: made } = await counted(() =>
       this.yard.cloud.api(method, path, body, headers).then(
         () => 'it is answered',
@@ -54,6 +55,12 @@ export class Counts {
     )
     if (!answer.includes(`: ${status} `)) throw new Error(`${method} ${path} should be refused with ${status}: ${answer}`)
     this.seen.set(this.names(method, path, body), made)
+  }
+
+  /** After a change in identity the word of it is on its way for a moment, and whose token it is has to be asked again. */
+  private async settled(): Promise<void> {
+    await setImmediate()
+    await this.yard.cloud.api('GET', '/compute/v2.1/extensions')
   }
 }
 
