@@ -39,13 +39,30 @@ async function count(yard: Yard, { path, headers }: Look): Promise<{ queries: st
 const FEW = 12
 const FEW_TO_WRITE = 40
 
+/** How many things belong to others in the first round, and in the second. */
+const [SOME, MANY] = [1, 5]
+
+/** Whoever waits for a saga looks again until it is done. */
+const WAITING = 'select "state", "error" from "sagas" where "id" = ?'
+
+/** By their words, whatever the number of values in a list and of rows to insert. */
+const tally = (all: string[]) => Map.groupBy(all, (sql) => sql.replace(/\((\?, )*\?\)(, \((\?, )*\?\))*/g, '(…)').replaceAll('`', '"'))
+
 /** What was asked more often than before, or why it is told of. */
 function more(name: string, before: string[], now: string[]): string[] {
   if (now.length <= before.length) return []
-  const tally = (all: string[]) => Map.groupBy(all, (sql) => sql.replace(/\?(, \?)+/g, '?, …'))
   const earlier = tally(before)
   const grown = [...tally(now)].filter(([sql, times]) => times.length > (earlier.get(sql)?.length ?? 0)).map(([sql]) => sql)
   return [`${name}: ${before.length} queries with a third of the rows, now ${now.length}, e.g. ${grown[0]}`]
+}
+
+/** What was asked once more for each that belongs to a thing. What a write sets off goes on beside it, so that a query more or less says nothing. */
+function repeated(name: string, before: string[], now: string[]): string[] {
+  const earlier = tally(before)
+  return [...tally(now)].flatMap(([sql, { length: times }]) => {
+    const once = earlier.get(sql)?.length ?? 0
+    return times - once < MANY - SOME - 1 || sql === WAITING ? [] : `${name}: of ${SOME} ${once} times, of ${MANY} ${times} times ${sql}`
+  })
 }
 
 interface Round {
@@ -84,9 +101,9 @@ function countIn(database: () => Promise<string | undefined>): void {
     const sower = new Sower(yard, new Counts(yard))
     await sower.prepare()
     await sower.reap(await sower.sow()) // whatever is made or remembered at the first time
-    const few = await round(yard, sower, 1)
+    const few = await round(yard, sower, SOME)
     for (let i = 0; i < 4; i++) await sower.sow()
-    const many = await round(yard, sower, 5)
+    const many = await round(yard, sower, MANY)
     const wrong: string[] = []
     const table: string[] = []
     for (const [name, now] of many.shown) {
@@ -103,7 +120,7 @@ function countIn(database: () => Promise<string | undefined>): void {
         continue
       }
       table.push(`${now.length} ${name}`)
-      wrong.push(...more(name, before, now))
+      wrong.push(...repeated(name, before, now))
       if (now.length > FEW_TO_WRITE) wrong.push(`${name}: ${now.length} queries`)
     }
     if (process.env.YUN_TEST_VERBOSE) console.log(table.join('\n'))

@@ -20,7 +20,7 @@ export interface Resource<D> {
   /** Attributes that no PUT changes. */
   fixed?: string[]
   /** More of what policy rules look at than the project: called for new documents and for those that are there. */
-  target?: (request: ApiRequest, of: Record<string, any>) => Promise<Target>
+  target?: (request: ApiRequest, of: Record<string, any>[]) => Promise<Target[]>
   /** Rules of attributes beyond those that are named after them. */
   check?: (request: ApiRequest, verb: 'create' | 'update', document: Record<string, any>, target: Target) => void
   before?: (viewer: Viewer) => Promise<void>
@@ -70,16 +70,15 @@ export function resource<D>(of: Resource<D>): Route[] {
       doc: `Create a ${noun.name}, or many at once`,
       policy: `create_${noun.name}`,
       status: 201,
-      target: async (request) => await newTarget(of, request, documents(noun, request)[0]!),
+      target: async (request) => (await newTargets(of, request, documents(noun, request).slice(0, 1)))[0]!,
       body: Type.Partial(Type.Object({ [noun.name]: schema.create, [noun.plural]: Type.Array(schema.create, { minItems: 1 }) })),
       query: Fields,
       response: Type.Union([one(shape), many(noun.plural, shape)]),
       async handler(request) {
         const asked = documents(noun, request)
-        for (const document of asked) {
-          const wanted = await newTarget(of, request, document)
+        for (const [i, wanted] of (await newTargets(of, request, asked)).entries()) {
           request.enforce(`create_${noun.name}`, wanted)
-          enforceAttributes(of, request, 'create', document, wanted)
+          enforceAttributes(of, request, 'create', asked[i]!, wanted)
         }
         const views = (await of.create(viewerOf(request), asked)).map((item) => shown(request, noun.name, view(item)))
         return request.body[noun.plural] ? { [noun.plural]: views } : { [noun.name]: views[0] }
@@ -120,9 +119,12 @@ export function resource<D>(of: Resource<D>): Route[] {
   return [...routes, ...tagRoutes(of, target)]
 }
 
-async function newTarget<D>(of: Resource<D>, request: ApiRequest, document: Record<string, any>): Promise<Target> {
-  const project = document.project_id ?? request.context.projectId
-  return { project_id: project, tenant_id: project, ...(await of.target?.(request, document)) }
+async function newTargets<D>(of: Resource<D>, request: ApiRequest, asked: Record<string, any>[]): Promise<Target[]> {
+  const more = await of.target?.(request, asked)
+  return asked.map((document, i) => {
+    const project = document.project_id ?? request.context.projectId
+    return { project_id: project, tenant_id: project, ...more?.[i] }
+  })
 }
 
 /** One document or many; the old name of the project counts. @throws Fault 400 */

@@ -1,6 +1,6 @@
 import type { Route } from '../../kernel/http/route.ts'
 import type { NetworkContext } from '../app/context.ts'
-import { createGroups, deleteGroup, ensureDefaultGroup, groupNoun, updateGroup } from '../app/security-groups.ts'
+import { createGroups, deleteGroup, ensureDefaultGroups, groupNoun, updateGroup } from '../app/security-groups.ts'
 import { createRules, deleteRule, ruleNoun } from '../app/security-rules.ts'
 import { resource } from './resource.ts'
 import { bodies } from './schemas.ts'
@@ -14,7 +14,7 @@ export const securityGroupRoutes = (context: NetworkContext): Route[] => [
     view: groupView,
     schema: bodies.security_group,
     fixed: ['security_group_rules'],
-    before: (viewer) => ensureDefaultGroup(context, viewer.projectId),
+    before: (viewer) => ensureDefaultGroups(context, [viewer.projectId]),
     create: (viewer, documents) => createGroups(context, viewer, documents),
     update: (_viewer, group, document) => updateGroup(context, group, document),
     remove: (viewer, group) => deleteGroup(context, viewer, group),

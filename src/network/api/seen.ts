@@ -8,8 +8,8 @@ export type Target = Record<string, unknown>
 interface Owned<D> {
   context: NetworkContext
   noun: Noun<any, D>
-  /** More of what policy rules look at than the project. */
-  target?: (request: ApiRequest, of: Record<string, any>) => Promise<Target>
+  /** More of what policy rules look at than the project, of each. */
+  target?: (request: ApiRequest, of: Record<string, any>[]) => Promise<Target[]>
 }
 
 const known = new WeakMap<ApiRequest, Promise<any>>()
@@ -26,5 +26,5 @@ export const itemTarget =
   <D>({ context, noun, target }: Owned<D>) =>
   async (request: ApiRequest): Promise<Target> => {
     const item = (await seen(context, noun, request)) as any
-    return { project_id: item.project_id, tenant_id: item.project_id, ...(await target?.(request, item)) }
+    return { project_id: item.project_id, tenant_id: item.project_id, ...(await target?.(request, [item]))?.[0] }
   }

@@ -4,9 +4,9 @@ import type { PortRow } from '../db/tables.ts'
 import { events } from '../rpc.ts'
 import { type Agent, listAgents } from './agents.ts'
 import { mutate, type NetworkContext } from './context.ts'
-import { addDhcpPort } from './dhcp-port.ts'
+import { addDhcpPorts } from './dhcp-port.ts'
 import { type Network, networkNoun } from './networks.ts'
-import { removePortRow } from './port-removal.ts'
+import { removePortRows } from './port-removal.ts'
 import { type Router, routerLock, routerNoun } from './router.ts'
 import { placeRouter } from './scheduling.ts'
 import type { ServingAgent } from './serving-hosts.ts'
@@ -41,7 +41,7 @@ export async function addNetwork(context: NetworkContext, agent: Agent, network:
     const servers = await rowsWhere(work.trx, 'ports', 'network_id', [network.id])
     if (servers.some((port) => port.device_owner === 'network:dhcp' && port.host === agent.host))
       throw conflict(`The network ${network.id} has been already hosted by the DHCP Agent ${agent.id}.`, 'NetworkHostedByDHCPAgent')
-    await addDhcpPort(work, network.id, agent.host)
+    await addDhcpPorts(work, [{ networkId: network.id, host: agent.host }])
     work.after.push(() => context.bus.publish(events.networkChanged, { networkId: network.id }))
   })
 }
@@ -53,7 +53,7 @@ export async function removeNetwork(context: NetworkContext, agent: Agent, netwo
     const ports = await rowsWhere(work.trx, 'ports', 'network_id', [network.id])
     const server = ports.find((port) => port.device_owner === 'network:dhcp' && port.host === agent.host)
     if (!server) throw conflict(`The network ${network.id} is not hosted by the DHCP agent ${agent.id}.`, 'NetworkNotHostedByDhcpAgent')
-    await removePortRow(work, server)
+    await removePortRows(work, [server])
     work.after.push(() => context.bus.publish(events.networkChanged, { networkId: network.id }))
   })
 }

@@ -86,8 +86,8 @@ export async function deleteAgent({ database }: NetworkContext, agent: Agent): P
   await database.db.deleteFrom('agents').where('id', '=', agent.id).execute()
 }
 
-/** Whether ports can be plugged on this host now. */
-export async function hasSwitch(db: Handle, host: string): Promise<boolean> {
-  const agents = await rowsWhere(db, 'agents', 'host', [host])
-  return agents.some((agent) => agent.agent_type === 'Open vSwitch agent' && isAlive(agent))
+/** Those of `hosts` on which ports can be plugged now. */
+export async function withSwitch(db: Handle, hosts: string[]): Promise<Set<string>> {
+  const agents = await rowsWhere(db, 'agents', 'host', hosts)
+  return new Set(agents.filter((agent) => agent.agent_type === 'Open vSwitch agent' && isAlive(agent)).map((agent) => agent.host))
 }

@@ -3,11 +3,11 @@ import type { Handle } from '../db/handle.ts'
 import { insertRow, rowsWhere } from '../db/rows.ts'
 import type { SubnetPoolRow } from '../db/tables.ts'
 import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
-import { createNetwork, defaultExternalNetwork, locksOf, type Network, networkLocks, networkNoun, removeNetwork } from './networks.ts'
+import { defaultExternalNetwork, insertNetworks, locksOf, type Network, networkLocks, networkNoun, removeNetwork } from './networks.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
-import { createRouter, locksOfRouter, removeRouter } from './router.ts'
+import { insertRouters, locksOfRouter, removeRouter } from './router.ts'
 import { joinSubnet, leaveNetwork } from './router-interfaces.ts'
-import { createSubnet, settleNetwork } from './subnets.ts'
+import { insertSubnets, settleNetworks } from './subnets.ts'
 
 /** A project without a network asks for one: a network, a subnet from the default pool of each family, a router that leads outside. One transaction makes it all, another takes it all away. */
 
@@ -63,13 +63,11 @@ async function build(work: Work, projectId: string, { externalNetworkId, pools }
   const { trx } = work
   const { network, subnets } = await orFailure('Unable to provide project private network', () => makeNetwork(work, projectId, pools))
   const router = await orFailure('Unable to provide external connectivity', async () => {
-    await checkQuota(work, 'router', projectId, 1)
-    const made = await createRouter(work, projectId, {
-      name: 'auto_allocated_router',
-      external_gateway_info: { network_id: externalNetworkId },
-    })
-    for (const { id } of subnets) await joinSubnet(work, made, id)
-    return made
+    await checkQuota(work, 'router', [projectId])
+    const asked = { name: 'auto_allocated_router', external_gateway_info: { network_id: externalNetworkId } }
+    const [made] = await insertRouters(work, [projectId], [asked])
+    for (const { id } of subnets) await joinSubnet(work, made!, id)
+    return made!
   })
   await trx.deleteFrom('auto_allocated_topologies').where('project_id', '=', projectId).execute() // its network is gone
   await insertRow(trx, 'auto_allocated_topologies', { project_id: projectId, network_id: network.id, router_id: router.id })
@@ -77,16 +75,14 @@ async function build(work: Work, projectId: string, { externalNetworkId, pools }
 }
 
 async function makeNetwork(work: Work, projectId: string, pools: SubnetPoolRow[]) {
-  await checkQuota(work, 'network', projectId, 1)
-  await checkQuota(work, 'subnet', projectId, pools.length)
-  const network = await createNetwork(work, projectId, { name: 'auto_allocated_network' })
-  const subnets = []
-  for (const pool of pools) {
-    const asked = { name: `auto_allocated_subnet_v${pool.ip_version}`, network_id: network.id, ip_version: pool.ip_version }
-    subnets.push(await createSubnet(work, projectId, asked, pool))
-  }
-  await settleNetwork(work, network.id)
-  return { network, subnets }
+  const owners = pools.map(() => projectId)
+  await checkQuota(work, 'network', [projectId])
+  await checkQuota(work, 'subnet', owners)
+  const [network] = await insertNetworks(work, [projectId], [{ name: 'auto_allocated_network' }])
+  const asked = pools.map(({ ip_version }) => ({ name: `auto_allocated_subnet_v${ip_version}`, network_id: network!.id, ip_version }))
+  const subnets = await insertSubnets(work, owners, asked, pools)
+  await settleNetworks(work, [network!.id])
+  return { network: network!, subnets }
 }
 
 /** What the operator's pools and networks do not allow is no fault of the project's; its quotas are its own. */

@@ -1,10 +1,10 @@
 import type { Handle } from '../db/handle.ts'
-import { hasSwitch } from './agents.ts'
+import { withSwitch } from './agents.ts'
 
-/** How a port is plugged on a host: with the bridge between guest and switch on which the firewall sits. */
-export async function vifTypeOn(db: Handle, host: string): Promise<string> {
-  if (!host) return 'unbound'
-  return (await hasSwitch(db, host)) ? 'ovs' : 'binding_failed'
+/** How ports are plugged on these hosts: with the bridge between guest and switch on which the firewall sits. */
+export async function vifTypesOn(db: Handle, hosts: string[]): Promise<(host: string) => string> {
+  const plugged = await withSwitch(db, hosts.filter(Boolean))
+  return (host) => (host === '' ? 'unbound' : plugged.has(host) ? 'ovs' : 'binding_failed')
 }
 
 export const vifDetails = (vifType: string): Record<string, unknown> =>

@@ -2,13 +2,14 @@ import { randomUUID } from 'node:crypto'
 import { timestamp } from '../../kernel/db/columns.ts'
 import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
 import { deleteRow, insertRow, rowsWhere, updateRow } from '../db/rows.ts'
-import type { FloatingIpRow } from '../db/tables.ts'
+import type { FloatingIpRow, PortRow } from '../db/tables.ts'
+import type { FixedIp } from '../rpc.ts'
 import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
-import { allocationRows, chooseAddresses } from './ipam.ts'
+import { allocationRows, chooseAllAddresses } from './ipam.ts'
 import { networkNoun } from './networks.ts'
-import { missing, type Noun, owned, STANDARD, seeRow } from './noun.ts'
-import { loadPort, portNoun } from './port.ts'
-import { isServers, notice, removePortRow } from './port-removal.ts'
+import { missing, type Noun, owned, STANDARD, seeRows } from './noun.ts'
+import { loadPorts, type Port, portNoun } from './port.ts'
+import { isServers, NOWHERE, notice, removePortRows } from './port-removal.ts'
 import { newMac, newPortRow } from './port-row.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
 import { ROUTING_LOCK, tellRouter } from './router.ts'
@@ -48,134 +49,151 @@ export interface AskedFloatingIp {
 
 /** An address of the external network; with `port_id` it leads to that port at once. @throws Fault 400, 404, 409 */
 export async function createFloatingIps(context: NetworkContext, viewer: Viewer, asked: AskedFloatingIp[]): Promise<FloatingIp[]> {
-  for (const one of asked) await seeRow(context.database.db, networkNoun, viewer, one.floating_network_id)
+  const networkIds = asked.map((one) => one.floating_network_id)
+  await seeRows(context.database.db, networkNoun, viewer, networkIds)
   const projects = asked.map((one) => one.project_id ?? viewer.projectId)
   const locks = [
     ...projects.map((project) => quotaLock('floatingip', project)),
-    ...asked.map((one) => `network:${one.floating_network_id}`),
+    ...networkIds.map((id) => `network:${id}`),
     ...asked.flatMap((one) => (one.port_id ? [`port:${one.port_id}`, ROUTING_LOCK] : [])),
   ]
   return await mutate(context, locks, async (work) => {
-    for (const [project, mine] of Map.groupBy(projects, (one) => one)) await checkQuota(work, 'floatingip', project, mine.length)
-    const made: FloatingIp[] = []
-    for (const [i, one] of asked.entries()) made.push(await createFloatingIp(work, viewer, projects[i]!, one))
+    await checkQuota(work, 'floatingip', projects)
+    const rows = await takeAddresses(work, asked, projects)
+    const led = rows.flatMap((row, i) => {
+      const { port_id: portId, fixed_ip_address: fixed } = asked[i]!
+      return portId ? [{ row, portId, fixed }] : []
+    })
+    const ways = await leadTo(work, viewer, led)
+    const made = rows.map((row) => ({ ...row, ...ways.get(row.id) }))
+    await insertRow(work.trx, 'floatingips', made)
     return made
   })
 }
 
-async function createFloatingIp(work: Work, viewer: Viewer, projectId: string, asked: AskedFloatingIp): Promise<FloatingIp> {
+/** New floating addresses, each with a port of its own, that lead nowhere yet. @throws Fault 400, 404, 409 */
+async function takeAddresses(work: Work, asked: AskedFloatingIp[], projects: string[]): Promise<FloatingIpRow[]> {
   const { trx } = work
-  const networkId = asked.floating_network_id
-  const [network] = await rowsWhere(trx, 'networks', 'id', [networkId])
-  if (!network) throw missing(networkNoun, networkId)
-  if (network.external !== 1)
-    throw badRequest(`Bad floatingip request: Network ${networkId} is not a valid external network.`, 'BadRequest')
-  const id = asked.id ?? randomUUID()
-  const own = newPortRow({
-    id: randomUUID(),
-    projectId: '',
-    networkId,
-    macAddress: newMac(),
-    deviceId: id,
-    deviceOwner: 'network:floatingip',
-  })
-  const four = (await rowsWhere(trx, 'subnets', 'network_id', [networkId])).filter((subnet) => subnet.ip_version === 4)
-  if (four.length === 0) throw badRequest(`Bad floatingip request: Network ${networkId} does not contain any IPv4 subnet.`, 'BadRequest')
-  const wish = {
-    ...(asked.subnet_id ? { subnet_id: asked.subnet_id } : {}),
-    ...(asked.floating_ip_address ? { ip_address: asked.floating_ip_address } : {}),
+  const networkIds = asked.map((one) => one.floating_network_id)
+  const networks = new Map((await rowsWhere(trx, 'networks', 'id', networkIds)).map((network) => [network.id, network]))
+  for (const id of networkIds) {
+    if (!networks.has(id)) throw missing(networkNoun, id)
+    if (networks.get(id)!.external !== 1)
+      throw badRequest(`Bad floatingip request: Network ${id} is not a valid external network.`, 'BadRequest')
   }
-  const [ip] = await chooseAddresses(work, {
-    networkId,
-    subnets: four,
-    macAddress: own.mac_address,
-    deviceOwner: own.device_owner,
-    asked: Object.keys(wish).length > 0 ? [wish] : undefined,
+  const four = (await rowsWhere(trx, 'subnets', 'network_id', networkIds)).filter((subnet) => subnet.ip_version === 4)
+  const own = asked.map((one) => {
+    const id = one.id ?? randomUUID()
+    const networkId = one.floating_network_id
+    const at = { id: randomUUID(), projectId: '', networkId, macAddress: newMac() }
+    return newPortRow({ ...at, deviceId: id, deviceOwner: 'network:floatingip' })
   })
+  const wishes = asked.map((one, i) => {
+    const networkId = one.floating_network_id
+    const subnets = four.filter((subnet) => subnet.network_id === networkId)
+    if (subnets.length === 0)
+      throw badRequest(`Bad floatingip request: Network ${networkId} does not contain any IPv4 subnet.`, 'BadRequest')
+    const wish = {
+      ...(one.subnet_id ? { subnet_id: one.subnet_id } : {}),
+      ...(one.floating_ip_address ? { ip_address: one.floating_ip_address } : {}),
+    }
+    const { mac_address: macAddress, device_owner: deviceOwner } = own[i]!
+    return { networkId, subnets, macAddress, deviceOwner, asked: Object.keys(wish).length > 0 ? [wish] : undefined }
+  })
+  const ips = await chooseAllAddresses(work, wishes)
   await insertRow(trx, 'ports', own)
-  await insertRow(trx, 'allocations', allocationRows(own.id, networkId, [ip!]))
-  const row: FloatingIpRow = {
-    ...standard(asked, projectId),
-    id,
-    floating_network_id: networkId,
-    floating_ip_address: ip!.address,
-    own_port_id: own.id,
-    port_id: null,
-    fixed_ip_address: null,
-    router_id: null,
-    status: 'DOWN',
-    associated_at: null,
-  }
-  await insertRow(trx, 'floatingips', {
-    ...row,
-    ...(asked.port_id ? await leadTo(work, viewer, row, asked.port_id, asked.fixed_ip_address) : {}),
-  })
-  return (await rowsWhere(trx, 'floatingips', 'id', [id]))[0]!
+  await insertRow(
+    trx,
+    'allocations',
+    own.flatMap((port, i) => allocationRows(port.id, port.network_id, ips[i]!)),
+  )
+  return asked.map((one, i) => ({
+    ...standard(one, projects[i]!),
+    id: own[i]!.device_id,
+    floating_network_id: one.floating_network_id,
+    floating_ip_address: ips[i]![0]!.address,
+    own_port_id: own[i]!.id,
+    ...NOWHERE,
+  }))
 }
 
-/** The columns of a floating address that leads to `portId`. @throws Fault 400, 404, 409 */
-async function leadTo(
-  work: Work,
-  viewer: Viewer,
-  row: FloatingIpRow,
-  portId: string,
-  fixed: string | null | undefined,
-): Promise<Partial<FloatingIpRow>> {
+interface Lead {
+  row: FloatingIpRow
+  portId: string
+  fixed: string | null | undefined
+}
+
+/** The columns of floating addresses that lead to ports, by the addresses' ids. @throws Fault 400, 404, 409 */
+async function leadTo(work: Work, viewer: Viewer, leads: Lead[]): Promise<Map<string, Partial<FloatingIpRow>>> {
+  if (leads.length === 0) return new Map()
   const { trx } = work
-  const port = await loadPort(trx, portId)
-  if (!port || (!viewer.isAdmin && port.project_id !== viewer.projectId)) throw missing(portNoun, portId)
+  const portIds = leads.map((one) => one.portId)
+  const ports = new Map((await loadPorts(trx, portIds)).map((port) => [port.id, port]))
+  const ends = leads.map(({ row, portId, fixed }) => {
+    const port = ports.get(portId)
+    if (!port || (!viewer.isAdmin && port.project_id !== viewer.projectId)) throw missing(portNoun, portId)
+    return { row, portId, ip: fixedIpOf(port, fixed) }
+  })
+  const there = (await rowsWhere(trx, 'floatingips', 'port_id', portIds)).map((one) => ({ ...one, address: one.fixed_ip_address }))
+  const all = [...there, ...ends.map(({ row, portId, ip }) => ({ ...row, port_id: portId, address: ip.address }))]
+  const routers = await routersBetween(
+    work,
+    ends.map(({ row, ip }) => ({ subnetId: ip.subnetId, externalId: row.floating_network_id })),
+  )
+  const at = timestamp()
+  const ways = ends.map(({ row, portId, ip }) => {
+    const rival = all.find((one) => one.port_id === portId && one.address === ip.address && one.id !== row.id)
+    if (rival)
+      throw conflict(
+        `Cannot associate floating IP ${row.floating_ip_address} (${row.id}) with port ${portId} using fixed IP ${ip.address}, as that fixed IP already has a floating IP on external network ${rival.floating_network_id}.`,
+        'FloatingIPPortAlreadyAssociated',
+      )
+    const routerId = routers.get(`${ip.subnetId} ${row.floating_network_id}`)
+    if (!routerId)
+      throw notFound(
+        `External network ${row.floating_network_id} is not reachable from subnet ${ip.subnetId}. Therefore, cannot associate Port ${portId} with a Floating IP.`,
+        'ExternalGatewayForFloatingIPNotFound',
+      )
+    const way = { port_id: portId, fixed_ip_address: ip.address, router_id: routerId, status: 'DOWN' as const, associated_at: at }
+    return [row.id, way] as const
+  })
+  for (const routerId of new Set(ways.map(([, way]) => way.router_id))) tellRouter(work, routerId)
+  await tellServers(work, [...ports.values()])
+  return new Map(ways)
+}
+
+/** Where a floating address ends: the address that is asked for, or the only one. @throws Fault 400 */
+function fixedIpOf(port: Port, fixed: string | null | undefined): FixedIp {
   const four = port.fixedIps.filter((ip) => !ip.address.includes(':'))
   const ip = fixed ? four.find((one) => one.address === fixed) : four[0]
   if (!ip)
     throw badRequest(
-      `Bad floatingip request: Port ${portId} does not have ${fixed ? `the fixed IP ${fixed}` : 'any IPv4 address'}.`,
+      `Bad floatingip request: Port ${port.id} does not have ${fixed ? `the fixed IP ${fixed}` : 'any IPv4 address'}.`,
       'BadRequest',
     )
   if (!fixed && four.length > 1)
     throw badRequest(
-      `Bad floatingip request: Port ${portId} has multiple fixed IPv4 addresses. Must provide a specific IPv4 address when assigning a floating IP.`,
+      `Bad floatingip request: Port ${port.id} has multiple fixed IPv4 addresses. Must provide a specific IPv4 address when assigning a floating IP.`,
       'BadRequest',
     )
-  const rival = await trx
-    .selectFrom('floatingips')
-    .selectAll()
-    .where('port_id', '=', portId)
-    .where('fixed_ip_address', '=', ip.address)
-    .where('id', '!=', row.id)
-    .executeTakeFirst()
-  if (rival)
-    throw conflict(
-      `Cannot associate floating IP ${row.floating_ip_address} (${row.id}) with port ${portId} using fixed IP ${ip.address}, as that fixed IP already has a floating IP on external network ${rival.floating_network_id}.`,
-      'FloatingIPPortAlreadyAssociated',
-    )
-  const routerId = await routerBetween(work, ip.subnetId, row.floating_network_id)
-  if (!routerId)
-    throw notFound(
-      `External network ${row.floating_network_id} is not reachable from subnet ${ip.subnetId}. Therefore, cannot associate Port ${portId} with a Floating IP.`,
-      'ExternalGatewayForFloatingIPNotFound',
-    )
-  tellRouter(work, routerId)
-  await tellServer(work, portId)
-  return { port_id: portId, fixed_ip_address: ip.address, router_id: routerId, status: 'DOWN', associated_at: timestamp() }
+  return ip
 }
 
 /** Compute shows floating addresses beside the fixed ones. */
-async function tellServer(work: Work, portId: string): Promise<void> {
-  const [port] = await rowsWhere(work.trx, 'ports', 'id', [portId])
-  if (port && isServers(port)) await notice(work, port, 'network-changed', null)
-}
+const tellServers = (work: Work, ports: PortRow[]): Promise<void> => notice(work, ports.filter(isServers), 'network-changed', null)
 
-async function routerBetween({ trx }: Work, subnetId: string, externalId: string): Promise<string | undefined> {
-  const row = await trx
+/** By subnet and external network: a router that stands in both. */
+async function routersBetween({ trx }: Work, pairs: { subnetId: string; externalId: string }[]): Promise<Map<string, string>> {
+  const rows = await trx
     .selectFrom('allocations as a')
     .innerJoin('ports as p', 'p.id', 'a.port_id')
     .innerJoin('routers as r', 'r.id', 'p.device_id')
-    .select('r.id')
-    .where('a.subnet_id', '=', subnetId)
+    .select(['a.subnet_id', 'r.gateway_network_id', 'r.id'])
+    .where('a.subnet_id', 'in', [...new Set(pairs.map((one) => one.subnetId))])
     .where('p.device_owner', '=', 'network:router_interface')
-    .where('r.gateway_network_id', '=', externalId)
-    .executeTakeFirst()
-  return row?.id
+    .where('r.gateway_network_id', 'in', [...new Set(pairs.map((one) => one.externalId))])
+    .execute()
+  return new Map(rows.map((row) => [`${row.subnet_id} ${row.gateway_network_id}`, row.id]))
 }
 
 /** `port_id` null leads it nowhere. @throws Fault 400, 404, 409 */
@@ -196,9 +214,9 @@ export async function updateFloatingIp(
     const port = asked.port_id === undefined && asked.fixed_ip_address ? now.port_id : asked.port_id
     if (port !== undefined) {
       if (now.router_id) tellRouter(work, now.router_id)
-      if (now.port_id) await tellServer(work, now.port_id)
-      const nowhere = { port_id: null, fixed_ip_address: null, router_id: null, status: 'DOWN' as const, associated_at: null }
-      Object.assign(columns, port ? await leadTo(work, viewer, now, port, asked.fixed_ip_address) : nowhere)
+      if (now.port_id) await tellServers(work, await rowsWhere(trx, 'ports', 'id', [now.port_id]))
+      const lead = port && (await leadTo(work, viewer, [{ row: now, portId: port, fixed: asked.fixed_ip_address }])).get(now.id)
+      Object.assign(columns, lead || NOWHERE)
     }
     await updateRow(trx, 'floatingips', now.id, columns)
     return (await rowsWhere(trx, 'floatingips', 'id', [now.id]))[0]!
@@ -211,7 +229,7 @@ export async function deleteFloatingIp(context: NetworkContext, floating: Floati
     const [now] = await rowsWhere(trx, 'floatingips', 'id', [floating.id])
     if (!now) throw missing(floatingIpNoun, floating.id)
     await deleteRow(trx, 'floatingips', now.id)
-    for (const port of await rowsWhere(trx, 'ports', 'id', [now.own_port_id])) await removePortRow(work, port)
+    await removePortRows(work, await rowsWhere(trx, 'ports', 'id', [now.own_port_id]))
     if (now.router_id) tellRouter(work, now.router_id)
   })
 }

@@ -3,7 +3,7 @@ import type { AllocationRow, SubnetRow } from '../db/tables.ts'
 import type { FixedIp } from '../rpc.ts'
 import { canonical, contains, eui64, numberOf, prefixOf, type Range, versionOf } from './addresses.ts'
 import type { Work } from './context.ts'
-import { freeAddress, isTaken } from './free-addresses.ts'
+import { FreeAddresses, type Wanted } from './free-addresses.ts'
 
 export interface AskedIp {
   subnet_id?: string
@@ -21,7 +21,7 @@ export const poolsOf = (subnet: SubnetRow): Range[] =>
     last: numberOf(end),
   }))
 
-interface Wish {
+export interface Wish {
   networkId: string
   subnets: SubnetRow[]
   macAddress: string
@@ -33,42 +33,70 @@ interface Wish {
 }
 
 /** Chooses addresses and takes them. @throws Fault 400, 409 when there is none left or it is somebody else's */
-export async function chooseAddresses(work: Work, wish: Wish): Promise<FixedIp[]> {
-  const chosen: FixedIp[] = []
-  const isChosen = (subnet: SubnetRow, address: string) => chosen.some((one) => one.subnetId === subnet.id && one.address === address)
-  const isKept = (subnet: SubnetRow, address: string) =>
-    wish.kept?.some((one) => one.subnetId === subnet.id && one.address === address) ?? false
-  const own = async (subnet: SubnetRow, address: string) => {
-    if (isChosen(subnet, address) || (!isKept(subnet, address) && (await isTaken(work, subnet.id, address))))
-      throw conflict(`IP address ${address} already allocated in subnet ${subnet.id}`, 'IpAddressAlreadyAllocated')
-    chosen.push({ subnetId: subnet.id, address })
-  }
-  const some = async (subnets: SubnetRow[]): Promise<boolean> => {
-    for (const subnet of subnets) {
-      const kept = wish.kept?.find((ip) => ip.subnetId === subnet.id && !isChosen(subnet, ip.address))
-      const address = kept?.address ?? (await freeAddress(work, subnet.id, poolsOf(subnet), (one) => isChosen(subnet, one)))
-      if (address === null) continue
-      chosen.push({ subnetId: subnet.id, address })
-      return true
-    }
-    return false
-  }
-  const noneLeft = () => conflict(`No more IP addresses available on network ${wish.networkId}.`, 'IpAddressGenerationFailure')
-  const automatic = (subnet: SubnetRow) => isAutomatic(subnet) && !wish.deviceOwner.startsWith('network:router')
+export const chooseAddresses = async (work: Work, wish: Wish): Promise<FixedIp[]> => (await chooseAllAddresses(work, [wish]))[0]!
 
+/** For each wish, as {@link chooseAddresses}; those before it have theirs already. */
+export async function chooseAllAddresses(work: Work, wishes: Wish[]): Promise<FixedIp[][]> {
+  const plans = wishes.map((wish) => ({ wish, needs: needsOf(wish) }))
+  const free = await FreeAddresses.of(work, wantedOf(plans.flatMap(({ needs }) => needs)))
+  const chosen: FixedIp[][] = []
+  for (const { wish, needs } of plans) chosen.push(await choose(free, wish, needs))
+  return chosen
+}
+
+/** A certain address of a subnet, or one of one of several subnets. */
+type Need = { subnet: SubnetRow; address: string } | { subnets: SubnetRow[] }
+
+/** @throws Fault 400 */
+function needsOf(wish: Wish): Need[] {
+  const automatic = (subnet: SubnetRow) => isAutomatic(subnet) && !wish.deviceOwner.startsWith('network:router')
+  const made = (subnet: SubnetRow) => ({ subnet, address: eui64(prefixOf(subnet.cidr), wish.macAddress) })
   if (wish.asked === undefined) {
     const [four, six] = [wish.subnets.filter((one) => one.ip_version === 4), wish.subnets.filter((one) => one.ip_version === 6)]
-    const stateful = six.filter((subnet) => !automatic(subnet))
-    if (four.length > 0 && !(await some(four))) throw noneLeft()
-    if (stateful.length > 0 && !(await some(stateful))) throw noneLeft()
-    for (const subnet of six.filter(automatic)) await own(subnet, eui64(prefixOf(subnet.cidr), wish.macAddress))
-    return chosen
+    const any = [four, six.filter((subnet) => !automatic(subnet))].filter((subnets) => subnets.length > 0)
+    return [...any.map((subnets) => ({ subnets })), ...six.filter(automatic).map(made)]
   }
-  for (const ip of wish.asked) {
+  return wish.asked.map((ip) => {
     const subnet = subnetFor(wish, ip)
-    if (ip.ip_address !== undefined) await own(subnet, usable(subnet, ip.ip_address))
-    else if (automatic(subnet)) await own(subnet, eui64(prefixOf(subnet.cidr), wish.macAddress))
-    else if (!(await some([subnet]))) throw noneLeft()
+    if (ip.ip_address !== undefined) return { subnet, address: usable(subnet, ip.ip_address) }
+    return automatic(subnet) ? made(subnet) : { subnets: [subnet] }
+  })
+}
+
+function wantedOf(needs: Need[]): Wanted[] {
+  const wanted = new Map<string, Wanted>()
+  for (const need of needs) {
+    const subnet = 'subnet' in need ? need.subnet : need.subnets[0]!
+    const own = wanted.get(subnet.id) ?? { subnetId: subnet.id, pools: poolsOf(subnet), free: 0, own: [] }
+    wanted.set(subnet.id, own)
+    if ('subnet' in need) own.own.push(need.address)
+    else own.free++
+  }
+  return [...wanted.values()]
+}
+
+async function choose(free: FreeAddresses, wish: Wish, needs: Need[]): Promise<FixedIp[]> {
+  const chosen: FixedIp[] = []
+  const kept = (subnetId: string) =>
+    (wish.kept ?? []).filter(
+      (ip) => ip.subnetId === subnetId && !chosen.some((one) => one.subnetId === subnetId && one.address === ip.address),
+    )
+  for (const need of needs) {
+    if ('subnet' in need) {
+      const { subnet, address } = need
+      if (!kept(subnet.id).some((ip) => ip.address === address) && !(await free.take(subnet.id, address)))
+        throw conflict(`IP address ${address} already allocated in subnet ${subnet.id}`, 'IpAddressAlreadyAllocated')
+      chosen.push({ subnetId: subnet.id, address })
+      continue
+    }
+    let one: FixedIp | undefined
+    for (const subnet of need.subnets) {
+      const address = kept(subnet.id)[0]?.address ?? (await free.any(subnet.id, poolsOf(subnet)))
+      if (address !== null) one = { subnetId: subnet.id, address }
+      if (one) break
+    }
+    if (!one) throw conflict(`No more IP addresses available on network ${wish.networkId}.`, 'IpAddressGenerationFailure')
+    chosen.push(one)
   }
   return chosen
 }

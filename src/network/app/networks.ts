@@ -1,14 +1,14 @@
 import { toJson } from '../../kernel/db/columns.ts'
 import { badRequest, conflict } from '../../kernel/errors/errors.ts'
 import type { Handle } from '../db/handle.ts'
-import { deleteRow, insertRow, rowsWhere, updateRow } from '../db/rows.ts'
-import type { NetworkRow } from '../db/tables.ts'
+import { deleteRow, deleteRows, insertRow, rowsWhere, updateRow } from '../db/rows.ts'
+import type { NetworkRow, StandardRow } from '../db/tables.ts'
 import { events } from '../rpc.ts'
 import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
 import { missing, type Noun, STANDARD } from './noun.ts'
-import { removePortRow } from './port-removal.ts'
+import { removePortRows } from './port-removal.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
-import { mtuOf, takeSegment } from './segments.ts'
+import { type Chosen, mtuOf, takeSegments } from './segments.ts'
 import { flags, named, standard } from './standard.ts'
 
 export interface Network extends NetworkRow {
@@ -90,24 +90,34 @@ export async function createNetworks(context: NetworkContext, viewer: Viewer, as
   const projects = asked.map((one) => one.project_id ?? viewer.projectId)
   const locks = [...networkLocks(projects), ...(asked.some((one) => one.is_default) ? [DEFAULT_LOCK] : [])]
   return await mutate(context, locks, async (work) => {
-    for (const [project, mine] of Map.groupBy(projects, (one) => one)) await checkQuota(work, 'network', project, mine.length)
-    const made: Network[] = []
-    for (const [i, one] of asked.entries()) made.push(await createNetwork(work, projects[i]!, one))
-    return made
+    await checkQuota(work, 'network', projects)
+    return await insertNetworks(work, projects, asked)
   })
 }
 
 export const networkLocks = (projects: string[]) => [...projects.map((project) => quotaLock('network', project)), 'segments']
 
-/** Behind {@link networkLocks}, its quota checked. */
-export async function createNetwork(work: Work, projectId: string, asked: AskedNetwork): Promise<Network> {
-  const base = standard(asked, projectId)
-  const segment = await takeSegment(work, base.id, {
-    networkType: asked['provider:network_type'],
-    physicalNetwork: asked['provider:physical_network'],
-    segmentationId: asked['provider:segmentation_id'],
-  })
-  const row: NetworkRow = {
+/** Behind {@link networkLocks}, their quotas checked. */
+export async function insertNetworks(work: Work, projects: string[], asked: AskedNetwork[]): Promise<Network[]> {
+  const bases = asked.map((one, i) => standard(one, projects[i]!))
+  const wanted = asked.map((one, i) => ({
+    networkId: bases[i]!.id,
+    networkType: one['provider:network_type'],
+    physicalNetwork: one['provider:physical_network'],
+    segmentationId: one['provider:segmentation_id'],
+  }))
+  const segments = await takeSegments(work, wanted)
+  const rows = asked.map((one, i) => networkRow(bases[i]!, one, segments[i]!))
+  await refuseSecondDefault(
+    work,
+    rows.filter((row) => row.is_default).map((row) => row.id),
+  )
+  await insertRow(work.trx, 'networks', rows)
+  return rows.map((row) => ({ ...row, subnetIds: [] }))
+}
+
+function networkRow(base: StandardRow, asked: AskedNetwork, segment: Chosen): NetworkRow {
+  return {
     ...base,
     admin_state_up: 1,
     shared: 0,
@@ -123,14 +133,12 @@ export async function createNetwork(work: Work, projectId: string, asked: AskedN
     dns_domain: asked.dns_domain ?? '',
     zone_hints: toJson(asked.availability_zone_hints ?? []),
   }
-  if (row.is_default) await refuseSecondDefault(work, row.id)
-  await insertRow(work.trx, 'networks', row)
-  return { ...row, subnetIds: [] }
 }
 
-async function refuseSecondDefault({ trx }: Work, networkId: string): Promise<void> {
-  const other = await defaultExternalNetwork(trx)
-  if (other && other !== networkId) throw conflict(`A default external network already exists: ${other}.`, 'DefaultExternalNetworkExists')
+async function refuseSecondDefault({ trx }: Work, wanted: string[]): Promise<void> {
+  if (wanted.length === 0) return
+  const other = [(await defaultExternalNetwork(trx)) ?? wanted[0]!, ...wanted].find((id) => id !== wanted[0])
+  if (other) throw conflict(`A default external network already exists: ${other}.`, 'DefaultExternalNetworkExists')
 }
 
 /** Its id, if there is one. */
@@ -157,7 +165,7 @@ export async function updateNetwork(context: NetworkContext, network: Network, a
     if (network.shared && asked.shared === false) await refuseIfForeign(trx, network)
     if (network.external && asked['router:external'] === false) await refuseIfGateway(trx, network)
     const external = asked['router:external'] ?? network.external === 1
-    if (asked.is_default && external) await refuseSecondDefault(work, network.id)
+    if (asked.is_default && external) await refuseSecondDefault(work, [network.id])
     const columns: Partial<NetworkRow> = {
       ...named(asked),
       ...flags(asked, FLAGS),
@@ -209,8 +217,13 @@ export async function removeNetwork(work: Work, network: Network): Promise<void>
       `Unable to complete operation on network ${network.id}. There are one or more ports still in use on the network, id for these ports is ${others.map((port) => port.id).join(',')}.`,
       'NetworkInUse',
     )
-  for (const { id } of idle) await deleteRow(trx, 'floatingips', id)
-  for (const port of ports) await removePortRow(work, port)
+  await deleteRows(
+    trx,
+    'floatingips',
+    'id',
+    idle.map((one) => one.id),
+  )
+  await removePortRows(work, ports)
   await trx.deleteFrom('subnets').where('network_id', '=', network.id).execute()
   await trx.deleteFrom('segments').where('network_id', '=', network.id).execute()
   if (!(await deleteRow(trx, 'networks', network.id))) throw missing(networkNoun, network.id)

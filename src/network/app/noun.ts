@@ -1,6 +1,6 @@
 import { notFound } from '../../kernel/errors/errors.ts'
 import type { Handle } from '../db/handle.ts'
-import { type Condition, type ListQuery, selectRow, selectRows } from '../db/list.ts'
+import { type Condition, type ListQuery, selectById, selectRow, selectRows } from '../db/list.ts'
 import type { ResourceTable } from '../db/rows.ts'
 import type { NetworkTables } from '../db/tables.ts'
 import type { NetworkContext, Viewer } from './context.ts'
@@ -57,6 +57,18 @@ export async function seeRow<T extends ResourceTable>(db: Handle, noun: Noun<T>,
   const row = await selectRow(db, noun.table, id, scope(noun, viewer))
   if (!row) throw missing(noun, id)
   return row
+}
+
+/** Rows by their ids, as {@link seeRow} answers each. @throws Fault 404 for the first that the viewer may not know of */
+export async function seeRows<T extends ResourceTable>(
+  db: Handle,
+  noun: Noun<T>,
+  viewer: Viewer,
+  ids: string[],
+): Promise<Map<string, NetworkTables[T]>> {
+  const found = new Map((await selectById(db, noun.table, [...new Set(ids)], scope(noun, viewer))).map((row) => [row.id, row]))
+  for (const id of ids) if (!found.has(id)) throw missing(noun, id)
+  return found
 }
 
 export async function see<T extends ResourceTable, D>(context: NetworkContext, noun: Noun<T, D>, viewer: Viewer, id: string): Promise<D> {

@@ -88,15 +88,26 @@ export function checkSecurity(port: Pick<PortRow, 'port_security' | 'allowed_add
     throw conflict('Port Security must be enabled in order to have allowed address pairs on a port.', 'AddressPairAndPortSecurityRequired')
 }
 
-/** The groups as asked, or the project's default. @throws Fault 404 for one of another project */
-export async function groupsFor(db: Handle, projectId: string, asked: string[] | null | undefined, isAdmin: boolean): Promise<string[]> {
-  if (asked === undefined || asked === null) {
-    const own = await db.selectFrom('security_groups').select('id').where('default_of', '=', projectId).executeTakeFirst()
-    return own ? [own.id] : []
-  }
-  const groups = await rowsWhere(db, 'security_groups', 'id', asked)
-  for (const id of asked)
-    if (!groups.some((group) => group.id === id && (isAdmin || group.project_id === projectId)))
-      throw missing({ type: 'Security group' }, id)
-  return [...new Set(asked)]
+interface GroupWish {
+  projectId: string
+  asked: string[] | null | undefined
+}
+
+/** The groups as asked, or the project's default, for each. @throws Fault 404 for one of another project */
+export async function groupsFor(db: Handle, wishes: GroupWish[], isAdmin: boolean): Promise<string[][]> {
+  const named = await rowsWhere(
+    db,
+    'security_groups',
+    'id',
+    wishes.flatMap((one) => one.asked ?? []),
+  )
+  const projects = wishes.filter((one) => !one.asked).map((one) => one.projectId)
+  const defaults = new Map((await rowsWhere(db, 'security_groups', 'default_of', projects)).map((group) => [group.default_of, group.id]))
+  const groups = new Map(named.map((group) => [group.id, group]))
+  return wishes.map(({ projectId, asked }) => {
+    if (!asked) return [defaults.get(projectId) ?? []].flat()
+    for (const id of asked)
+      if (!groups.has(id) || !(isAdmin || groups.get(id)!.project_id === projectId)) throw missing({ type: 'Security group' }, id)
+    return [...new Set(asked)]
+  })
 }

@@ -16,10 +16,24 @@ export function recordOf(port: { id: string; device_id: string }, step: Omit<Ste
   })
 }
 
-/** Steps 19, 22 and 23: what a server's new port was given. */
-export function recordPort(context: NetworkContext, viewer: Viewer, port: Port, network: NetworkRow, ms: number): void {
-  const requestId = viewer.requestId
+/** Steps 19, 22 and 23: what servers' new ports were given. */
+export function recordPorts(context: NetworkContext, viewer: Viewer, ports: { port: Port; network: NetworkRow }[], ms: number): void {
+  if (ports.length === 0) return
   const startedAt = now() - ms
+  for (const { port, network } of ports) recordPort(viewer, port, network, { startedAt, ms })
+  const ids = ports.flatMap(({ port }) => port.securityGroups)
+  describeGroups(context, ids)
+    .then((texts) => {
+      for (const { port } of ports) {
+        const text = port.securityGroups.flatMap((id) => texts.get(id) ?? []).join('; ') || withoutGroups(port)
+        const evidence = { text, groups: port.securityGroups }
+        recordOf(port, { step: 22, name: 'security-groups', requestId: viewer.requestId, startedAt, ms, evidence })
+      }
+    })
+    .catch((error) => context.log.warn({ err: error }, 'the security groups of new ports could not be described'))
+}
+
+function recordPort({ requestId }: Viewer, port: Port, network: NetworkRow, { startedAt, ms }: { startedAt: number; ms: number }): void {
   recordOf(port, {
     step: 19,
     name: 'mac-address',
@@ -29,11 +43,6 @@ export function recordPort(context: NetworkContext, viewer: Viewer, port: Port, 
     evidence: { text: port.mac_address, macAddress: port.mac_address },
   })
   const address = port.fixedIps.map((ip) => ip.address).join(', ') || 'no address'
-  describeGroups(context, port)
-    .then((text) =>
-      recordOf(port, { step: 22, name: 'security-groups', requestId, startedAt, ms, evidence: { text, groups: port.securityGroups } }),
-    )
-    .catch((error) => context.log.warn({ err: error, port: port.id }, 'the security groups of a port could not be described'))
   recordOf(port, {
     step: 23,
     name: 'port',
@@ -44,9 +53,10 @@ export function recordPort(context: NetworkContext, viewer: Viewer, port: Port, 
   })
 }
 
-async function describeGroups(context: NetworkContext, port: Port): Promise<string> {
-  if (port.securityGroups.length === 0) return port.port_security === 1 ? 'no group: nothing comes in or goes out' : 'not filtered'
+const withoutGroups = (port: Port) => (port.port_security === 1 ? 'no group: nothing comes in or goes out' : 'not filtered')
+
+async function describeGroups(context: NetworkContext, ids: string[]): Promise<Map<string, string>> {
   const { db } = context.database
-  const groups = await groupNoun.dress(db, await rowsWhere(db, 'security_groups', 'id', port.securityGroups), context)
-  return groups.map(describeGroup).join('; ')
+  const groups = await groupNoun.dress(db, await rowsWhere(db, 'security_groups', 'id', ids), context)
+  return new Map(groups.map((group) => [group.id, describeGroup(group)]))
 }

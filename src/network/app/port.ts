@@ -87,9 +87,9 @@ export async function dressPorts(db: Handle, rows: PortRow[]): Promise<Port[]> {
   }))
 }
 
-export async function loadPort(db: Handle, id: string): Promise<Port | undefined> {
-  return (await dressPorts(db, await rowsWhere(db, 'ports', 'id', [id])))[0]
-}
+export const loadPorts = async (db: Handle, ids: string[]): Promise<Port[]> => await dressPorts(db, await rowsWhere(db, 'ports', 'id', ids))
+
+export const loadPort = async (db: Handle, id: string): Promise<Port | undefined> => (await loadPorts(db, [id]))[0]
 
 /** As the host file and the names of the guests have it. */
 export const hostnameOf = (port: Pick<Port, 'dns_name'>, address: string) =>

@@ -1,5 +1,5 @@
 import { conflict, notFound } from '../../kernel/errors/errors.ts'
-import { countRows, type ResourceTable } from '../db/rows.ts'
+import { countRows, type ResourceTable, rowsWhere } from '../db/rows.ts'
 import { mutate, type NetworkContext, type Work } from './context.ts'
 
 /** Resources with a limit for each project: their tables and what is allowed unless told otherwise; -1 is without end. */
@@ -23,21 +23,23 @@ export const defaultQuota = (): Record<string, number> =>
 /** The lock that a transaction takes which adds `resource` to a project. */
 export const quotaLock = (resource: Limited, projectId: string) => `quota:${resource}:${projectId}`
 
-/** Call it behind {@link quotaLock}. @throws Fault 409 OverQuota */
-export async function checkQuota({ trx }: Work, resource: Limited, projectId: string, more: number): Promise<void> {
-  if (!projectId || more <= 0) return
+/** `owners`: the project of each new one. Call it behind {@link quotaLock}. @throws Fault 409 OverQuota */
+export async function checkQuota({ trx }: Work, resource: Limited, owners: string[]): Promise<void> {
   const { table, amount } = LIMITED[resource]!
-  const own = await trx
-    .selectFrom('quotas')
-    .select('amount')
-    .where('project_id', '=', projectId)
-    .where('resource', '=', resource)
-    .executeTakeFirst()
-  const limit = own?.amount ?? amount
-  if (limit < 0) return
-  const used = await countRows(trx, table!, projectId)
-  if (used + more > limit)
-    throw conflict(`Quota exceeded for resources: ['${resource}'].`, 'OverQuota', { resource, limit, used, requested: more })
+  const wanted = Map.groupBy(
+    owners.filter((projectId) => projectId !== ''),
+    (projectId) => projectId,
+  )
+  const own = (await rowsWhere(trx, 'quotas', 'project_id', [...wanted.keys()])).filter((row) => row.resource === resource)
+  const limits = new Map(own.map((row) => [row.project_id, row.amount]))
+  const limitOf = (projectId: string) => limits.get(projectId) ?? amount
+  const limited = [...wanted.keys()].filter((projectId) => limitOf(projectId) >= 0)
+  const counts = await countRows(trx, table!, limited)
+  for (const projectId of limited) {
+    const [limit, used, requested] = [limitOf(projectId), counts.get(projectId) ?? 0, wanted.get(projectId)!.length]
+    if (used + requested > limit)
+      throw conflict(`Quota exceeded for resources: ['${resource}'].`, 'OverQuota', { resource, limit, used, requested })
+  }
 }
 
 export async function quotaOf({ database }: NetworkContext, projectId: string): Promise<Record<string, number>> {
@@ -47,9 +49,10 @@ export async function quotaOf({ database }: NetworkContext, projectId: string): 
 
 export async function quotaDetails(context: NetworkContext, projectId: string) {
   const limits = await quotaOf(context, projectId)
+  const used = async (table: ResourceTable) => (await countRows(context.database.db, table, [projectId])).get(projectId) ?? 0
   const details: Record<string, { used: number; limit: number; reserved: number }> = {}
   for (const [name, { table }] of Object.entries(LIMITED))
-    details[name] = { used: table ? await countRows(context.database.db, table, projectId) : 0, limit: limits[name]!, reserved: 0 }
+    details[name] = { used: table ? await used(table) : 0, limit: limits[name]!, reserved: 0 }
   return details
 }
 
@@ -66,10 +69,11 @@ export async function changedQuotas({ database }: NetworkContext) {
 
 export async function setQuota(context: NetworkContext, projectId: string, amounts: Record<string, number>): Promise<void> {
   await mutate(context, [`quotas:${projectId}`], async ({ trx }) => {
-    for (const [resource, amount] of Object.entries(amounts)) {
-      await trx.deleteFrom('quotas').where('project_id', '=', projectId).where('resource', '=', resource).execute()
-      await trx.insertInto('quotas').values({ project_id: projectId, resource, amount }).execute()
-    }
+    const rows = Object.entries(amounts).map(([resource, amount]) => ({ project_id: projectId, resource, amount }))
+    if (rows.length === 0) return
+    const resources = Object.keys(amounts)
+    await trx.deleteFrom('quotas').where('project_id', '=', projectId).where('resource', 'in', resources).execute()
+    await trx.insertInto('quotas').values(rows).execute()
   })
 }
 

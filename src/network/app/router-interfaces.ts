@@ -9,7 +9,7 @@ import { mutate, type NetworkContext, type Viewer, type Work } from './context.t
 import { allocationRows, chooseAddresses } from './ipam.ts'
 import { missing, seeRow } from './noun.ts'
 import { portNoun } from './port.ts'
-import { removePortRow } from './port-removal.ts'
+import { removePortRows } from './port-removal.ts'
 import { newMac, newPortRow } from './port-row.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
 import { portsOfRouter, ROUTING_LOCK, type Router, routerLock, tellRouter } from './router.ts'
@@ -66,7 +66,7 @@ export async function joinSubnet(work: Work, router: Router, subnetId: string): 
   if (!subnet) throw missing(subnetNoun, subnetId)
   if (!subnet.gateway_ip) throw wrong('Subnet for router interface must have a gateway IP')
   await checkSubnets(work, router, [subnet])
-  await checkQuota(work, 'port', router.project_id, 1)
+  await checkQuota(work, 'port', [router.project_id])
   const row = newPortRow({
     id: randomUUID(),
     projectId: router.project_id,
@@ -148,16 +148,18 @@ export async function removeInterface(context: NetworkContext, router: Router, a
   return await mutate(context, [routerLock(router.id), ROUTING_LOCK, `network:${found.port.network_id}`], async (work) => {
     const [port] = await rowsWhere(work.trx, 'ports', 'id', [found.port.id])
     if (!port) throw gone(router, asked)
-    return await leave(work, router, port, found.subnets)
+    await leave(work, router, [port], found.subnets)
+    return { portId: port.id, subnetIds: found.subnets.map((subnet) => subnet.id), networkId: port.network_id }
   })
 }
 
-async function leave(work: Work, router: RouterRow, port: PortRow, subnets: SubnetRow[]): Promise<RouterInterface> {
+/** The ports are in one network. */
+async function leave(work: Work, router: RouterRow, ports: PortRow[], subnets: SubnetRow[]): Promise<void> {
+  if (ports.length === 0) return
   await refuseInUse(work, router, subnets)
-  await removePortRow(work, port)
+  await removePortRows(work, ports)
   tellRouter(work, router.id)
-  work.after.push(() => work.context.bus.publish(events.networkChanged, { networkId: port.network_id }))
-  return { portId: port.id, subnetIds: subnets.map((subnet) => subnet.id), networkId: port.network_id }
+  work.after.push(() => work.context.bus.publish(events.networkChanged, { networkId: ports[0]!.network_id }))
 }
 
 /** Takes a router out of all subnets of a network. Behind the locks of router, network and routing. @throws Fault 409 when floating addresses or routes need it */
@@ -171,13 +173,12 @@ export async function leaveNetwork(work: Work, router: RouterRow, networkId: str
     'port_id',
     ports.map((port) => port.id),
   )
-  for (const port of ports)
-    await leave(
-      work,
-      router,
-      port,
-      subnets.filter((subnet) => ips.some((ip) => ip.port_id === port.id && ip.subnet_id === subnet.id)),
-    )
+  await leave(
+    work,
+    router,
+    ports,
+    subnets.filter((subnet) => ips.some((ip) => ip.subnet_id === subnet.id)),
+  )
 }
 
 async function findInterface(

@@ -6,11 +6,11 @@ import type { PortRow, RouterRow } from '../db/tables.ts'
 import { events } from '../rpc.ts'
 import { contains, prefixOf } from './addresses.ts'
 import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
-import { type AskedGateway, setGateway } from './gateway.ts'
+import { type AskedGateway, setGateway, withGateways } from './gateway.ts'
 import { missing, type Noun, owned, STANDARD } from './noun.ts'
 import { dressPorts, type Port } from './port.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
-import { hostForRouter } from './serving-hosts.ts'
+import { hostsForRouters } from './serving-hosts.ts'
 import { flags, named, standard } from './standard.ts'
 import { checkRoutes, type HostRoute } from './subnet-rules.ts'
 
@@ -59,8 +59,10 @@ export async function loadRouter(db: Handle, id: string): Promise<Router | undef
 }
 
 /** Ports by which a router stands in its networks; with its gateway's. */
-export const portsOfRouter = async (db: Handle, routerId: string): Promise<PortRow[]> =>
-  (await rowsWhere(db, 'ports', 'device_id', [routerId])).filter((port) => port.device_owner.startsWith('network:router'))
+export const portsOfRouters = async (db: Handle, routerIds: string[]): Promise<PortRow[]> =>
+  (await rowsWhere(db, 'ports', 'device_id', routerIds)).filter((port) => port.device_owner.startsWith('network:router'))
+
+export const portsOfRouter = (db: Handle, routerId: string): Promise<PortRow[]> => portsOfRouters(db, [routerId])
 
 export async function createRouters(context: NetworkContext, viewer: Viewer, asked: AskedRouter[]): Promise<Router[]> {
   const projects = asked.map((one) => one.project_id ?? viewer.projectId)
@@ -68,32 +70,39 @@ export async function createRouters(context: NetworkContext, viewer: Viewer, ask
     one.external_gateway_info?.network_id ? [`network:${one.external_gateway_info.network_id}`] : [],
   )
   return await mutate(context, [...projects.map((project) => quotaLock('router', project)), ...gateways], async (work) => {
-    for (const [project, mine] of Map.groupBy(projects, (one) => one)) await checkQuota(work, 'router', project, mine.length)
-    const made: Router[] = []
-    for (const [i, one] of asked.entries()) made.push(await createRouter(work, projects[i]!, one))
-    return made
+    await checkQuota(work, 'router', projects)
+    return await insertRouters(work, projects, asked)
   })
 }
 
-/** Behind the locks of its gateway's network and of the quota, the quota checked. */
-export async function createRouter(work: Work, projectId: string, asked: AskedRouter): Promise<Router> {
-  const row: RouterRow = {
-    ...standard(asked, projectId),
-    admin_state_up: Number(asked.admin_state_up ?? true),
-    status: 'ACTIVE',
-    enable_snat: 1,
-    gateway_network_id: null,
-    gateway_port_id: null,
-    routes: toJson(checkRoutes(asked.routes ?? [], MAX_ROUTES)),
-    zone_hints: toJson(asked.availability_zone_hints ?? []),
-    host: await hostForRouter(work.trx, work.context),
-  }
-  await insertRow(work.trx, 'routers', row)
-  if (asked.external_gateway_info) await setGateway(work, row, asked.external_gateway_info)
-  if (asked.routes?.length) await checkNexthops(work, row.id, asked.routes)
-  tellRouter(work, row.id)
-  return (await loadRouter(work.trx, row.id))!
+/** Behind the locks of their gateways' networks and of the quotas, the quotas checked. */
+export async function insertRouters(work: Work, projects: string[], asked: AskedRouter[]): Promise<Router[]> {
+  const hosts = await hostsForRouters(work.trx, work.context, asked.length)
+  const rows = await withGateways(
+    work,
+    asked.map((one, i) => newRouter(one, projects[i]!, hosts[i]!)),
+    asked.map((one) => one.external_gateway_info),
+  )
+  await checkNexthops(
+    work,
+    rows.map(({ id }, i) => ({ id, routes: asked[i]!.routes ?? [] })),
+  )
+  await insertRow(work.trx, 'routers', rows)
+  for (const { id } of rows) tellRouter(work, id)
+  return await routerNoun.dress(work.trx, rows, work.context)
 }
+
+const newRouter = (asked: AskedRouter, projectId: string, host: string): RouterRow => ({
+  ...standard(asked, projectId),
+  admin_state_up: Number(asked.admin_state_up ?? true),
+  status: 'ACTIVE',
+  enable_snat: 1,
+  gateway_network_id: null,
+  gateway_port_id: null,
+  routes: toJson(checkRoutes(asked.routes ?? [], MAX_ROUTES)),
+  zone_hints: toJson(asked.availability_zone_hints ?? []),
+  host,
+})
 
 export async function updateRouter(context: NetworkContext, router: Router, asked: AskedRouter): Promise<Router> {
   const locks = [routerLock(router.id), ROUTING_LOCK, ...networksOf(router, asked.external_gateway_info)]
@@ -105,7 +114,7 @@ export async function updateRouter(context: NetworkContext, router: Router, aske
     const columns: Partial<RouterRow> = { ...named(asked), ...flags(asked, { admin_state_up: 'admin_state_up' }) }
     if (asked.routes !== undefined) {
       const routes = checkRoutes(asked.routes ?? [], MAX_ROUTES)
-      await checkNexthops(work, router.id, routes)
+      await checkNexthops(work, [{ id: router.id, routes }])
       columns.routes = toJson(routes)
     }
     await updateRow(trx, 'routers', router.id, columns)
@@ -131,7 +140,7 @@ export async function changeRoutes(
     const given = checkRoutes(routes, MAX_ROUTES)
     const others = (JSON.parse(now.routes) as HostRoute[]).filter((one) => !given.some((route) => key(route) === key(one)))
     const after = checkRoutes(change === 'add' ? [...others, ...given] : others, MAX_ROUTES)
-    await checkNexthops(work, router.id, after)
+    await checkNexthops(work, [{ id: router.id, routes: after }])
     await updateRow(work.trx, 'routers', router.id, { routes: toJson(after) })
     tellRouter(work, router.id)
     return (await loadRouter(work.trx, router.id))!
@@ -139,8 +148,12 @@ export async function changeRoutes(
 }
 
 /** A next hop must be a neighbour. @throws Fault 400 */
-async function checkNexthops({ trx }: Work, routerId: string, routes: HostRoute[]): Promise<void> {
-  const ports = await portsOfRouter(trx, routerId)
+async function checkNexthops({ trx }: Work, routers: { id: string; routes: HostRoute[] }[]): Promise<void> {
+  const routed = routers.filter((router) => router.routes.length > 0)
+  const ports = await portsOfRouters(
+    trx,
+    routed.map((router) => router.id),
+  )
   const ips = await rowsWhere(
     trx,
     'allocations',
@@ -153,14 +166,16 @@ async function checkNexthops({ trx }: Work, routerId: string, routes: HostRoute[
     'id',
     ips.map((ip) => ip.subnet_id),
   )
-  for (const { destination, nexthop } of routes) {
-    if (!subnets.some((subnet) => contains(prefixOf(subnet.cidr), nexthop)))
-      throw badRequest(
-        `Invalid format for routes: ${destination} via ${nexthop}, the nexthop is not connected with router`,
-        'InvalidRoutes',
-      )
-    if (ips.some((ip) => ip.address === nexthop))
-      throw badRequest(`Invalid format for routes: ${destination} via ${nexthop}, the nexthop is used by router`, 'InvalidRoutes')
+  const routerOf = new Map(ports.map((port) => [port.id, port.device_id]))
+  const prefixes = new Map(subnets.map((subnet) => [subnet.id, prefixOf(subnet.cidr)]))
+  for (const { id, routes } of routed) {
+    const own = ips.filter((ip) => routerOf.get(ip.port_id) === id)
+    for (const { destination, nexthop } of routes) {
+      const refuse = (why: string) =>
+        badRequest(`Invalid format for routes: ${destination} via ${nexthop}, the nexthop is ${why} router`, 'InvalidRoutes')
+      if (!own.some((ip) => contains(prefixes.get(ip.subnet_id)!, nexthop))) throw refuse('not connected with')
+      if (own.some((ip) => ip.address === nexthop)) throw refuse('used by')
+    }
   }
 }
 

@@ -1,9 +1,9 @@
-import { rowsWhere, updateRow } from '../db/rows.ts'
+import { rowsWhere, updateRow, updateRows } from '../db/rows.ts'
 import { events } from '../rpc.ts'
 import { mutate, type NetworkContext, type Work } from './context.ts'
-import { addDhcpPort, hasDhcp } from './dhcp-port.ts'
+import { addDhcpPorts, hasDhcp } from './dhcp-port.ts'
 import { portsOfRouter, routerLock, tellRouter } from './router.ts'
-import { candidates, DHCP_HOSTS, hostForRouter } from './serving-hosts.ts'
+import { candidates, DHCP_HOSTS, hostsForRouters } from './serving-hosts.ts'
 
 /** The router with all its ports is on this host from now on, or on none. Behind the router's lock. */
 export async function placeRouter(work: Work, routerId: string, host: string): Promise<void> {
@@ -11,16 +11,18 @@ export async function placeRouter(work: Work, routerId: string, host: string): P
   await updateRow(trx, 'routers', routerId, { host })
   // until the agent there says that they are in place
   await trx.updateTable('floatingips').set({ status: 'DOWN' }).where('router_id', '=', routerId).execute()
-  for (const port of await portsOfRouter(trx, routerId)) await movePort(work, port, host)
+  await movePorts(work, await portsOfRouter(trx, routerId), host)
   tellRouter(work, routerId)
 }
 
-export async function movePort({ trx, after, context }: Work, port: { id: string; network_id: string }, host: string): Promise<void> {
-  await updateRow(trx, 'ports', port.id, { host, vif_type: host ? 'ovs' : 'unbound', wired: 0 })
-  after.push(() => {
-    context.bus.publish(events.portChanged, { portId: port.id, networkId: port.network_id })
-    context.bus.publish(events.networkChanged, { networkId: port.network_id })
-  })
+async function movePorts({ trx, after, context }: Work, ports: { id: string; network_id: string }[], host: string): Promise<void> {
+  const ids = ports.map((port) => port.id)
+  await updateRows(trx, 'ports', ids, { host, vif_type: host ? 'ovs' : 'unbound', wired: 0 })
+  for (const port of ports)
+    after.push(() => {
+      context.bus.publish(events.portChanged, { portId: port.id, networkId: port.network_id })
+      context.bus.publish(events.networkChanged, { networkId: port.network_id })
+    })
 }
 
 /** An agent that starts takes what nobody serves, and networks that too few serve. */
@@ -49,8 +51,8 @@ async function serveOn(context: NetworkContext, networkId: string, host: string)
     const servers = (await rowsWhere(work.trx, 'ports', 'network_id', [networkId])).filter((port) => port.device_owner === 'network:dhcp')
     if (servers.some((port) => port.host === host) || !(await hasDhcp(work.trx, networkId))) return
     const orphan = servers.find((port) => port.host === '')
-    if (orphan) await movePort(work, orphan, host)
-    else if (servers.length < DHCP_HOSTS) await addDhcpPort(work, networkId, host)
+    if (orphan) await movePorts(work, [orphan], host)
+    else if (servers.length < DHCP_HOSTS) await addDhcpPorts(work, [{ networkId, host }])
     work.after.push(() => context.bus.publish(events.networkChanged, { networkId }))
   })
 }
@@ -66,8 +68,8 @@ export async function takeOver(context: NetworkContext): Promise<string[]> {
   for (const { id, host } of await rowsWhere(db, 'routers', 'host', await hostsOf('routers')))
     await mutate(context, [routerLock(id)], async (work) => {
       const [now] = await rowsWhere(work.trx, 'routers', 'id', [id])
-      const next = await hostForRouter(work.trx, context)
-      if (now?.host !== host || next === '') return
+      const [next] = await hostsForRouters(work.trx, context, 1)
+      if (now?.host !== host || !next) return
       await placeRouter(work, id, next)
       done.push(`router ${id}: from ${host}, which is silent, to ${next}`)
     })
@@ -80,7 +82,7 @@ export async function takeOver(context: NetworkContext): Promise<string[]> {
       const next = (await candidates(work.trx, context, 'DHCP agent')).find((one) => !servers.some((port) => port.host === one))
       const now = servers.find((port) => port.id === id)
       if (now?.host !== host || next === undefined) return
-      await movePort(work, now, next)
+      await movePorts(work, [now], next)
       done.push(`addresses of network ${network_id}: from ${host}, which is silent, to ${next}`)
     })
   return done

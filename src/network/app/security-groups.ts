@@ -46,41 +46,59 @@ export interface AskedGroup {
 const FAMILIES = ['IPv4', 'IPv6'] as const
 
 /** The group that ports get when nothing is said: nobody from outside it comes in. Made for a project when it is first looked for. */
-export async function ensureDefaultGroup(context: NetworkContext, projectId: string): Promise<void> {
-  if (!projectId) return
-  const there = (db: Handle) => db.selectFrom('security_groups').select('id').where('default_of', '=', projectId).executeTakeFirst()
-  if (await there(context.database.db)) return
-  await mutate(context, [`default-group:${projectId}`], async (work) => {
-    if (await there(work.trx)) return
-    const group = await insertGroup(work, projectId, { name: 'default', description: 'Default security group' }, projectId)
-    const ingress = FAMILIES.map((ethertype) =>
-      ruleRow(projectId, { security_group_id: group.id, direction: 'ingress', ethertype, remote_group_id: group.id }),
-    )
-    await insertRow(work.trx, 'security_group_rules', ingress)
+export async function ensureDefaultGroups(context: NetworkContext, projectIds: string[]): Promise<void> {
+  const lacking = async (db: Handle) => {
+    const owners = new Set((await rowsWhere(db, 'security_groups', 'default_of', projectIds)).map((group) => group.default_of))
+    return [...new Set(projectIds)].filter((projectId) => projectId !== '' && !owners.has(projectId))
+  }
+  const seen = await lacking(context.database.db)
+  if (seen.length === 0) return
+  const locks = seen.map((projectId) => `default-group:${projectId}`)
+  await mutate(context, locks, async (work) => {
+    const groups = (await lacking(work.trx)).map((projectId) => {
+      const group = newGroup(projectId, { name: 'default', description: 'Default security group' }, projectId)
+      const among = { security_group_id: group.id, direction: 'ingress', remote_group_id: group.id } as const
+      return { ...group, rules: [...group.rules, ...FAMILIES.map((ethertype) => ruleRow(projectId, { ...among, ethertype }))] }
+    })
+    await insertGroups(work, groups)
   })
 }
 
-async function insertGroup({ trx }: Work, projectId: string, asked: AskedGroup, defaultOf: string | null): Promise<SecurityGroup> {
+function newGroup(projectId: string, asked: AskedGroup, defaultOf: string | null): SecurityGroup {
   const row: SecurityGroupRow = { ...standard(asked, projectId), stateful: Number(asked.stateful ?? true), default_of: defaultOf }
   const rules = FAMILIES.map((ethertype) => ruleRow(projectId, { security_group_id: row.id, direction: 'egress', ethertype }))
-  await insertRow(trx, 'security_groups', row)
-  await insertRow(trx, 'security_group_rules', rules)
   return { ...row, rules }
+}
+
+async function insertGroups({ trx }: Work, groups: SecurityGroup[]): Promise<void> {
+  await insertRow(
+    trx,
+    'security_groups',
+    groups.map(({ rules, ...row }) => row),
+  )
+  await insertRow(
+    trx,
+    'security_group_rules',
+    groups.flatMap((group) => group.rules),
+  )
 }
 
 export async function createGroups(context: NetworkContext, viewer: Viewer, asked: AskedGroup[]): Promise<SecurityGroup[]> {
   const projects = asked.map((one) => one.project_id ?? viewer.projectId)
-  for (const project of new Set(projects)) await ensureDefaultGroup(context, project)
+  await ensureDefaultGroups(context, projects)
   const locks = projects.flatMap((project) => [quotaLock('security_group', project), quotaLock('security_group_rule', project)])
   return await mutate(context, locks, async (work) => {
-    const made: SecurityGroup[] = []
-    for (const [i, one] of asked.entries()) {
-      await checkQuota(work, 'security_group', projects[i]!, 1)
-      await checkQuota(work, 'security_group_rule', projects[i]!, 2)
-      if (one.name === 'default') throw conflict('Default security group already exists.', 'SecurityGroupDefaultAlreadyExists')
-      made.push(await insertGroup(work, projects[i]!, one, null))
-    }
-    return made
+    await checkQuota(work, 'security_group', projects)
+    await checkQuota(
+      work,
+      'security_group_rule',
+      projects.flatMap((project) => FAMILIES.map(() => project)),
+    )
+    if (asked.some((one) => one.name === 'default'))
+      throw conflict('Default security group already exists.', 'SecurityGroupDefaultAlreadyExists')
+    const groups = asked.map((one, i) => newGroup(projects[i]!, one, null))
+    await insertGroups(work, groups)
+    return groups
   })
 }
 

@@ -161,32 +161,43 @@ export async function createRules(context: NetworkContext, viewer: Viewer, asked
     ...asked.flatMap((one) => [`group:${one.security_group_id}`, ...(one.remote_group_id ? [`group:${one.remote_group_id}`] : [])]),
   ]
   return await mutate(context, locks, async (work) => {
-    for (const [project, mine] of Map.groupBy(projects, (one) => one)) await checkQuota(work, 'security_group_rule', project, mine.length)
-    const made: SecurityRule[] = []
-    for (const [i, one] of asked.entries()) made.push(await createRule(work, viewer, projects[i]!, one))
+    await checkQuota(work, 'security_group_rule', projects)
+    await checkGroups(
+      work,
+      viewer,
+      asked.flatMap((one) => [one.security_group_id, one.remote_group_id ?? one.security_group_id]),
+    )
+    const rows = asked.map((one, i) => ruleRow(projects[i]!, one))
+    await refuseKnown(work, rows)
+    await insertRow(work.trx, 'security_group_rules', rows)
     await tellPortsOf(
       work,
       asked.map((one) => one.security_group_id),
     )
-    return made
+    return rows
   })
 }
 
-async function createRule({ trx }: Work, viewer: Viewer, projectId: string, asked: AskedRule): Promise<SecurityRule> {
-  for (const id of [asked.security_group_id, asked.remote_group_id ?? asked.security_group_id]) {
-    const [group] = await rowsWhere(trx, 'security_groups', 'id', [id])
-    if (!group || (!viewer.isAdmin && group.project_id !== viewer.projectId)) throw missing({ type: 'Security group' }, id)
-  }
-  const row = ruleRow(projectId, asked)
-  const same = await trx
+async function checkGroups({ trx }: Work, viewer: Viewer, ids: string[]): Promise<void> {
+  const groups = await rowsWhere(trx, 'security_groups', 'id', ids)
+  const known = new Set(groups.filter((group) => viewer.isAdmin || group.project_id === viewer.projectId).map((group) => group.id))
+  for (const id of ids) if (!known.has(id)) throw missing({ type: 'Security group' }, id)
+}
+
+async function refuseKnown({ trx }: Work, rows: SecurityRuleRow[]): Promise<void> {
+  const key = (row: Pick<SecurityRuleRow, 'security_group_id' | 'fingerprint'>) => `${row.security_group_id} ${row.fingerprint}`
+  const there = await trx
     .selectFrom('security_group_rules')
-    .select('id')
-    .where('security_group_id', '=', row.security_group_id)
-    .where('fingerprint', '=', row.fingerprint)
-    .executeTakeFirst()
-  if (same) throw conflict(`Security group rule already exists. Rule id is ${same.id}.`, 'SecurityGroupRuleExists')
-  await insertRow(trx, 'security_group_rules', row)
-  return row
+    .select(['id', 'security_group_id', 'fingerprint'])
+    .where('security_group_id', 'in', [...new Set(rows.map((row) => row.security_group_id))])
+    .where('fingerprint', 'in', [...new Set(rows.map((row) => row.fingerprint))])
+    .execute()
+  const known = new Map(there.map((row) => [key(row), row.id]))
+  for (const row of rows) {
+    const same = known.get(key(row))
+    if (same) throw conflict(`Security group rule already exists. Rule id is ${same}.`, 'SecurityGroupRuleExists')
+    known.set(key(row), row.id)
+  }
 }
 
 export async function deleteRule(context: NetworkContext, rule: SecurityRule): Promise<void> {

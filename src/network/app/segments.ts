@@ -1,4 +1,5 @@
 import { badRequest, conflict, unavailable } from '../../kernel/errors/errors.ts'
+import { insertRow } from '../db/rows.ts'
 import type { SegmentRow } from '../db/tables.ts'
 import type { NetworkType, Segment } from '../rpc.ts'
 import type { Work } from './context.ts'
@@ -23,40 +24,52 @@ export type Chosen = Omit<Segment, 'networkId' | 'mtu'>
 
 const wrong = (message: string) => badRequest(`Invalid input for operation: ${message}.`, 'InvalidInput')
 
-/** What a network gets: as asked, or the next one of the cloud's own kind. @throws Fault 400, 409 when it is in use */
-export async function takeSegment(work: Work, networkId: string, asked: AskedSegment): Promise<Chosen> {
+/** What networks get: as asked, or the next one of the cloud's own kind. @throws Fault 400, 409 when it is in use */
+export async function takeSegments(work: Work, asked: (AskedSegment & { networkId: string })[]): Promise<Chosen[]> {
   const { trx, context } = work
-  const chosen = check(asked, context.physicalNetworks, context.tenantNetworkType)
-  const { networkType, physicalNetwork } = chosen
-  if (networkType === 'local') return chosen
-  const used = new Set(
-    (
-      await trx
-        .selectFrom('segments')
-        .select('segmentation_id')
-        .where('network_type', '=', networkType)
-        .where('physical_network', '=', physicalNetwork ?? '')
-        .execute()
-    ).map((row) => row.segmentation_id),
-  )
-  const row = (segmentationId: number): SegmentRow => ({
-    network_type: networkType,
-    physical_network: physicalNetwork ?? '',
-    segmentation_id: segmentationId,
-    network_id: networkId,
+  const wanted = asked.map((one) => check(one, context.physicalNetworks, context.tenantNetworkType))
+  const used = await usedIds(work, wanted)
+  const rows: SegmentRow[] = []
+  const chosen = wanted.map((one, i) => {
+    const { networkType, physicalNetwork } = one
+    if (networkType === 'local') return one
+    const taken = used.get(rangeOf(one)) ?? new Set()
+    const id = networkType === 'flat' ? 0 : (one.segmentationId ?? firstFree(networkType, taken))
+    if (taken.has(id)) throw inUse(networkType, physicalNetwork, id)
+    used.set(rangeOf(one), taken.add(id))
+    rows.push({
+      network_type: networkType,
+      physical_network: physicalNetwork ?? '',
+      segmentation_id: id,
+      network_id: asked[i]!.networkId,
+    })
+    return networkType === 'flat' ? one : { ...one, segmentationId: id }
   })
-  if (networkType === 'flat' || chosen.segmentationId !== null) {
-    const id = chosen.segmentationId ?? 0
-    if (used.has(id)) throw inUse(networkType, physicalNetwork, id)
-    await trx.insertInto('segments').values(row(id)).execute()
-    return chosen
-  }
+  await insertRow(trx, 'segments', rows)
+  return chosen
+}
+
+const rangeOf = ({ networkType, physicalNetwork }: Chosen) => `${networkType} ${physicalNetwork ?? ''}`
+
+async function usedIds({ trx }: Work, wanted: Chosen[]): Promise<Map<string, Set<number>>> {
+  const ranges = wanted.filter((one) => one.networkType !== 'local')
+  if (ranges.length === 0) return new Map()
+  const rows = await trx
+    .selectFrom('segments')
+    .select(['network_type', 'physical_network', 'segmentation_id'])
+    .where('network_type', 'in', [...new Set(ranges.map((one) => one.networkType))])
+    .where('physical_network', 'in', [...new Set(ranges.map((one) => one.physicalNetwork ?? ''))])
+    .execute()
+  const grouped = Map.groupBy(rows, (row) => `${row.network_type} ${row.physical_network}`)
+  return new Map([...grouped].map(([range, some]) => [range, new Set(some.map((row) => row.segmentation_id))]))
+}
+
+function firstFree(networkType: NetworkType, taken: Set<number>): number {
   const [first, last] = RANGES[networkType]!
   let id = first
-  while (used.has(id)) id++
+  while (taken.has(id)) id++
   if (id > last) throw unavailable('Unable to create the network. No tenant network is available for allocation.', 'NoNetworkAvailable')
-  await trx.insertInto('segments').values(row(id)).execute()
-  return { ...chosen, segmentationId: id }
+  return id
 }
 
 function check(asked: AskedSegment, physicalNetworks: Record<string, string>, usual: NetworkType): Chosen {

@@ -33,12 +33,17 @@ const loads = (db: Handle, agentType: ServingAgent): Promise<{ host: string; n: 
         .groupBy('host')
         .execute()
 
-/** Where a new router is to be; empty while no agent lives: the first that reports takes it. */
-export const hostForRouter = async (db: Handle, context: NetworkContext): Promise<string> =>
-  (await candidates(db, context, 'L3 agent'))[0] ?? ''
+/** Where so many new routers are to be, in turn; empty while no agent lives: the first that reports takes them. */
+export async function hostsForRouters(db: Handle, context: NetworkContext, routers: number): Promise<string[]> {
+  const hosts = await candidates(db, context, 'L3 agent')
+  return Array.from({ length: routers }, (_, i) => hosts[i % hosts.length] ?? '')
+}
 
-/** Where a new network's addresses are to be served. */
-export async function hostsForDhcp(db: Handle, context: NetworkContext): Promise<string[]> {
+/** Where the addresses of so many new networks are to be served: each goes on where the one before ended. */
+export async function hostsForDhcp(db: Handle, context: NetworkContext, networks: number): Promise<string[][]> {
   const hosts = await candidates(db, context, 'DHCP agent')
-  return hosts.length > 0 ? hosts.slice(0, DHCP_HOSTS) : ['']
+  const each = Math.min(DHCP_HOSTS, hosts.length)
+  return Array.from({ length: networks }, (_, i) =>
+    each === 0 ? [''] : Array.from({ length: each }, (_, j) => hosts[(i * each + j) % hosts.length]!),
+  )
 }

@@ -31,8 +31,8 @@ export async function settleStatus(work: Work, portIds: string[]): Promise<void>
     await updateRow(trx, 'ports', port.id, { status, updated_at: timestamp() })
     if (isServers(port))
       await (status === 'ACTIVE'
-        ? notice(work, port, 'network-vif-plugged', 'completed')
-        : notice(work, port, 'network-vif-unplugged', null))
+        ? notice(work, [port], 'network-vif-plugged', 'completed')
+        : notice(work, [port], 'network-vif-unplugged', null))
   }
 }
 

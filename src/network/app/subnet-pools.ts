@@ -1,10 +1,11 @@
 import { toJson } from '../../kernel/db/columns.ts'
 import { badRequest, conflict, Fault } from '../../kernel/errors/errors.ts'
+import type { Handle } from '../db/handle.ts'
 import { deleteRow, insertRow, rowsWhere, updateRow } from '../db/rows.ts'
-import type { SubnetPoolRow } from '../db/tables.ts'
+import type { SubnetPoolRow, SubnetRow } from '../db/tables.ts'
 import { overlaps, type Prefix, prefixOf, textOf } from './addresses.ts'
 import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
-import { missing, type Noun, STANDARD, seeRow } from './noun.ts'
+import { missing, type Noun, STANDARD, seeRows } from './noun.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
 import { flags, named, standard } from './standard.ts'
 
@@ -51,11 +52,10 @@ const SHORTEST = { 4: 8, 6: 64 }
 export async function createSubnetPools(context: NetworkContext, viewer: Viewer, asked: AskedSubnetPool[]): Promise<SubnetPool[]> {
   const projects = asked.map((one) => one.project_id ?? viewer.projectId)
   return await mutate(context, ['subnetpools', ...projects.map((one) => quotaLock('subnetpool', one))], async (work) => {
-    for (const [project, mine] of Map.groupBy(projects, (one) => one)) await checkQuota(work, 'subnetpool', project, mine.length)
-    const made: SubnetPool[] = []
-    for (const [i, one] of asked.entries()) {
+    await checkQuota(work, 'subnetpool', projects)
+    const rows = asked.map((one, i): SubnetPool => {
       const prefixes = merged(one.prefixes)
-      const row: SubnetPool = {
+      return {
         ...standard(one, projects[i]!),
         ip_version: prefixes[0]!.version,
         prefixes: toJson(prefixes.map(({ text }) => text)),
@@ -64,11 +64,10 @@ export async function createSubnetPools(context: NetworkContext, viewer: Viewer,
         is_default: Number(one.is_default ?? false),
         default_quota: one.default_quota === undefined || one.default_quota === null ? null : Number(one.default_quota),
       }
-      if (row.is_default) await refuseSecondDefault(work, row)
-      await insertRow(work.trx, 'subnetpools', row)
-      made.push(row)
-    }
-    return made
+    })
+    await refuseSecondDefault(work, rows)
+    await insertRow(work.trx, 'subnetpools', rows)
+    return rows
   })
 }
 
@@ -96,7 +95,7 @@ export async function updateSubnetPool(context: NetworkContext, pool: SubnetPool
       }),
     )
     if (asked.default_quota !== undefined) columns.default_quota = asked.default_quota === null ? null : Number(asked.default_quota)
-    if (columns.is_default && !now.is_default) await refuseSecondDefault(work, now)
+    if (columns.is_default && !now.is_default) await refuseSecondDefault(work, [{ ...now, is_default: 1 }])
     await updateRow(work.trx, 'subnetpools', now.id, columns)
     return (await rowsWhere(work.trx, 'subnetpools', 'id', [now.id]))[0]!
   })
@@ -122,24 +121,27 @@ interface Wish {
 /** The pool from which each subnet is to be, null for those with addresses of their own. @throws Fault 404, and 400 where there is no default pool */
 export async function poolsFor(context: NetworkContext, viewer: Viewer, asked: Wish[]): Promise<(SubnetPool | null)[]> {
   const { db } = context.database
-  return await Promise.all(
-    asked.map(async ({ subnetpool_id, use_default_subnetpool, ip_version = 4 }) => {
-      if (subnetpool_id) return await seeRow(db, subnetPoolNoun, viewer, subnetpool_id)
-      if (!use_default_subnetpool) return null
-      const pool = await db
-        .selectFrom('subnetpools')
-        .selectAll()
-        .where('is_default', '=', 1)
-        .where('ip_version', '=', ip_version)
-        .executeTakeFirst()
-      if (!pool) throw badRequest(`Bad subnets request: No default subnetpool found for IPv${ip_version}.`, 'BadRequest')
-      return pool
-    }),
+  const named = await seeRows(
+    db,
+    subnetPoolNoun,
+    viewer,
+    asked.flatMap((one) => one.subnetpool_id || []),
   )
+  const byDefault = asked.some((one) => one.use_default_subnetpool && !one.subnetpool_id)
+  const defaults = byDefault ? await defaultPools(db) : []
+  return asked.map(({ subnetpool_id, use_default_subnetpool, ip_version = 4 }) => {
+    if (subnetpool_id) return named.get(subnetpool_id)!
+    if (!use_default_subnetpool) return null
+    const pool = defaults.find((one) => one.ip_version === ip_version)
+    if (!pool) throw badRequest(`Bad subnets request: No default subnetpool found for IPv${ip_version}.`, 'BadRequest')
+    return pool
+  })
 }
 
-/** A prefix of the pool that no other subnet has: the one that is asked for, or the first of that size. Call it behind the pool's lock. @throws Fault 400, 409 */
-export async function allocate({ trx }: Work, pool: SubnetPool, projectId: string, asked: Wish): Promise<Prefix> {
+const defaultPools = (db: Handle): Promise<SubnetPool[]> => db.selectFrom('subnetpools').selectAll().where('is_default', '=', 1).execute()
+
+/** A prefix of the pool that none of `subnets`, which have theirs of it, has: the one that is asked for, or the first of that size. @throws Fault 400, 409 */
+export function allocate(pool: SubnetPool, subnets: Pick<SubnetRow, 'project_id' | 'cidr'>[], projectId: string, asked: Wish): Prefix {
   if (asked.ip_version !== undefined && asked.ip_version !== pool.ip_version)
     throw wrong('Bad subnets request: ip_version is not that of the pool.', 'BadRequest')
   const length = asked.cidr ? prefixOf(asked.cidr).length : Number(asked.prefixlen ?? pool.default_prefixlen)
@@ -153,7 +155,6 @@ export async function allocate({ trx }: Work, pool: SubnetPool, projectId: strin
       `Unable to allocate subnet with prefix length ${length}, maximum allowed prefix is ${pool.max_prefixlen}.`,
       'MaxPrefixSubnetAllocationError',
     )
-  const subnets = await rowsWhere(trx, 'subnets', 'subnetpool_id', [pool.id])
   checkPoolQuota(
     pool,
     length,
@@ -230,13 +231,12 @@ function lengths(
   return { default_prefixlen: usual, min_prefixlen: min, max_prefixlen: max }
 }
 
-async function refuseSecondDefault({ trx }: Work, pool: SubnetPool): Promise<void> {
-  const other = await trx
-    .selectFrom('subnetpools')
-    .select('id')
-    .where('is_default', '=', 1)
-    .where('ip_version', '=', pool.ip_version)
-    .where('id', '!=', pool.id)
-    .executeTakeFirst()
-  if (other) throw conflict(`A default subnetpool for this IP family has already been set: ${other.id}.`, 'ExistingSubnetPool')
+async function refuseSecondDefault({ trx }: Work, pools: SubnetPool[]): Promise<void> {
+  const wanted = pools.filter((pool) => pool.is_default === 1)
+  if (wanted.length === 0) return
+  const all = [...(await defaultPools(trx)), ...wanted]
+  for (const pool of wanted) {
+    const other = all.find((one) => one.ip_version === pool.ip_version && one.id !== pool.id)
+    if (other) throw conflict(`A default subnetpool for this IP family has already been set: ${other.id}.`, 'ExistingSubnetPool')
+  }
 }

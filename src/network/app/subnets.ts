@@ -1,14 +1,14 @@
 import { toJson } from '../../kernel/db/columns.ts'
 import { badRequest, conflict } from '../../kernel/errors/errors.ts'
 import { deleteRow, insertRow, rowsWhere, updateRow } from '../db/rows.ts'
-import type { NetworkRow, SubnetRow } from '../db/tables.ts'
+import type { SubnetRow } from '../db/tables.ts'
 import { events } from '../rpc.ts'
 import { overlaps, type Prefix, prefixOf } from './addresses.ts'
 import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
 import { ensureDhcpPorts } from './dhcp-port.ts'
 import { isAutomatic } from './ipam.ts'
 import { networkNoun } from './networks.ts'
-import { missing, type Noun, STANDARD, seeRow } from './noun.ts'
+import { missing, type Noun, STANDARD, seeRows } from './noun.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
 import { flags, named, standard } from './standard.ts'
 import { allocate, poolsFor, type SubnetPool } from './subnet-pools.ts'
@@ -86,45 +86,67 @@ const wrong = (message: string) => badRequest(`Invalid input for operation: ${me
 
 /** All or none; the network's first subnet with DHCP brings its DHCP port. @throws Fault 400, 404 for the network, 409 */
 export async function createSubnets(context: NetworkContext, viewer: Viewer, asked: AskedSubnet[]): Promise<Subnet[]> {
-  const networks = new Map<string, NetworkRow>()
-  for (const { network_id } of asked) networks.set(network_id, await seeRow(context.database.db, networkNoun, viewer, network_id))
+  const networkIds = [...new Set(asked.map((one) => one.network_id))]
+  await seeRows(context.database.db, networkNoun, viewer, networkIds)
   const projects = asked.map((one) => one.project_id ?? viewer.projectId)
   const pools = await poolsFor(context, viewer, asked)
   const locks = [
     ...pools.flatMap((pool) => (pool ? [`subnetpool:${pool.id}`] : [])),
     ...projects.map((project) => quotaLock('subnet', project)),
-    ...asked.map((one) => `network:${one.network_id}`),
+    ...networkIds.map((id) => `network:${id}`),
   ]
   return await mutate(context, locks, async (work) => {
-    for (const [project, mine] of Map.groupBy(projects, (one) => one)) await checkQuota(work, 'subnet', project, mine.length)
-    const made: Subnet[] = []
-    for (const [i, one] of asked.entries()) made.push(await createSubnet(work, projects[i]!, one, pools[i]!))
-    for (const networkId of networks.keys()) await settleNetwork(work, networkId)
+    await checkQuota(work, 'subnet', projects)
+    const made = await insertSubnets(work, projects, asked, pools)
+    await settleNetworks(work, networkIds)
     return made
   })
 }
 
-/** Behind the locks of network, pool and quota, the quota checked; {@link settleNetwork} follows. */
-export async function createSubnet(work: Work, projectId: string, asked: AskedSubnet, pool: SubnetPool | null): Promise<Subnet> {
+/** Each from its pool, if it has one. Behind the locks of networks, pools and quotas, the quotas checked; {@link settleNetworks} follows. */
+export async function insertSubnets(work: Work, projects: string[], asked: AskedSubnet[], pools: (SubnetPool | null)[]): Promise<Subnet[]> {
   const { trx } = work
-  if ((await rowsWhere(trx, 'networks', 'id', [asked.network_id])).length === 0) throw missing(networkNoun, asked.network_id)
-  if (!pool && !asked.cidr) throw badRequest('Bad subnets request: a subnetpool must be specified in the absence of a cidr.', 'BadRequest')
+  const networkIds = asked.map((one) => one.network_id)
+  const there = new Set((await rowsWhere(trx, 'networks', 'id', networkIds)).map((network) => network.id))
+  for (const id of networkIds) if (!there.has(id)) throw missing(networkNoun, id)
+  const beside = await rowsWhere(trx, 'subnets', 'network_id', networkIds)
+  const poolIds = pools.flatMap((pool) => pool?.id ?? [])
+  const ofPools = await rowsWhere(trx, 'subnets', 'subnetpool_id', poolIds)
+  const made: Subnet[] = []
+  for (const [i, one] of asked.entries()) {
+    const pool = pools[i]!
+    const from = pool && { pool, subnets: [...ofPools, ...made].filter((subnet) => subnet.subnetpool_id === pool.id) }
+    const neighbours = [...beside, ...made].filter((subnet) => subnet.network_id === one.network_id)
+    made.push(subnetRow(one, projects[i]!, neighbours, from))
+  }
+  await insertRow(trx, 'subnets', made)
+  return made
+}
+
+/** A new subnet beside the `others` of its network. @throws Fault 400, 409 */
+function subnetRow(
+  asked: AskedSubnet,
+  projectId: string,
+  others: Subnet[],
+  from: { pool: SubnetPool; subnets: Subnet[] } | null,
+): SubnetRow {
+  if (!from && !asked.cidr) throw badRequest('Bad subnets request: a subnetpool must be specified in the absence of a cidr.', 'BadRequest')
   if (asked.cidr && asked.prefixlen)
     throw badRequest('Bad subnets request: cidr and prefixlen must not be supplied together.', 'BadRequest')
-  const prefix = pool ? await allocate(work, pool, projectId, asked) : prefixOf(asked.cidr!)
+  const prefix = from ? allocate(from.pool, from.subnets, projectId, asked) : prefixOf(asked.cidr!)
   if (asked.ip_version !== undefined && asked.ip_version !== prefix.version)
     throw wrong(`cidr '${asked.cidr}' does not match the ip_version '${asked.ip_version}'`)
   if (prefix.version === 4 && (asked.ipv6_ra_mode || asked.ipv6_address_mode))
     throw wrong('ipv6_ra_mode and ipv6_address_mode need ip_version 6')
   checkModes(prefix, asked)
   if (prefix.length === 0) throw wrong(`cidr ${prefix.text} is too large`)
-  for (const other of await rowsWhere(trx, 'subnets', 'network_id', [asked.network_id]))
+  for (const other of others)
     if (overlaps(prefixOf(other.cidr), prefix))
       throw wrong(`Requested subnet with cidr: ${prefix.text} for network: ${asked.network_id} overlaps with another subnet`)
   const gateway = gatewayFor(prefix, asked.gateway_ip)
   const pools = asked.allocation_pools ? checkPools(prefix, asked.allocation_pools) : usualPools(prefix, gateway)
   checkGatewayOutside(gateway, pools)
-  const row: SubnetRow = {
+  return {
     ...standard(asked, projectId),
     network_id: asked.network_id,
     ip_version: prefix.version,
@@ -137,10 +159,8 @@ export async function createSubnet(work: Work, projectId: string, asked: AskedSu
     service_types: toJson(asked.service_types ?? []),
     ipv6_ra_mode: asked.ipv6_ra_mode ?? null,
     ipv6_address_mode: asked.ipv6_address_mode ?? null,
-    subnetpool_id: pool?.id ?? null,
+    subnetpool_id: from?.pool.id ?? null,
   }
-  await insertRow(trx, 'subnets', row)
-  return row
 }
 
 const OWN_ADDRESSES = ['slaac', 'dhcpv6-stateless']
@@ -159,10 +179,10 @@ function checkModes(prefix: Prefix, { ipv6_ra_mode, ipv6_address_mode, enable_dh
     )
 }
 
-/** Its DHCP ports as its subnets want them; agents are told. */
-export async function settleNetwork(work: Work, networkId: string): Promise<void> {
-  await ensureDhcpPorts(work, networkId)
-  work.after.push(() => work.context.bus.publish(events.networkChanged, { networkId }))
+/** Their DHCP ports as their subnets want them; agents are told. */
+export async function settleNetworks(work: Work, networkIds: string[]): Promise<void> {
+  await ensureDhcpPorts(work, networkIds)
+  for (const networkId of networkIds) work.after.push(() => work.context.bus.publish(events.networkChanged, { networkId }))
 }
 
 export async function updateSubnet(context: NetworkContext, subnet: Subnet, asked: Partial<AskedSubnet>): Promise<Subnet> {
@@ -183,7 +203,7 @@ export async function updateSubnet(context: NetworkContext, subnet: Subnet, aske
     if (asked.host_routes !== undefined) columns.host_routes = toJson(checkRoutes(asked.host_routes ?? [], MAX_ROUTES))
     if (asked.service_types !== undefined) columns.service_types = toJson(asked.service_types)
     await updateRow(trx, 'subnets', now.id, columns)
-    await settleNetwork(work, now.network_id)
+    await settleNetworks(work, [now.network_id])
     await tellRouters(work, now.id)
     return (await rowsWhere(trx, 'subnets', 'id', [now.id]))[0]!
   })
@@ -236,6 +256,6 @@ export async function deleteSubnet(context: NetworkContext, subnet: Subnet): Pro
     // guests made these themselves: nothing holds them when the prefix is no longer announced
     if (automatic) await trx.deleteFrom('allocations').where('subnet_id', '=', subnet.id).execute()
     if (!(await deleteRow(trx, 'subnets', subnet.id))) throw missing(subnetNoun, subnet.id)
-    await settleNetwork(work, subnet.network_id)
+    await settleNetworks(work, [subnet.network_id])
   })
 }

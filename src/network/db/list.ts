@@ -1,5 +1,5 @@
 import { type SelectQueryBuilder, sql } from 'kysely'
-import type { Handle } from './handle.ts'
+import { AT_ONCE, type Handle } from './handle.ts'
 import type { NetworkTables } from './tables.ts'
 
 /** A selection from any of the tables: columns are named at run time. */
@@ -46,6 +46,25 @@ export async function selectRows<T extends keyof NetworkTables>(db: Handle, tabl
   if (query.limit !== null) selection = selection.limit(query.limit)
   const rows = await selection.execute()
   return (query.backwards ? rows.reverse() : rows) as NetworkTables[T][]
+}
+
+/** Those of `ids` that meet the conditions. */
+export async function selectById<T extends keyof NetworkTables>(
+  db: Handle,
+  table: T,
+  ids: string[],
+  conditions: Condition[],
+): Promise<NetworkTables[T][]> {
+  const rows: NetworkTables[T][] = []
+  for (let at = 0; at < ids.length; at += AT_ONCE) {
+    let selection: Selection = (db as any)
+      .selectFrom(table)
+      .selectAll(table)
+      .where('id', 'in', ids.slice(at, at + AT_ONCE))
+    for (const condition of conditions) selection = condition(selection)
+    rows.push(...((await selection.execute()) as NetworkTables[T][]))
+  }
+  return rows
 }
 
 export async function selectRow<T extends keyof NetworkTables>(

@@ -1,6 +1,6 @@
 import { timestamp } from '../../kernel/db/columns.ts'
 import { preparedFor } from '../../kernel/db/prepared.ts'
-import type { Handle } from './handle.ts'
+import { AT_ONCE, type Handle } from './handle.ts'
 import type { NetworkTables, StandardRow } from './tables.ts'
 
 /** The tables of resources, which all begin with the same columns. */
@@ -13,8 +13,12 @@ export async function insertRow<T extends keyof NetworkTables>(
   table: T,
   row: NetworkTables[T] | NetworkTables[T][],
 ): Promise<void> {
-  if (Array.isArray(row) && row.length === 0) return
-  await (db as any).insertInto(table).values(row).execute()
+  if (!Array.isArray(row)) await (db as any).insertInto(table).values(row).execute()
+  else for (const rows of portions(row)) await (db as any).insertInto(table).values(rows).execute()
+}
+
+function portions<T>(all: T[]): T[][] {
+  return Array.from({ length: Math.ceil(all.length / AT_ONCE) }, (_, i) => all.slice(i * AT_ONCE, (i + 1) * AT_ONCE))
 }
 
 /** The row one revision on. Answers whether it was still there (and, where told, still at `revision`). */
@@ -33,17 +37,48 @@ export async function updateRow<T extends ResourceTable>(
   return (await query.executeTakeFirst()).numUpdatedRows > 0n
 }
 
+/** All these rows one revision on. */
+export async function updateRows<T extends ResourceTable>(
+  db: Handle,
+  table: T,
+  ids: string[],
+  columns: Partial<NetworkTables[T]>,
+): Promise<void> {
+  for (const some of portions(ids))
+    await (db as any)
+      .updateTable(table)
+      .set((eb: any) => ({ ...columns, revision: eb('revision', '+', 1), updated_at: timestamp() }))
+      .where('id', 'in', some)
+      .execute()
+}
+
+/** All rows of `table` whose `column` is one of `values`. */
+export async function deleteRows<T extends keyof NetworkTables>(
+  db: Handle,
+  table: T,
+  column: keyof NetworkTables[T] & string,
+  values: string[],
+): Promise<void> {
+  for (const some of portions(values)) await (db as any).deleteFrom(table).where(column, 'in', some).execute()
+}
+
 export async function deleteRow<T extends ResourceTable>(db: Handle, table: T, id: string): Promise<boolean> {
   return (await (db as any).deleteFrom(table).where('id', '=', id).executeTakeFirst()).numDeletedRows > 0n
 }
 
-export async function countRows(db: Handle, table: ResourceTable, projectId: string): Promise<number> {
-  const row = await (db as any)
-    .selectFrom(table)
-    .select((eb: any) => eb.fn.countAll().as('n'))
-    .where('project_id', '=', projectId)
-    .executeTakeFirstOrThrow()
-  return Number(row.n)
+/** By project; one that has none is absent. */
+export async function countRows(db: Handle, table: ResourceTable, projectIds: string[]): Promise<Map<string, number>> {
+  const counts = new Map<string, number>()
+  for (const some of portions(projectIds)) {
+    const rows = await (db as any)
+      .selectFrom(table)
+      .select((eb: any) => ['project_id', eb.fn.countAll().as('n')])
+      .where('project_id', 'in', some)
+      .groupBy('project_id')
+      .execute()
+    for (const row of rows) counts.set(row.project_id, Number(row.n))
+  }
+  return counts
 }
 
 type ByValues = (db: Handle, values: string[]) => Promise<any[]>

@@ -1,5 +1,6 @@
 import { identityWrites } from './identity-testing.ts'
 import { imageWrites } from './image-testing.ts'
+import { networkWrites } from './network-testing.ts'
 import { placementWrites } from './placement-testing.ts'
 import type { Writes } from './writes-testing.ts'
 
@@ -7,5 +8,6 @@ import type { Writes } from './writes-testing.ts'
 export const WRITES: Record<string, Writes> = {
   identity: identityWrites,
   image: imageWrites,
+  network: networkWrites,
   placement: placementWrites,
 }
