@@ -90,16 +90,21 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
       strictFormats: settings.strictImageFormats,
     }),
   ])
-  const compute = new ComputeClient(transport, neutron)
+  const toldBy = (session: ServiceSession) => new ComputeClient(transport, session)
   const network = await createNetworkService({
     ...shared('network'),
     bus,
     tenantNetworkType: settings.tenantNetworkType,
     physicalNetworks: { public: 'br-ex' },
     external: { cidr: settings.external.cidr, gateway: settings.external.gateway },
-    notifyCompute: (events) => compute.notify(events),
+    notifyCompute: (events) => toldBy(neutron).notify(events),
   })
-  const volume = await createVolumeService({ ...shared('volume'), bus, images: new ImageClient(transport, cinder) })
+  const volume = await createVolumeService({
+    ...shared('volume'),
+    bus,
+    images: new ImageClient(transport, cinder),
+    notifyCompute: (notices) => toldBy(cinder).notify(notices),
+  })
   const computing = await createComputeService({
     ...shared('compute'),
     bus,

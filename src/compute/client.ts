@@ -24,6 +24,7 @@ export class ComputeClient {
       method: 'POST',
       path: '/compute/v2.1/os-server-external-events',
       token: await this.session.token(),
+      headers: { 'openstack-api-version': 'compute 2.93' },
       body: { events },
     })
     if (answer.status !== 404) await must(Promise.resolve(answer))

@@ -362,3 +362,6 @@ export const stepsRecorded = message<import('../kernel/trace/trace.ts').StepReco
 
 /** The network said that a port is plugged: every compute process hears it, for its saga may be the one that waits. */
 export const portPlugged = message<{ portId: string }, void>('compute.port-plugged')
+
+/** The volume service has done, or not, with writing another image onto a volume. */
+export const volumeReimaged = message<{ volumeId: string }, void>('compute.volume-reimaged')

@@ -36,10 +36,10 @@ import { inFirstVersion, MICROVERSIONS, rootRoutes, V2, versionRoutes } from './
 import { consoleTarget } from './app/console.ts'
 import type { ComputeContext, ComputeSettings } from './app/context.ts'
 import { departedFrom } from './app/departed.ts'
+import { ExternalEvents } from './app/external-events.ts'
 import { hostReported } from './app/host.ts'
 import { migrationProgressed } from './app/live-migrate.ts'
 import { answerGuest, type MetadataAnswer, type MetadataRequest } from './app/metadata-api.ts'
-import { PlugEvents } from './app/plug-events.ts'
 import { serveScheduler } from './app/scheduler/scheduler.ts'
 import { SCHEDULER_DEFAULTS } from './app/scheduler/settings.ts'
 import { follow } from './app/server-state.ts'
@@ -47,7 +47,7 @@ import { TraceKeeper } from './app/trace.ts'
 import { migrations } from './db/migrations.ts'
 import type { ComputeTables } from './db/tables.ts'
 import { powerStateReconciler } from './reconcilers/power-states.ts'
-import { COMPUTE_CONTROL, computeTopic, control, host, portPlugged, stepsRecorded } from './rpc.ts'
+import { COMPUTE_CONTROL, computeTopic, control, host, portPlugged, stepsRecorded, volumeReimaged } from './rpc.ts'
 import { sagas } from './sagas/all.ts'
 import { CONDUCTOR, conductor } from './sagas/schedule.ts'
 
@@ -112,7 +112,7 @@ export async function createComputeService(options: ComputeOptions): Promise<Com
     volumes: options.volumes,
     placement: options.placement,
     trace: new TraceKeeper(database, log),
-    plugEvents: new PlugEvents(),
+    externalEvents: new ExternalEvents(),
   } as ComputeContext
   context.engine = new SagaEngine({
     service: 'compute',
@@ -184,7 +184,8 @@ export async function createComputeService(options: ComputeOptions): Promise<Com
     async start() {
       stops.push(
         bus.serve(COMPUTE_CONTROL, stepsRecorded, (records) => context.trace.keep(records)),
-        bus.subscribe(portPlugged, ({ portId }) => context.plugEvents.seen(portId)),
+        bus.subscribe(portPlugged, ({ portId }) => context.externalEvents.seen(portId)),
+        bus.subscribe(volumeReimaged, ({ volumeId }) => context.externalEvents.seen(volumeId)),
         bus.serve(CONDUCTOR, conductor.build, () => ({ topic: CONDUCTOR, process: process.pid })),
         bus.serve(COMPUTE_CONTROL, control.hostReport, async (report) => {
           if (await hostReported(context, report)) powerStates.wake()

@@ -1,8 +1,9 @@
 import { Fault } from '../kernel/errors/errors.ts'
 import { faultOf, must, type RestRequest, type RestTransport } from '../kernel/http/client.ts'
+import type { MessageDocument } from './api/answers.ts'
 import type { AttachmentDocument, NewVolumeDocument, SnapshotDocument, VolumeDocument } from './api/schemas.ts'
 
-export type { AttachmentDocument, NewVolumeDocument, SnapshotDocument, VolumeDocument }
+export type { AttachmentDocument, MessageDocument, NewVolumeDocument, SnapshotDocument, VolumeDocument }
 
 export interface CallAs {
   /** The user's own token; without it the service's. */
@@ -45,8 +46,7 @@ export class VolumeClient {
     return (await this.json({ method: 'POST', path: '/volumes', body: { volume } }, as)).volume
   }
 
-  /** One that is not there any more is fine. */
-  /** Told twice, it is on its way out the second time. */
+  /** One that is not there any more is fine. Told twice, it is on its way out the second time. */
   async deleteVolume(id: string, as?: CallAs): Promise<void> {
     try {
       await this.gone(`/volumes/${encodeURIComponent(id)}`, as)
@@ -55,6 +55,18 @@ export class VolumeClient {
       const answer = await this.transport.send(await this.signed({ method: 'GET', path: `/volumes/${encodeURIComponent(id)}` }, as))
       if (answer.status !== 404 && answer.body?.volume?.status !== 'deleting') throw error
     }
+  }
+
+  /** Begins to write another image onto a volume that is reserved: its status tells, and why it failed `messages`. @throws Fault 400, 404, 409 */
+  async reimageVolume(id: string, imageId: string, as?: CallAs): Promise<void> {
+    const body = { 'os-reimage': { image_id: imageId, reimage_reserved: true } }
+    await this.json({ method: 'POST', path: `/volumes/${encodeURIComponent(id)}/action`, body }, as)
+  }
+
+  /** Why something that was accepted of this volume did not come to be, newest first. */
+  async messages(volumeId: string, as?: CallAs): Promise<MessageDocument[]> {
+    const query = { resource_uuid: volumeId, sort: 'created_at:desc', all_tenants: '1' }
+    return (await this.json({ method: 'GET', path: '/messages', query }, as)).messages
   }
 
   /** `force`: also of a volume in use. `id`: named before it exists, by a service; the same again answers the snapshot that is there. */

@@ -51,6 +51,11 @@ export const storage = {
   createFromVolume: message<{ volumeId: string; sizeGiB: number; sourceVolumeId: string }, { path: string }>('create-from-volume'),
   /** Writes an image (downloaded by the host, inspected, converted to raw) onto the volume. */
   createFromImage: message<{ volumeId: string; sizeGiB: number; imageId: string }, { path: string; bytes: number }>('create-from-image'),
+  /** Puts an image beside the volume, looked at and known to fit; another of these messages replaces it. */
+  fetchImage: message<{ volumeId: string; sizeGiB: number; imageId: string }, { bytes: number }>('fetch-image'),
+  dropImage: message<{ volumeId: string }, void>('drop-image'),
+  /** Writes that image (fetched again if it is not there any more) over all that the volume holds; nobody reaches the volume meanwhile. */
+  reimage: message<{ volumeId: string; sizeGiB: number; imageId: string }, { bytes: number }>('reimage'),
   /** Uploads the volume as an image. */
   uploadToImage: message<{ volumeId: string; imageId: string; diskFormat: string; containerFormat: string }, { bytes: number }>(
     'upload-to-image',

@@ -23,7 +23,7 @@ import { typeRoutes } from './api/types.ts'
 import { MICROVERSIONS, versionRoutes } from './api/versions.ts'
 import { volumeActionRoutes } from './api/volume-actions.ts'
 import { volumeRoutes } from './api/volumes.ts'
-import type { VolumeContext, VolumeSettings } from './app/context.ts'
+import type { Notice, VolumeContext, VolumeSettings } from './app/context.ts'
 import { serveStorageHosts } from './app/control.ts'
 import { migrations } from './db/migrations.ts'
 import type { VolumeTables } from './db/tables.ts'
@@ -38,6 +38,7 @@ export interface VolumeOptions {
   log: Log
   bus: Bus
   images: ImageClient
+  notifyCompute: (notices: Notice[]) => Promise<void>
   /** Lines of the operator's policy file. */
   policyOverrides?: Record<string, string>
   /** Nobody else works on this database: sagas that an earlier process left are taken over at once. */
@@ -71,6 +72,7 @@ export async function createVolumeService(options: VolumeOptions): Promise<Volum
     bus: options.bus,
     log: options.log,
     images: options.images,
+    notifyCompute: options.notifyCompute,
     settings: { serviceDownMs: 60_000, hostPatienceMs: 30_000, defaultZone: 'nova', ...options.settings },
     locked: locks(),
   } as unknown as VolumeContext

@@ -5,6 +5,7 @@ import { Fault, notFound } from '../kernel/errors/errors.ts'
 import { type TestRequest, type TestServer, testServer } from '../kernel/http/testing.ts'
 import { silent } from '../kernel/log/log.ts'
 import { GiB } from '../kernel/units/units.ts'
+import type { Notice } from './app/context.ts'
 import { type BackendState, control, storage, VOLUME_CONTROL, volumeTopic } from './rpc.ts'
 import { createVolumeService, type VolumeOptions, type VolumeService } from './service.ts'
 
@@ -14,6 +15,8 @@ export class StorageStandIn {
   readonly volumes = new Map<string, { sizeGiB: number; from: string | null }>()
   readonly snapshots = new Map<string, string>()
   readonly exports = new Map<string, { secret: string; readOnly: boolean }>()
+  /** Volumes with an image beside them. */
+  readonly fetched = new Set<string>()
   readonly asked: string[] = []
   /** Names of messages that fail, with what. */
   readonly failing = new Map<string, Fault>()
@@ -73,6 +76,16 @@ export class StorageStandIn {
     on('createFromImage', ({ volumeId, sizeGiB, imageId }) => ({ ...make(volumeId, sizeGiB, imageId), bytes: 9 }))
     on('createFromSnapshot', ({ volumeId, sizeGiB, snapshotId }) => make(volumeId, sizeGiB, snapshotId))
     on('createFromVolume', ({ volumeId, sizeGiB, sourceVolumeId }) => make(volumeId, sizeGiB, sourceVolumeId))
+    on('fetchImage', ({ volumeId }) => {
+      this.fetched.add(volumeId)
+      return { bytes: 9 }
+    })
+    on('dropImage', ({ volumeId }) => void this.fetched.delete(volumeId))
+    on('reimage', ({ volumeId, imageId }) => {
+      need(volumeId).from = imageId
+      this.fetched.delete(volumeId)
+      return { bytes: 9 }
+    })
     on('uploadToImage', () => ({ bytes: 1234 }))
     on('remove', ({ volumeId }) => {
       this.exports.delete(volumeId)
@@ -149,6 +162,8 @@ export interface VolumeHouse {
   bus: MemoryBus
   storage: StorageStandIn
   images: ImagesStandIn
+  /** What compute was told. */
+  notices: Notice[]
   server: TestServer['server']
   request(method: string, path: string, options?: TestRequest): ReturnType<TestServer['request']>
   /** Asks for a volume and waits until that has come to its end. */
@@ -165,11 +180,13 @@ export async function volumeHouse(options: Partial<VolumeOptions> = {}): Promise
   const bus = new MemoryBus()
   const host = new StorageStandIn(bus)
   const images = new ImagesStandIn()
+  const notices: Notice[] = []
   const service = await createVolumeService({
     databaseUrl: 'sqlite::memory:',
     log: silent(),
     bus,
     images: images.client(),
+    notifyCompute: async (some) => void notices.push(...some),
     exclusive: true,
     undoRetryMs: 5,
     ...options,
@@ -189,6 +206,7 @@ export async function volumeHouse(options: Partial<VolumeOptions> = {}): Promise
     bus,
     storage: host,
     images,
+    notices,
     server,
     request,
     show,

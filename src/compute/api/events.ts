@@ -3,7 +3,7 @@ import { badRequest, notFound } from '../../kernel/errors/errors.ts'
 import { Reply, type Route } from '../../kernel/http/route.ts'
 import type { ComputeContext } from '../app/context.ts'
 import { knownServers, networkChanged } from '../app/network-changed.ts'
-import { portPlugged } from '../rpc.ts'
+import { portPlugged, volumeReimaged } from '../rpc.ts'
 import { ExternalEvent, Shown } from './answers.ts'
 import { Choice, closed, Wrapped } from './common.ts'
 
@@ -18,6 +18,7 @@ const Event = Type.Object(
       'volume-extended',
       'power-update',
       'accelerator-request-bound',
+      'volume-reimaged',
     ]),
     status: Type.Optional(Choice(['completed', 'failed', 'in-progress'])),
     tag: Type.Optional(Type.String({ maxLength: 255 })),
@@ -25,7 +26,12 @@ const Event = Type.Object(
   closed,
 )
 
-const NEWER: Record<string, string> = { 'volume-extended': '2.51', 'power-update': '2.76', 'accelerator-request-bound': '2.82' }
+const NEWER: Record<string, string> = {
+  'volume-extended': '2.51',
+  'power-update': '2.76',
+  'accelerator-request-bound': '2.82',
+  'volume-reimaged': '2.93',
+}
 
 /** The door by which other services tell compute that something of a server is done. */
 export function eventRoutes(context: ComputeContext): Route[] {
@@ -33,7 +39,7 @@ export function eventRoutes(context: ComputeContext): Route[] {
     {
       method: 'POST',
       path: '/os-server-external-events',
-      doc: 'Tell compute that a port is plugged, a network changed, a volume grew',
+      doc: 'Tell compute that a port is plugged, a network changed, a volume grew or has another image',
       policy: 'os_compute_api:os-server-external-events:create',
       body: Wrapped('events', Type.Array(Event, { minItems: 1 })),
       response: Shown('events', Type.Array(ExternalEvent)),
@@ -53,6 +59,7 @@ export function eventRoutes(context: ComputeContext): Route[] {
           if (one.code !== 200) continue
           if (one.name.startsWith('network-vif-') && !one.tag) throw badRequest(`Event ${one.name} needs the port's id as its tag`)
           if (one.name === 'network-vif-plugged') context.bus.publish(portPlugged, { portId: one.tag! })
+          if (one.name === 'volume-reimaged' && one.tag) context.bus.publish(volumeReimaged, { volumeId: one.tag })
           if (one.name === 'network-changed' || one.name === 'network-vif-deleted') await networkChanged(context, one.server_uuid)
         }
         return new Reply({ events: done }, { status: done.every((one) => one.code === 200) ? 200 : 207 })

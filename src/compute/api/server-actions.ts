@@ -168,13 +168,14 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
           keyName: body.key_name,
           userData: body.user_data,
           autoDiskConfig: isAuto(body),
+          volumeToo: request.version.atLeast('2.93'),
         })
         const now = await findServer(context, row.id, viewerOf(request))
         const devices = (await devicesByServer(context, [now])).get(row.id) ?? []
-        // the saga takes the image when the old disk is safe; user data have their own name here
+        // the saga takes the image when the old disk is safe, and who boots from a volume has none; user data have their own name here
         const { 'OS-EXT-SRV-ATTR:user_data': _shownBelow, ...view } = changedView(
           request,
-          { ...now, image_id: body.imageRef },
+          { ...now, image_id: now.image_id && body.imageRef },
           devices,
           (await hostStatuses(context, request))(now.host),
         )

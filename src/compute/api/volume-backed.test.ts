@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { Fault } from '../../kernel/errors/errors.ts'
 import { eventually } from '../sagas/testing.ts'
 import { House } from '../testing.ts'
 
@@ -91,5 +92,91 @@ describe('an image of a server that boots from a volume', () => {
       { source_type: 'image', uuid: imageId, volume_size: 1 },
     ])
       assert.equal((await house.ask('POST', '/servers', { as: 'stranger', body: wish(source) })).status, 400)
+  })
+})
+
+describe('a server that boots from a volume is rebuilt with another image', () => {
+  const rebuild = async (imageRef: string, more = {}) => {
+    const answer = await house.ask('POST', `/servers/${id}/action`, { body: { rebuild: { imageRef, ...more } }, at: '2.93' })
+    return { answer, now: await house.rested(id) }
+  }
+  const root = async () => {
+    const now = await house.rested(id)
+    return (await volume(`volumes/${now['os-extended-volumes:volumes_attached'][0].id}`)).volume
+  }
+  const why = async (answer: { headers: object }) => {
+    const path = `/servers/${id}/os-instance-actions/${(answer.headers as Record<string, string>)['x-openstack-request-id']}`
+    return (await house.ask('GET', path)).body.instanceAction.message
+  }
+
+  test('of which its volume is a copy then', async () => {
+    const imageId = await house.yard.image('another system')
+    const before = await root()
+    const { answer, now } = await rebuild(imageId, { name: 'anew' })
+    assert.equal(answer.status, 202, answer.message)
+    assert.deepEqual([now.status, now.name, now.fault], ['ACTIVE', 'anew', undefined])
+    const after = await root()
+    assert.deepEqual([after.id, after.status, after.size], [before.id, 'in-use', before.size])
+    assert.deepEqual(
+      after.attachments.map((one: any) => one.server_id),
+      [id],
+    )
+    assert.equal(after.volume_image_metadata.image_id, imageId)
+  })
+
+  test('and is what it was when that image does not do; half written it is in error, until it is rebuilt again', async () => {
+    const imageId = await house.yard.image('third system')
+    const { bus } = house.yard.cloud
+    const { call } = bus
+    const failing = async (name: string, fault: Fault) => {
+      bus.call = ((topic, message, ...rest) =>
+        message.name === name ? Promise.reject(fault) : call.call(bus, topic, message, ...rest)) as typeof call
+      const { answer, now } = await rebuild(imageId).finally(() => (bus.call = call))
+      const { status, volume_image_metadata, attachments } = await root()
+      return [
+        answer.status,
+        await why(answer),
+        now.status,
+        now.fault?.message,
+        status,
+        volume_image_metadata.image_id === imageId,
+        attachments.length,
+      ]
+    }
+    const unsafe = await failing('fetch-image', new Fault(400, 'ImageUnsafe', 'it reaches outside of itself'))
+    const said = (text: string) => new RegExp(`did not get image ${imageId}: reimage volume: ${text}`)
+    assert.match(String(unsafe.splice(1, 1)), said('it reaches outside of itself'))
+    assert.deepEqual(unsafe, [202, 'ACTIVE', undefined, 'in-use', false, 1])
+    const broken = await failing('reimage', new Fault(500, 'Disk', 'the disk is broken'))
+    for (const text of [broken.splice(1, 1), broken.splice(2, 1)]) assert.match(String(text), said('the disk is broken'))
+    assert.deepEqual(broken, [202, 'ERROR', 'error', false, 1])
+    const { now } = await rebuild(imageId)
+    const { status, volume_image_metadata } = await root()
+    assert.deepEqual([now.status, now.fault, status, volume_image_metadata.image_id], ['ACTIVE', undefined, 'in-use', imageId])
+  })
+
+  test('stays off when it was, and is not rebuilt with an image that is too large', async () => {
+    await act({ 'os-stop': null })
+    await house.rested(id)
+    const { now } = await rebuild(house.yard.imageId)
+    assert.equal(now.status, 'SHUTOFF')
+    const large = (
+      await house.request('POST', '/image/v2/images', {
+        body: { name: 'large', disk_format: 'raw', container_format: 'bare', min_disk: 2 },
+      })
+    ).body.id
+    await house.request('PUT', `/image/v2/images/${large}/file`, { text: 'x', headers: { 'content-type': 'application/octet-stream' } })
+    const { answer } = await rebuild(large)
+    assert.deepEqual([answer.status, /Volume is smaller than the minimum size/.test(answer.message)], [400, true])
+    assert.equal(
+      (
+        await house.ask('POST', `/servers/${id}/action`, {
+          as: 'stranger',
+          at: '2.93',
+          body: { rebuild: { imageRef: house.yard.imageId } },
+        })
+      ).status,
+      404,
+    )
   })
 })

@@ -7,7 +7,7 @@ import type { NetworkClient } from '../../network/client.ts'
 import type { PlacementClient } from '../../placement/client.ts'
 import type { VolumeClient } from '../../volume/client.ts'
 import type { ComputeTables } from '../db/tables.ts'
-import type { PlugEvents } from './plug-events.ts'
+import type { ExternalEvents } from './external-events.ts'
 import type { SchedulerSettings } from './scheduler/settings.ts'
 import type { TraceKeeper } from './trace.ts'
 
@@ -39,5 +39,5 @@ export interface ComputeContext {
   placement: PlacementClient
   engine: SagaEngine<ComputeContext>
   trace: TraceKeeper
-  plugEvents: PlugEvents
+  externalEvents: ExternalEvents
 }

@@ -1,7 +1,10 @@
+import { randomUUID } from 'node:crypto'
 import { timestamp, toJson } from '../../kernel/db/columns.ts'
-import { badRequest } from '../../kernel/errors/errors.ts'
+import { badRequest, conflict } from '../../kernel/errors/errors.ts'
 import type { RequestContext } from '../../kernel/http/context.ts'
-import type { InstanceRow } from '../db/tables.ts'
+import { blockDevicesOf } from '../db/instances.ts'
+import type { BlockDeviceRow, InstanceRow } from '../db/tables.ts'
+import type { ImageSpec } from '../rpc.ts'
 import { operate } from './action.ts'
 import type { ComputeContext } from './context.ts'
 import { autoDiskConfig } from './disk-config.ts'
@@ -22,20 +25,26 @@ export interface Rebuild {
   userData?: string | null
   /** Null: as the image says. */
   autoDiskConfig: boolean | null
+  /** A volume that it boots from gets the image, too. */
+  volumeToo: boolean
 }
 
 /** @throws Fault 400 for an image that does not fit, 409 for a state in the way */
 export async function rebuild(context: ComputeContext, request: RequestContext, row: InstanceRow, wanted: Rebuild): Promise<void> {
-  if (!requestOf(row).image) throw badRequest(`Server ${row.id} boots from a volume and cannot be rebuilt with another image.`)
+  const root = requestOf(row).image ? null : await rootVolume(context, row)
   const image = await imageSpec(context, request, wanted.imageRef)
-  checkFits(image, flavorOf(row))
+  if (root && !wanted.volumeToo && (await imageOn(context, root)) !== image.id)
+    throw badRequest(
+      `Image ${image.id} is unacceptable: Unable to rebuild with a different image for a volume-backed server.`,
+      'ImageUnacceptable',
+    )
+  checkFits(image, flavorOf(row), root ?? undefined)
   const keypair = wanted.keyName ? await findKeypair(context, row.user_id, wanted.keyName) : null
   await operate(context, request, row, {
     action: 'rebuild',
-    saga: 'rebuild-server',
+    ...(root ? overVolume(root, image, wanted) : { saga: 'rebuild-server', input: { image, adminPass: wanted.adminPass } }),
     vmStates: ['active', 'stopped', 'error'],
     taskState: 'rebuilding',
-    input: { image, adminPass: wanted.adminPass },
     columns: {
       updated_at: timestamp(),
       auto_disk_config: autoDiskConfig(image, wanted.autoDiskConfig),
@@ -54,6 +63,22 @@ export async function rebuild(context: ComputeContext, request: RequestContext, 
     },
   })
 }
+
+const overVolume = (root: BlockDeviceRow, image: ImageSpec, { volumeToo, adminPass }: Rebuild) =>
+  volumeToo
+    ? { saga: 'reimage-server', input: { image, volumeId: root.volume_id, attachmentId: root.id, holdId: randomUUID(), adminPass } }
+    : { saga: 'rebuild-on-volume', input: { adminPass } }
+
+async function rootVolume(context: ComputeContext, row: InstanceRow): Promise<BlockDeviceRow> {
+  const devices = await blockDevicesOf(context.database.db, [row.id])
+  const root = devices.find((one) => one.volume_id !== null && one.boot_index !== null && Number(one.boot_index) === 0)
+  if (!root) throw conflict(`Server ${row.id} has no volume that it boots from: it never came to be.`, 'InstanceInvalidState')
+  return root
+}
+
+/** Which image it was made from, if any. */
+const imageOn = async (context: ComputeContext, { volume_id }: BlockDeviceRow): Promise<string | undefined> =>
+  (await context.volumes.volume(volume_id!)).volume_image_metadata?.image_id
 
 /** Boots from another image (its own by default) with its disk as the second one. */
 export async function rescue(

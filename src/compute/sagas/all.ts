@@ -7,6 +7,7 @@ import { liveMigrateServer } from './live-migrate-server.ts'
 import { confirmMigration, migrateServer, revertMigration } from './migrate-server.ts'
 import * as power from './power.ts'
 import { rebuildServer } from './rebuild-server.ts'
+import { rebuildOnVolume, reimageServer } from './reimage-server.ts'
 import { rescueServer, unrescueServer } from './rescue-server.ts'
 import { confirmResize, resizeServer, revertResize } from './resize-server.ts'
 import { offloadServer, shelveServer } from './shelve-server.ts'
@@ -21,6 +22,8 @@ export const sagas = [
   deleteServer,
   ...Object.values(power),
   rebuildServer,
+  rebuildOnVolume,
+  reimageServer,
   rescueServer,
   unrescueServer,
   resizeServer,

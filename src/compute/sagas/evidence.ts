@@ -68,7 +68,12 @@ export const says = {
   bridges: of((out) => out.map((one: any) => one.bridge).join(', ') || 'no port', nothing),
   pairs: of((out) => out.map((one: any) => `${one.qvb} - ${one.qvo}, MTU ${one.mtu}`).join('; ') || 'no port', nothing),
   joined: of((out) => out.map((one: any) => `${one.port} in ${one.bridge}`).join('; ') || 'no port', nothing),
-  started: of((out) => `${out.powerState}, domain ${out.domainId}${out.vncPort ? `, VNC on ${out.vncPort}` : ''}`),
+  started: of(startedText),
+  startedOrNot: of((out) => (out ? startedText(out) : 'stopped, as it was')),
+}
+
+function startedText(out: { powerState: string; domainId: number; vncPort: number | null }): string {
+  return `${out.powerState}, domain ${out.domainId}${out.vncPort ? `, VNC on ${out.vncPort}` : ''}`
 }
 
 function vifText(vif: Vif): string {

@@ -91,13 +91,13 @@ export const forgetNetworkInfo = (run: ServerRun) => change(run, { network_info_
 
 /** Before the domain starts the network must say that each port is wired and filtered. @throws Fault 500 naming the ports that are not, after the time-out */
 export async function waitUntilPlugged(run: ServerRun): Promise<{ ports: number; waitedMs: number }> {
-  const { networks, plugEvents, settings } = run.world
+  const { networks, externalEvents, settings } = run.world
   const startedAt = Date.now()
   const wanted = vifsOf(await serverOf(run)).map((vif) => vif.portId)
   // word of it is on its way as a rule: whoever asks before it comes asks twice
-  if (wanted.length > 0) await plugEvents.next(wanted, WORD_MS, run.signal)
+  if (wanted.length > 0) await externalEvents.next(wanted, WORD_MS, run.signal)
   for (let pending = wanted; pending.length > 0; ) {
-    const woken = plugEvents.next(pending, LOOK_MS, run.signal)
+    const woken = externalEvents.next(pending, LOOK_MS, run.signal)
     const ports = await networks.ports({ device_id: run.input.serverId })
     pending = wanted.filter((id) => ports.find((port: { id: string; status: string }) => port.id === id)?.status !== 'ACTIVE')
     if (pending.length === 0) break

@@ -9,6 +9,7 @@ import { findInstance } from '../db/instances.ts'
 import { attachInterface, detachInterface } from './attach-interface.ts'
 import { attachVolume, detachVolume } from './attach-volume.ts'
 import { rebuildServer } from './rebuild-server.ts'
+import { rebuildOnVolume, reimageServer } from './reimage-server.ts'
 import { rescueServer, unrescueServer } from './rescue-server.ts'
 import { confirmResize, resizeServer, revertResize } from './resize-server.ts'
 import { backupServer, snapshotServer } from './snapshot-server.ts'
@@ -29,6 +30,17 @@ const act = (body: object) => async (at: Yard, id: string) => {
 const image = async (at: Yard, id: string) => ({
   image: JSON.parse((await findInstance(at.context.database.db, id))!.request_json).image,
 })
+const rootOf = (at: Yard, id: string) =>
+  at.context.database.db.selectFrom('block_devices').selectAll().where('server_id', '=', id).executeTakeFirstOrThrow()
+
+/** The server has its volume, by one attachment. */
+async function rootIsNotInUse(at: Yard, id: string): Promise<string[]> {
+  const { volume_id, id: own } = await rootOf(at, id)
+  const { volume } = await at.cloud.api('GET', `/volume/v3/volumes/${volume_id}`)
+  const ids = volume.attachments.map((one: { attachment_id: string }) => one.attachment_id)
+  return volume.status === 'in-use' && ids.join() === own ? [] : [`the volume is ${volume.status}, by ${ids.join()}, not ${own}`]
+}
+
 async function record(at: Yard, id: string) {
   const properties = { image_type: 'backup', backup_type: 'daily', instance_uuid: id }
   const wanted = { name: 'picture', disk_format: 'qcow2', container_format: 'bare', ...properties }
@@ -97,6 +109,23 @@ const cases: [saga: Saga<any>, one: Omit<Case, 'kind'>][] = [
   [confirmResize, { status: 'ACTIVE', failed: ['ERROR'], input: resized }],
   [revertResize, { status: 'ACTIVE', failed: ['ERROR'], input: resized }],
   [rebuildServer, { status: 'ACTIVE', failed: ['ACTIVE', 'SHUTOFF'], input: image }],
+  [
+    rebuildOnVolume,
+    { status: 'ACTIVE', failed: ['ACTIVE', 'SHUTOFF'], own: (at) => at.onVolume(), wrong: rootIsNotInUse, input: () => ({}) },
+  ],
+  [
+    reimageServer,
+    {
+      status: 'ACTIVE',
+      failed: ['ACTIVE', 'SHUTOFF'],
+      own: (at) => at.onVolume(),
+      wrong: rootIsNotInUse,
+      async input(at, id) {
+        const root = await rootOf(at, id)
+        return { image: { id: at.imageId, name: 'tiny' }, volumeId: root.volume_id, attachmentId: root.id, holdId: randomUUID() }
+      },
+    },
+  ],
   [rescueServer, { status: 'RESCUE', failed: ['ACTIVE', 'SHUTOFF'], input: image }],
   [unrescueServer, { status: 'ACTIVE', failed: ['ERROR'], input: act({ rescue: null }) }],
   [attachVolume, { status: 'ACTIVE', input: device }],

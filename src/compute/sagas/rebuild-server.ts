@@ -36,24 +36,24 @@ export const rebuildServer = saga<Rebuild>(
     step(30, 'inject-files', at.host, build.injectFiles, null, says.injected),
     step(31, 'domain-xml', at.host, build.domainXml, null, says.xml),
     step(32, 'define-domain', at.host, build.define, null, says.defined), // the image's undo defines it as it was
-    step(37, 'start-domain', at.host, unlessStopped(build.start), build.destroy, {
-      evidence: (out) => (out ? says.started.evidence(out) : { text: 'stopped, as it was' }),
-    }),
+    step(37, 'start-domain', at.host, unlessStopped(build.start), build.destroy, says.startedOrNot),
     step(null, 'drop-disk', at.host, onItsHost(host.dropDisk, kept), null), // nothing that could fail follows
     step(null, 'rebuilt', at.control, rebuilt, null),
   ],
   { failed: giveBack },
 )
 
-async function asItIs(run: Rebuild): Promise<{ running: boolean; stopped: boolean }> {
+/** How the server is before it is rebuilt. */
+export async function asItIs(run: ServerRun): Promise<{ running: boolean; stopped: boolean }> {
   return { ...(await wasRunning(run)), stopped: (await serverOf(run)).vm_state === 'stopped' }
 }
 
-function unlessStopped<Out>(action: (run: Rebuild) => Promise<Out>) {
-  return async (run: Rebuild): Promise<Out | null> => (run.outputs['was-running'].stopped ? null : await action(run))
+/** A server that was stopped stays stopped. */
+export function unlessStopped<Out>(action: (run: ServerRun) => Promise<Out>) {
+  return async (run: ServerRun): Promise<Out | null> => (run.outputs['was-running'].stopped ? null : await action(run))
 }
 
-async function rebuilt(run: Rebuild): Promise<void> {
+export async function rebuilt(run: ServerRun): Promise<void> {
   if (run.outputs['was-running'].stopped) await settle({ vmState: 'stopped', powerState: 'shutdown' }, { fault_json: null })(run)
   else await build.becomeActive(run)
 }

@@ -32,8 +32,7 @@ export class Yard {
   /** Makes what servers need in a cloud that is there. */
   static async over(cloud: TestCloud): Promise<Yard> {
     const { api } = cloud
-    const image = await api('POST', '/image/v2/images', { name: 'tiny', disk_format: 'raw', container_format: 'bare' })
-    await api('PUT', `/image/v2/images/${image.id}/file`, new Uint8Array(4096), { 'content-type': 'application/octet-stream' })
+    const image = await uploaded(cloud, 'tiny', '')
     const { network } = await api('POST', '/network/v2.0/networks', { network: { name: 'private' } })
     await api('POST', '/network/v2.0/subnets', { subnet: { network_id: network.id, ip_version: 4, cidr: '10.7.0.0/22' } })
     const flavor = async (name: string, ram: number) =>
@@ -43,27 +42,38 @@ export class Yard {
     await api('PUT', `/compute/v2.1/os-quota-sets/${project}`, { quota_set: { instances: -1, cores: -1, ram: -1 } })
     await api('PUT', `/network/v2.0/quotas/${project}`, { quota: { port: -1 } })
     await api('PUT', `/volume/v3/os-quota-sets/${project}`, { quota_set: { volumes: -1, gigabytes: -1 } })
-    return new Yard(cloud, { image: image.id, network: network.id, flavor: await flavor('small', 64), large: await flavor('large', 128) })
+    return new Yard(cloud, { image, network: network.id, flavor: await flavor('small', 64), large: await flavor('large', 128) })
   }
 
   get context() {
     return this.cloud.control.compute.context
   }
 
-  async request(): Promise<string> {
+  async request(own: object = {}): Promise<string> {
     const { server } = await this.cloud.api('POST', '/compute/v2.1/servers', {
-      server: { name: 'one', imageRef: this.imageId, flavorRef: this.flavorId, networks: [{ uuid: this.networkId }] },
+      server: { name: 'one', imageRef: this.imageId, flavorRef: this.flavorId, networks: [{ uuid: this.networkId }], ...own },
     })
     return server.id
   }
 
   /** A server that runs. */
-  async server(): Promise<string> {
-    const id = await this.request()
+  async server(own: object = {}): Promise<string> {
+    const id = await this.request(own)
     await this.settled()
     const { server } = await this.cloud.api('GET', `/compute/v2.1/servers/${id}`)
     if (server.status !== 'ACTIVE') throw new Error(`the server is ${server.status}: ${server.fault?.message}`)
     return id
+  }
+
+  /** One that everybody may use, with these bytes at its beginning. */
+  async image(data: string): Promise<string> {
+    return await uploaded(this.cloud, 'other', data, { visibility: 'public' })
+  }
+
+  /** What a server has of its own that boots from a volume with the image. */
+  onVolume() {
+    const root = { source_type: 'image', destination_type: 'volume', uuid: this.imageId, boot_index: 0, volume_size: 1 }
+    return { imageRef: '', block_device_mapping_v2: [{ ...root, delete_on_termination: true }] }
   }
 
   /** A volume that can be attached. */
@@ -94,6 +104,13 @@ export class Yard {
   }
 }
 
+async function uploaded({ api }: TestCloud, name: string, data: string, more: object = {}): Promise<string> {
+  const image = await api('POST', '/image/v2/images', { name, disk_format: 'raw', container_format: 'bare', ...more })
+  const bytes = Buffer.from(data.padEnd(4096, '\0'), 'latin1')
+  await api('PUT', `/image/v2/images/${image.id}/file`, bytes, { 'content-type': 'application/octet-stream' })
+  return image.id
+}
+
 export interface Case {
   kind: string
   /** Brings the server into the state in which the operation begins; its saga's input. */
@@ -104,6 +121,10 @@ export interface Case {
   task?: string
   /** And when it failed (default ACTIVE): a guest that was stopped meanwhile is told to be. */
   failed?: string[]
+  /** What the server is made with. */
+  own?: (yard: Yard) => object
+  /** What else is wrong afterwards. */
+  wrong?: (yard: Yard, serverId: string) => Promise<string[]>
 }
 
 /** What `look` shows when it is as wanted, or after two seconds. */
@@ -116,10 +137,13 @@ export async function eventually<T>(look: () => Promise<T>, asWanted: (now: T) =
 }
 
 /** A server in a yard, ready for one saga. */
-export function worldOf(yard: () => Yard, { kind, input, status, task: next, failed = ['ACTIVE'] }: Case): () => Promise<SagaWorld> {
+export function worldOf(
+  yard: () => Yard,
+  { kind, input, status, task: next, failed = ['ACTIVE'], own, wrong: more }: Case,
+): () => Promise<SagaWorld> {
   return async () => {
     const { context, cloud } = yard()
-    const id = await yard().server()
+    const id = await yard().server(own?.(yard()))
     const given = await input(yard(), id)
     const shown = async () => (await cloud.api('GET', `/compute/v2.1/servers/${id}`).catch(() => ({ server: { status: 'gone' } }))).server
     const wrong = async (wanted: string[], busyWith: string | null = null): Promise<string[]> => {
@@ -130,7 +154,7 @@ export function worldOf(yard: () => Yard, { kind, input, status, task: next, fai
         : [`the server is ${server.status}, not ${wanted.join(' or ')}: ${server.fault?.message ?? ''}`]
       const { 'OS-EXT-STS:task_state': doing = null } = server
       const task = doing === busyWith ? [] : [`its task_state is ${doing}, not ${busyWith}`]
-      return [...state, ...task, ...(await yard().leaks())]
+      return [...state, ...task, ...((await more?.(yard(), id)) ?? []), ...(await yard().leaks())]
     }
     return {
       database: context.database,

@@ -128,6 +128,22 @@ export async function lvmBackend(group: string, options: { thin: boolean }): Pro
       if (rest > 0) await exec('blkdiscard', ['--zeroout', '--offset', String(then), device(volume)], { timeoutMs: LONG })
     },
     fill: (id, image) => writeRaw(image, device(volumeName(id)), thin),
+    async reimage(id, image) {
+      const [volume, part] = [volumeName(id), copyName(id)]
+      const now = await find(volume)
+      if (!thin) {
+        const { name } = now ?? missing(of(volume))
+        await exec('blkdiscard', ['--zeroout', device(name)], { timeoutMs: LONG })
+        return await writeRaw(image, device(name), true)
+      }
+      if (now) {
+        await destroy(part)
+        await make(part, Math.round(now.bytes / GiB))
+        await writeRaw(image, device(part), true)
+        await destroy(volume)
+      } else await need(part) // cut off between the two, it was whole already
+      await lvm('lvrename', [group, part, volume])
+    },
     stream: (id) => createReadStream(device(volumeName(id)), { highWaterMark: MiB }),
     drain: (id, image) => readRaw(device(volumeName(id)), image),
   }

@@ -140,6 +140,34 @@ export function volumeBackendContract(
     rmSync(directory, { recursive: true })
   })
 
+  test('another image replaces all that a volume held; its snapshots keep what they have', async () => {
+    const { backend, access } = await make()
+    const directory = mkdtempSync(join(tmpdir(), 'yun-image-'))
+    const [volume, snapshot, copy] = [randomUUID(), randomUUID(), randomUUID()]
+    const image = (data: string) => {
+      writeFileSync(join(directory, 'in'), data.padEnd(65_536, '\0'))
+      return { path: join(directory, 'in'), format: 'raw' }
+    }
+    await backend.create(volume, 1)
+    await backend.fill(volume, image('first system'))
+    await access.write(volume, 512 * MiB, 'kept by its user')
+    await backend.createSnapshot(snapshot, volume)
+    for (const data of ['other system', 'third system']) {
+      await backend.reimage(volume, image(data))
+      assert.equal(await access.read(volume, 0, 12), data)
+      assert.equal(await access.read(volume, 512 * MiB, 16), '\0'.repeat(16))
+    }
+    await backend.createFromSnapshot(copy, 1, snapshot)
+    assert.equal(await access.read(copy, 0, 12), 'first system')
+    assert.equal(await access.read(copy, 512 * MiB, 16), 'kept by its user')
+    const present = await own(backend, volume, snapshot, copy)
+    assert.deepEqual(present.map((one) => `${one.kind} ${one.sizeGiB}`).sort(), ['snapshot 1', 'volume 1', 'volume 1'])
+    await assert.rejects(backend.reimage(randomUUID(), image('x')), { status: 404, code: 'NoSuchVolume' })
+    await backend.removeSnapshot(snapshot)
+    for (const id of [copy, volume]) await backend.remove(id)
+    rmSync(directory, { recursive: true })
+  })
+
   test('what is not there is named', async () => {
     const { backend } = await make()
     const [volume, nothing] = [randomUUID(), randomUUID()]

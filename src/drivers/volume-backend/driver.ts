@@ -27,6 +27,8 @@ export interface VolumeBackend {
 
   /** Writes an image file onto a fresh volume. */
   fill(volumeId: string, image: { path: string; format: string }): Promise<void>
+  /** The volume holds the image and nothing of what it held; snapshots keep theirs. It keeps its size, and is in use nowhere. */
+  reimage(volumeId: string, image: { path: string; format: string }): Promise<void>
   /** The volume's bytes, as they are on it. */
   stream(volumeId: string): Readable
   /** Writes the volume into an image file. */

@@ -40,6 +40,10 @@ export function simulatedBackend(
     volumes[id] = { sizeGiB, bytes: { ...bytes } }
     memory.save()
   }
+  const fill = async (id: string, image: { path: string }) => {
+    disk(id).bytes = { 0: (await readFile(image.path)).subarray(0, 4096).toString('base64') }
+    memory.save()
+  }
   const text = ({ bytes }: Disk, offset: number, length: number) => {
     const result = Buffer.alloc(length)
     for (const [at, value] of Object.entries(bytes)) {
@@ -80,10 +84,8 @@ export function simulatedBackend(
       disk(volumeId).bytes = { ...snapshot(snapshotId).bytes }
       memory.save()
     },
-    async fill(id, image) {
-      disk(id).bytes = { 0: (await readFile(image.path)).subarray(0, 4096).toString('base64') }
-      memory.save()
-    },
+    fill,
+    reimage: (id, image) => fill(id, image),
     stream: (id) => Readable.from([Buffer.from(text(disk(id), 0, 4096))]),
     async drain(id, image) {
       await writeFile(image.path, text(disk(id), 0, 4096))

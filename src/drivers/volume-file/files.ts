@@ -82,6 +82,22 @@ export async function fileBackend(directory: string): Promise<VolumeBackend> {
       await rename(old, at(volumeName(volumeId)))
     },
     fill: (id, image) => writeRaw(image, at(volumeName(id)), true),
+    async reimage(id, image) {
+      const bytes = await bytesOf(at(volumeName(id)))
+      if (bytes === null) throw notFound(`${at(volumeName(id))} is not there`, 'NoSuchVolume')
+      const part = at(copyName(id))
+      try {
+        await rm(part, { force: true })
+        await writeFile(part, '', { mode: 0o600 })
+        await truncate(part, bytes)
+        await writeRaw(image, part, true)
+        await settle(part)
+        await rename(part, at(volumeName(id)))
+      } catch (error) {
+        await rm(part, { force: true })
+        throw error
+      }
+    },
     stream: (id) => createReadStream(at(volumeName(id)), { highWaterMark: MiB }),
     drain: (id, image) => readRaw(at(volumeName(id)), image),
   }

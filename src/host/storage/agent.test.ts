@@ -180,6 +180,30 @@ test('a volume is made of an image, again and again the same; one that reaches o
   assert.deepEqual(readdirSync(workDirectory), [])
 })
 
+test('another image is put over a volume, again and again the same; one that is refused leaves it as it is', async () => {
+  const { ask, topic, backend, uploaded, workDirectory, targets } = await house()
+  const [volumeId, imageId, hostile] = [randomUUID(), randomUUID(), randomUUID()]
+  uploaded.set(imageId, 'other system'.padEnd(512, '\0'))
+  uploaded.set(hostile, 'QFI\xfb'.padEnd(512, '\0'))
+  await ask(topic, storage.create, { volumeId, sizeGiB: 1 })
+  await ask(topic, storage.exportVolume, { volumeId, secret, readOnly: false })
+  backend.write(volumeId, 0, 'boot sector')
+  await assert.rejects(ask(topic, storage.fetchImage, { volumeId, sizeGiB: 1, imageId: hostile }), (error: any) => error.status < 500)
+  assert.deepEqual([readdirSync(workDirectory), backend.read(volumeId, 0, 11)], [[], 'boot sector'])
+  const what = { volumeId, sizeGiB: 1, imageId }
+  for (const fetched of [true, false, true]) {
+    if (fetched) assert.deepEqual(await ask(topic, storage.fetchImage, what), { bytes: 512 })
+    assert.equal(readdirSync(workDirectory).length, fetched ? 1 : 0)
+    assert.deepEqual(await ask(topic, storage.reimage, what), { bytes: 512 })
+    assert.equal(backend.read(volumeId, 0, 12), 'other system')
+    backend.write(volumeId, 0, 'half filled!')
+  }
+  assert.deepEqual([readdirSync(workDirectory), await targets.list()], [[], []], 'nobody reaches it meanwhile')
+  await ask(topic, storage.fetchImage, what)
+  for (let i = 0; i < 2; i++) await ask(topic, storage.dropImage, { volumeId })
+  assert.deepEqual(readdirSync(workDirectory), [])
+})
+
 test('an image that is not active makes no volume, and nothing is left of it', async () => {
   const { ask, topic, backend, workDirectory } = await house()
   const payload = { volumeId: randomUUID(), sizeGiB: 1, imageId: randomUUID() }

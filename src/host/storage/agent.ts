@@ -100,6 +100,20 @@ export function createStorageAgent(options: StorageAgentOptions): StorageAgent {
   }
   const at = (volumeId: string) => ({ path: backend.path(volumeId) })
 
+  /** Images that wait to be written onto a volume. */
+  const fetched = new Map<string, Awaited<ReturnType<typeof downloadImage>>>()
+  const imagePath = (volumeId: string) => join(workDirectory, `image-${volumeId}`)
+  const fetchImage = async ({ volumeId, sizeGiB, imageId }: { volumeId: string; sizeGiB: number; imageId: string }) => {
+    fetched.delete(volumeId)
+    const image = await downloadImage(images, imageId, { path: imagePath(volumeId), sizeGiB })
+    fetched.set(volumeId, image)
+    return image
+  }
+  const dropImage = async (volumeId: string) => {
+    fetched.delete(volumeId)
+    await rm(imagePath(volumeId), { force: true })
+  }
+
   const serveAll = () => {
     serve(storage.create, async ({ volumeId, sizeGiB }) => {
       await backend.create(volumeId, sizeGiB)
@@ -116,7 +130,7 @@ export function createStorageAgent(options: StorageAgentOptions): StorageAgent {
       return at(volumeId)
     })
     serve(storage.createFromImage, async ({ volumeId, sizeGiB, imageId }) => {
-      const image = await downloadImage(images, imageId, { path: join(workDirectory, `image-${volumeId}`), sizeGiB })
+      const image = await downloadImage(images, imageId, { path: imagePath(volumeId), sizeGiB })
       try {
         await backend.remove(volumeId) // half filled by an earlier try it would not be all zeros where the image is
         await backend.create(volumeId, sizeGiB)
@@ -125,6 +139,16 @@ export function createStorageAgent(options: StorageAgentOptions): StorageAgent {
         await rm(image.path, { force: true })
       }
       return { ...at(volumeId), bytes: image.bytes }
+    })
+    serve(storage.fetchImage, async (wanted) => ({ bytes: (await fetchImage(wanted)).bytes }))
+    serve(storage.dropImage, ({ volumeId }) => dropImage(volumeId))
+    serve(storage.reimage, async (wanted) => {
+      const { volumeId } = wanted
+      const image = fetched.get(volumeId) ?? (await fetchImage(wanted))
+      await exports.unexport(volumeId)
+      await backend.reimage(volumeId, image)
+      await dropImage(volumeId)
+      return { bytes: image.bytes }
     })
     serve(storage.uploadToImage, ({ volumeId, imageId, diskFormat }) =>
       uploadVolume(images, imageId, { backend, volumeId, diskFormat, path: join(workDirectory, `upload-${imageId}`) }),

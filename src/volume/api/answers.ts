@@ -1,4 +1,4 @@
-import Type, { type TSchema } from 'typebox'
+import Type, { type Static, type TSchema } from 'typebox'
 import { Nullable } from './schemas.ts'
 
 const Text = Type.String()
@@ -30,6 +30,7 @@ const Message = Type.Object({
   created_at: MaybeText,
   guaranteed_until: MaybeText,
 })
+export type MessageDocument = Static<typeof Message>
 export const MessageAnswer = shown('message', Message)
 export const MessageList = paged('messages', Message)
 

@@ -16,6 +16,8 @@ export const policies: Record<string, string> = {
   'volume:delete': member,
   'volume:force_delete': admin,
   'volume:extend': member,
+  'volume:reimage': member,
+  'volume:reimage_reserved': member,
   'volume:retype': member,
   'volume:revert_to_snapshot': member,
   'volume:get_volume_metadata': reader,

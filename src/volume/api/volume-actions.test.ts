@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { Fault } from '../../kernel/errors/errors.ts'
 import { DEMO } from '../../kernel/http/testing.ts'
+import { GiB } from '../../kernel/units/units.ts'
 import { type VolumeHouse, volumeHouse } from '../testing.ts'
 
 let house: VolumeHouse
@@ -71,6 +73,81 @@ test('flags, status by decree, deletion by force', async () => {
   assert.equal((await action(id, { 'os-force_delete': {} })).status, 403)
   assert.equal((await action(id, { 'os-force_delete': {} }, 'admin')).status, 202)
   assert.equal((await house.request('GET', `/volumes/${id}`)).status, 404)
+})
+
+test('3.68: another image replaces what a volume holds, and what it remembers of its image', async () => {
+  const [first, second] = [house.images.add({ hw_disk_bus: 'virtio' }), house.images.add({ name: 'other', os_distro: 'debian' })]
+  const { id } = await house.volume({ imageRef: first })
+  const body = { 'os-reimage': { image_id: second } }
+  const at = (version: string) =>
+    house.request('POST', `/volumes/${id}/action`, { as: 'member', body, headers: { 'openstack-api-version': `volume ${version}` } })
+  assert.equal((await at('3.67')).status, 404)
+  assert.equal((await at('3.68')).status, 202)
+  await house.idle()
+  const volume = await house.show(id)
+  assert.deepEqual([volume.status, volume.bootable, house.storage.volumes.get(id)!.from], ['available', 'true', second])
+  const { image_id, image_name, os_distro, hw_disk_bus } = volume.volume_image_metadata
+  assert.deepEqual([image_id, image_name, os_distro, hw_disk_bus], [second, 'other', 'debian', undefined])
+  const empty = await house.volume()
+  assert.equal((await action(empty.id, body)).status, 202)
+  assert.equal((await house.show(empty.id)).bootable, 'true')
+})
+
+test('an image that does not do is refused, and a volume that a server has unless it is reserved and that is said', async () => {
+  const image = house.images.add()
+  const { id } = await house.volume()
+  const reimage = async (image_id: string, more = {}, as = 'member') => {
+    const { status, body } = await action(id, { 'os-reimage': { image_id, ...more } }, as)
+    return [status, body?.badRequest?.message]
+  }
+  assert.equal((await reimage(id))[0], 404)
+  assert.match(`${await reimage(house.images.add({ status: 'queued' }))}`, /^400,.*is not active/)
+  assert.match(`${await reimage(house.images.add({ size: 0 }))}`, /^400,.*has no data/)
+  assert.match(`${await reimage(house.images.add({ min_disk: 2 }))}`, /^400,.*minDisk size 2GB/)
+  assert.match(`${await reimage(house.images.add({ size: 2 * GiB }))}`, /^400,.*image 2GB is larger than volume size 1GB/)
+  assert.match(`${await reimage(house.images.add({ virtual_size: 3 * GiB }))}`, /^400,.*virtual size is 3GB/)
+  for (const body of [{ image_id: 'x' }, {}, { image_id: image, more: 1 }, { image_id: image, reimage_reserved: 'perhaps' }])
+    assert.equal((await action(id, { 'os-reimage': body })).status, 400)
+  assert.equal((await reimage(image, {}, 'other'))[0], 404)
+  const server = randomUUID()
+  const attach = async () => {
+    const body = { attachment: { volume_uuid: id, instance_uuid: server } }
+    return (await house.request('POST', '/attachments', { body })).body.attachment.id
+  }
+  const first = await attach()
+  assert.match(`${await reimage(image)}`, /^400,.*status must be available or error, but current status is reserved/)
+  const second = await attach()
+  assert.equal((await reimage(image, { reimage_reserved: true }))[0], 409)
+  await house.request('DELETE', `/attachments/${second}`)
+  house.notices.length = 0
+  assert.equal((await reimage(image, { reimage_reserved: 'True' }))[0], 202)
+  assert.equal((await house.show(id)).status, 'reserved')
+  assert.deepEqual(house.notices, [{ name: 'volume-reimaged', server_uuid: server, tag: id, status: 'completed' }])
+  await house.request('POST', `/attachments/${first}/action`, { body: { 'os-complete': null } })
+  assert.match(`${await reimage(image, { reimage_reserved: true })}`, /^400,.*but current status is in-use/)
+})
+
+test('a volume whose new image does not come is what it was; one that was half written is in error; both are told', async () => {
+  const [first, second] = [house.images.add(), house.images.add()]
+  const { id } = await house.volume({ imageRef: first })
+  const told = async () =>
+    (await house.request('GET', '/messages', { as: 'member', query: { resource_uuid: id } })).body.messages.map(
+      (one: any) => one.user_message,
+    )
+  const reimage = async () => {
+    assert.equal((await action(id, { 'os-reimage': { image_id: second } })).status, 202)
+    house.storage.failing.clear()
+    const { status, volume_image_metadata } = await house.show(id)
+    return [status, volume_image_metadata.image_id]
+  }
+  house.storage.failing.set('fetchImage', new Fault(400, 'ImageUnsafe', 'it reaches outside of itself'))
+  assert.deepEqual(await reimage(), ['available', first])
+  assert.deepEqual(await told(), ['reimage volume: it reaches outside of itself'])
+  house.storage.failing.set('reimage', new Fault(500, 'Disk', 'the disk is broken'))
+  assert.deepEqual(await reimage(), ['error', first])
+  assert.equal((await told())[0], 'reimage volume: the disk is broken')
+  assert.deepEqual([...house.storage.fetched], [])
+  assert.deepEqual(await reimage(), ['available', second], 'it is whole again')
 })
 
 test('an unknown action, and junk', async () => {

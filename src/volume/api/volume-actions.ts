@@ -5,6 +5,7 @@ import type { VolumeContext } from '../app/context.ts'
 import * as legacy from '../app/legacy-attach.ts'
 import { addMetadata, dropMetadata } from '../app/metadata.ts'
 import * as operations from '../app/operations.ts'
+import { reimageVolume } from '../app/reimage.ts'
 import { retypeVolume } from '../app/retype.ts'
 import { deleteVolume, type Volume } from '../app/volume.ts'
 import * as shape from './schemas.ts'
@@ -12,6 +13,7 @@ import { theVolume, truth, viewerOf, volumeTarget } from './seen.ts'
 import { connectionView, time } from './views.ts'
 
 const open = { additionalProperties: true }
+const closed = { additionalProperties: false }
 const Optional = Type.Optional
 
 export function volumeActionRoutes(context: VolumeContext): Route[] {
@@ -115,6 +117,17 @@ export function volumeActionRoutes(context: VolumeContext): Route[] {
       Type.Object({ snapshot_id: shape.Uuid }),
       (request, volume, { snapshot_id }) => operations.revertVolume(context, viewerOf(request), volume, snapshot_id),
       { microversions: { min: '3.40' } },
+    ),
+    act(
+      'os-reimage',
+      'Write another image over all that a volume holds',
+      'volume:reimage',
+      Type.Object({ image_id: shape.Uuid, reimage_reserved: Optional(shape.Flag) }, closed),
+      async (request, volume, { image_id, reimage_reserved }) => {
+        if (volume.status === 'reserved') request.enforce('volume:reimage_reserved', await target(request))
+        await reimageVolume(context, viewerOf(request), volume, { imageId: image_id, reservedToo: truth(reimage_reserved) })
+      },
+      { microversions: { min: '3.68' } },
     ),
     act(
       'os-retype',

@@ -36,6 +36,9 @@ export async function createAttachment(context: VolumeContext, volume: Volume, a
   return asked.connector ? await connectAttachment(context, row.id, asked.connector) : row
 }
 
+/** What is done to a volume that a server has, or came of it: the server keeps it. */
+const WHILE_HELD = ['downloading', 'extending', 'uploading', 'error', 'error_extending']
+
 /** Takes the volume if it is free, shared (multiattach), or the same server's already. */
 export async function insertAttachment(context: VolumeContext, volume: Volume, given: Partial<AttachmentRow>): Promise<AttachmentRow> {
   const at = timestamp()
@@ -61,7 +64,7 @@ export async function insertAttachment(context: VolumeContext, volume: Volume, g
     const others = await attachmentsOf(trx, volume.id)
     const own = row.instance_id !== null && others.some((one) => one.instance_id === row.instance_id)
     const shared = volume.multiattach === 1 || own
-    const from = shared ? ['available', 'reserved', 'attaching', 'in-use'] : ['available']
+    const from = [...(shared ? ['available', 'reserved', 'attaching', 'in-use'] : ['available']), ...(own ? WHILE_HELD : [])]
     if (!(await moveVolume(trx, volume.id, from, {})) || (!shared && !(await moveVolume(trx, volume.id, from, { status: 'reserved' }))))
       throw invalidVolume(`Volume ${volume.id} status must be ${from.join(' or ')}, but current status is: ${volume.status}.`)
     await trx.insertInto('attachments').values(row).execute()

@@ -23,6 +23,7 @@ export function connectAttachment(context: VolumeContext, id: string, connector:
   const work = async (row: AttachmentRow) => {
     const volume = await volumeRow(db, row.volume_id)
     if (!volume?.host) throw invalidVolume(`Volume ${row.volume_id} lies on no back end: it cannot be exported.`)
+    if (volume.status === 'downloading') throw invalidVolume(`Volume ${volume.id} is being overwritten: it is exported when that is done.`)
     const { host } = volume
     const qos = ofThisSize(await frontEndSpecs(db, volume.type_id), Number(volume.size))
     await context.database.transaction(async (trx) => {

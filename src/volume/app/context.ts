@@ -22,8 +22,19 @@ export interface VolumeContext {
   images: ImageClient
   settings: VolumeSettings
   engine: SagaEngine<VolumeContext>
+  /** @throws Fault when compute does not answer */
+  notifyCompute: (notices: Notice[]) => Promise<void>
   /** Exports of one volume change one at a time. */
   locked: <T>(volumeId: string, work: () => Promise<T>) => Promise<T>
+}
+
+/** Word for compute: something of a server's volume is done. */
+export interface Notice {
+  name: 'volume-reimaged' | 'volume-extended'
+  server_uuid: string
+  /** The volume's id. */
+  tag: string
+  status: 'completed' | 'failed'
 }
 
 /** Who asks. */

@@ -1,4 +1,5 @@
 import { notFound } from '../../kernel/errors/errors.ts'
+import type { Handle } from '../db/handle.ts'
 import { deleteMessage, findMessage, insertMessage } from '../db/messages.ts'
 import type { MessageRow } from '../db/tables.ts'
 import type { Viewer, VolumeContext } from './context.ts'
@@ -24,16 +25,17 @@ const ACTIONS = {
   'delete snapshot': '012',
   'copy volume to image': '004',
   'revert volume': '011',
+  'reimage volume': '016',
 } as const
 
 /** Why something that was accepted did not come to be; the user finds it by the volume's id. */
 export async function tellUser(
-  context: VolumeContext,
+  { database }: { database: { db: Handle } },
   of: { projectId: string; requestId: string | null; kind: 'VOLUME' | 'VOLUME_SNAPSHOT'; id: string },
   action: keyof typeof ACTIONS,
   reason: string,
 ): Promise<void> {
-  await insertMessage(context.database.db, {
+  await insertMessage(database.db, {
     project_id: of.projectId,
     request_id: of.requestId,
     resource_type: of.kind,

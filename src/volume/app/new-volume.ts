@@ -138,7 +138,7 @@ const NOT_KEPT = new Set(
 )
 
 /** What a volume remembers of its image, and a server that boots from it goes by. */
-function metadataOf(image: ImageDocument): Properties {
+export function metadataOf(image: ImageDocument): Properties {
   const kept: Properties = { image_id: image.id, image_name: image.name ?? '' }
   for (const [name, value] of Object.entries(image))
     if (!NOT_KEPT.has(name) && !name.startsWith('os_hash_') && value !== null && typeof value !== 'object') kept[name] = String(value)

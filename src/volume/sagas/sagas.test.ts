@@ -12,6 +12,7 @@ interface Scene {
   volumeId: string
   snapshotId: string
   imageRef: string
+  otherRef: string
 }
 
 const post = (house: VolumeHouse, path: string, body: object) => house.request('POST', path, { as: 'member', body })
@@ -21,6 +22,7 @@ const begin: Record<string, (scene: Scene) => Promise<any>> = {
   'create-volume': ({ house, imageRef }) => post(house, '/volumes', { volume: { size: 1, imageRef } }),
   'delete-volume': ({ house, volumeId }) => house.request('DELETE', `/volumes/${volumeId}`, { as: 'member', query: { cascade: 'true' } }),
   'extend-volume': ({ house, volumeId }) => post(house, `/volumes/${volumeId}/action`, { 'os-extend': { new_size: 2 } }),
+  'reimage-volume': ({ house, volumeId, otherRef }) => post(house, `/volumes/${volumeId}/action`, { 'os-reimage': { image_id: otherRef } }),
   'create-snapshot': ({ house, volumeId }) => post(house, '/snapshots', { snapshot: { volume_id: volumeId } }),
   'delete-snapshot': ({ house, snapshotId }) => house.request('DELETE', `/snapshots/${snapshotId}`, { as: 'member' }),
   'revert-volume': ({ house, volumeId, snapshotId }) => post(house, `/volumes/${volumeId}/action`, { revert: { snapshot_id: snapshotId } }),
@@ -30,23 +32,29 @@ const begin: Record<string, (scene: Scene) => Promise<any>> = {
 /** A volume with a snapshot, and an image. */
 async function scene(databaseUrl: string): Promise<Scene> {
   const house = await volumeHouse({ databaseUrl })
-  const imageRef = house.images.add()
+  const [imageRef, otherRef] = [house.images.add(), house.images.add()]
   const { id } = await house.volume()
   const { body } = await post(house, '/snapshots', { snapshot: { volume_id: id } })
   await house.idle()
-  return { house, volumeId: id, snapshotId: body.snapshot.id, imageRef }
+  return { house, volumeId: id, snapshotId: body.snapshot.id, imageRef, otherRef }
 }
 
 /** What there is, in the books and on the storage host, without names. */
 async function picture({ house }: Scene) {
   const { db } = house.service.context.database
-  const volumes = await db.selectFrom('volumes').select(['status', 'size', 'reserved_size', 'host']).orderBy('created_at').execute()
+  const volumes = await db
+    .selectFrom('volumes')
+    .select(['status', 'size', 'reserved_size', 'host', 'bootable', 'previous_status'])
+    .orderBy('created_at')
+    .execute()
   const snapshots = await db.selectFrom('snapshots').select('status').orderBy('created_at').execute()
   const { storage, images } = house
   return {
     volumes,
     snapshots,
     stored: [...storage.volumes.values()].map((one) => one.sizeGiB),
+    imaged: [...storage.volumes.values()].filter((one) => one.from !== null).length,
+    fetched: storage.fetched.size,
     kept: storage.snapshots.size,
     images: images.images.size,
   }
@@ -62,13 +70,22 @@ async function leftovers(one: Scene, kind: string, before: Awaited<ReturnType<ty
     if (JSON.stringify(now) !== JSON.stringify(then)) found.push(`${what}: ${JSON.stringify(now)}, not ${JSON.stringify(then)}`)
   }
   same('images', after.images, before.images)
+  same('images on the storage host', after.fetched, 0)
   if (kind.startsWith('create')) same('on the storage host', [after.stored, after.kept], [before.stored, before.kept])
   if (kind === 'create-volume') same('the new volume', [after.volumes.at(-1)!.status, after.volumes.at(-1)!.host], ['error', null])
   if (kind === 'create-snapshot') same('the new snapshot', after.snapshots.at(-1)!.status, 'error')
   for (const { id } of (await one.house.request('GET', '/volumes')).body.volumes)
     same('deleting', (await one.house.request('DELETE', `/volumes/${id}`, { query: { cascade: 'true' } })).status, 202)
   await one.house.idle()
-  same('after all is deleted', await picture(one), { volumes: [], snapshots: [], stored: [], kept: 0, images: before.images })
+  same('after all is deleted', await picture(one), {
+    volumes: [],
+    snapshots: [],
+    stored: [],
+    imaged: 0,
+    fetched: 0,
+    kept: 0,
+    images: before.images,
+  })
   return found
 }
 

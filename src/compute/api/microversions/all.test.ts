@@ -12,7 +12,6 @@ const NO_DIFFERENCE: Record<string, string> = {
   '2.46': 'the id of a request has both its headers at any microversion',
   '2.69': 'of cells that are down: there are no cells',
   '2.72': 'of ports with a guaranteed bandwidth: there are none',
-  '2.93': 'a server that boots from a volume is not rebuilt from another image',
 }
 
 test('each microversion has a test of the difference it makes, or a reason why there is none', () => {

@@ -152,6 +152,34 @@ microversion('2.90', 'a server has the host name that its user gives it', async 
   assert.deepEqual(await both('PUT', `/servers/${id}`, before, at, { server: { hostname: 'two' } }), [400, 200])
   assert.deepEqual(await made(before, at, { hostname: 'three' }), [400, 202])
 })
+microversion('2.93', 'a server that boots from a volume is rebuilt with another image', async (before, at) => {
+  const { house } = here
+  const imageId = await house.yard.image('another system')
+  const server = await house.server(house.yard.onVolume())
+  const path = `/servers/${server.id}/action`
+  const refused = await before('POST', path, { body: { rebuild: { imageRef: imageId } } })
+  assert.deepEqual(
+    [refused.status, refused.message],
+    [400, `Image ${imageId} is unacceptable: Unable to rebuild with a different image for a volume-backed server.`],
+  )
+  const volumeOf = async () => {
+    const [{ id: volumeId }] = server['os-extended-volumes:volumes_attached']
+    return (await house.request('GET', `/volume/v3/volumes/${volumeId}`)).body.volume
+  }
+  const rebuilt = async (ask: Ask, imageRef: string) => {
+    const answer = await ask('POST', path, { body: { rebuild: { imageRef } } })
+    const { status, image } = await house.rested(server.id)
+    const { status: volume, volume_image_metadata: remembered } = await volumeOf()
+    return [answer.status, answer.body.server.image, status, image, volume, remembered.image_id]
+  }
+  assert.deepEqual(await rebuilt(before, house.yard.imageId), [202, '', 'ACTIVE', '', 'in-use', house.yard.imageId], 'as it is')
+  assert.deepEqual(await rebuilt(at, imageId), [202, '', 'ACTIVE', '', 'in-use', imageId])
+  assert.deepEqual(
+    await both('POST', '/os-server-external-events', before, at, { events: [{ server_uuid: id, name: 'volume-reimaged' }] }),
+    [400, 200],
+  )
+  await house.remove(server.id)
+})
 
 test('a microversion that there is not is refused', async () => {
   assert.equal((await here.house.ask('GET', `/servers/${randomUUID()}`, { at: '2.94' })).status, 406)

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { PlugEvents } from './plug-events.ts'
+import { ExternalEvents } from './external-events.ts'
 
 const LONG = 60_000
 
 test('an event wakes who waits for its port, also who waits for several', async () => {
-  const events = new PlugEvents()
+  const events = new ExternalEvents()
   const { signal } = new AbortController()
   const waiting = Promise.all([events.next(['a', 'b'], LONG, signal), events.next(['b'], LONG, signal)])
   events.seen('b')
@@ -13,7 +13,7 @@ test('an event wakes who waits for its port, also who waits for several', async 
 })
 
 test('one that came before anybody waited counts once', async () => {
-  const events = new PlugEvents()
+  const events = new ExternalEvents()
   const patience = new AbortController()
   events.seen('a')
   await events.next(['a'], LONG, patience.signal)
