@@ -18,7 +18,7 @@ export interface Asking {
   as?: 'admin' | 'member' | 'reader' | 'stranger' | null
   body?: unknown
   /** Sent as it is, to try malformed documents. */
-  text?: string
+  text?: string | Buffer
   /** Microversion, e.g. 2.47. */
   at?: string
   headers?: Record<string, string>

@@ -1,4 +1,4 @@
-import Type from 'typebox'
+import Type, { type TSchema } from 'typebox'
 import { badRequest, Fault } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
 import { queryOf } from '../../kernel/http/schema.ts'
@@ -29,7 +29,7 @@ const pick = <T>(request: ApiRequest, values: Record<string, T>, names = shown(r
   Object.fromEntries(names.map((one) => [one, values[one]!]))
 
 const Limit = Type.Union([Type.Integer({ minimum: -1, maximum: 2_147_483_647 }), Type.String({ pattern: '^(-1|[0-9]{1,9})$' })])
-const QuotaBody = (key: string) =>
+const QuotaBody = (key: string, more: Record<string, TSchema> = {}) =>
   Wrapped(
     key,
     Type.Object(
@@ -37,8 +37,8 @@ const QuotaBody = (key: string) =>
         ...Object.fromEntries(quota.RESOURCES.map((one) => [one, Type.Optional(Limit)])),
         force: Type.Optional(Type.Unknown()),
         tenant_id: Type.Optional(Type.String()),
-        class_name: Type.Optional(Type.String()),
         networks: Type.Optional(Limit),
+        ...more,
       },
       { additionalProperties: false },
     ),
@@ -135,7 +135,7 @@ export function quotaRoutes(context: ComputeContext): Route[] {
       path: '/os-quota-class-sets/:class',
       doc: 'Set the default limits',
       policy: 'os_compute_api:os-quota-class-sets:update',
-      body: QuotaBody('quota_class_set'),
+      body: QuotaBody('quota_class_set', { class_name: Type.Optional(Type.String()) }),
       response: Shown('quota_class_set', QuotaSet),
       async handler(request) {
         onlyDefault(request)

@@ -158,7 +158,7 @@ export function directoryRoutes(context: IdentityContext): Route[] {
     tags: Type.Array(Type.String()),
     options: Type.Object({}),
   }
-  const service = { type: Name, name: Type.String(), description: MaybeText, enabled: Flag }
+  const service = { type: Name, name: Type.String({ maxLength: 255 }), description: MaybeText, enabled: Flag }
   return [
     ...routesOf({
       noun: 'project',

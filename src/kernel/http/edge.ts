@@ -8,6 +8,7 @@ import { now } from '../trace/trace.ts'
 import { Addresses, type Found, type Place } from './addresses.ts'
 import type { Api, Passage } from './api.ts'
 import { type Authenticator, anonymous, type RequestContext } from './context.ts'
+import { parseDocument } from './document.ts'
 import { negotiate, Version } from './microversion.ts'
 import { within } from './pace.ts'
 import { type ApiRequest, Reply, type Route } from './route.ts'
@@ -291,12 +292,7 @@ async function readJson(body: Incoming['body'], limit: number, patienceMs: numbe
         ? body
         : Buffer.from(body ?? []).toString()
   if (text.length > limit) throw tooLarge(limit)
-  if (text === '') return undefined
-  try {
-    return text.includes('__proto__') ? JSON.parse(text, (key, value) => (key === '__proto__' ? undefined : value)) : JSON.parse(text)
-  } catch (error) {
-    throw new Fault(400, 'MalformedRequestBody', `Malformed request body: ${(error as Error).message}`)
-  }
+  return parseDocument(text)
 }
 
 async function readAll(stream: Readable, limit: number): Promise<string> {
