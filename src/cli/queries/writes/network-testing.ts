@@ -118,6 +118,13 @@ export const networkWrites: Writes = async (of, { yard, counts: { ask }, owners:
     await gone(`${path}/tags`)
   }
 
+  // what a project was given by itself, with more subnets than that
+  const topology = (await api('GET', `${AT}/auto-allocated-topology/${of.project}`)).auto_allocated_topology.id
+  const [given] = (await api('GET', `${AT}/routers?project_id=${of.project}`)).routers
+  const added = await several(api, 'subnets', (i) => ({ network_id: topology, ip_version: 4, cidr: `10.94.${i}.0/24` }))
+  for (const subnet_id of added) await api('PUT', `${AT}/routers/${given.id}/add_router_interface`, { subnet_id })
+  await gone(`auto-allocated-topology/${of.project}`)
+
   const startedAt = new Date().toISOString()
   const silent = { host: 'silent', binary: 'neutron-metadata-agent', agentType: 'Metadata agent', configurations: {}, startedAt }
   await bus.call(NETWORK_CONTROL, control.agentReport, silent)
