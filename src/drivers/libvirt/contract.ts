@@ -230,6 +230,22 @@ export function libvirtContract(make: () => Promise<ContractOptions>): void {
     assert.ok((await libvirt.diskStats(UUID, 'vda')).readRequests >= 0)
     assert.ok((await libvirt.diskInfo(UUID, 'vda')).capacity >= 8 * 1024 * 1024)
     await libvirt.resizeDisk(UUID, 'vda', 16 * 1024 * 1024)
+    const limits = async (inactive: boolean) =>
+      find(parseXml(await libvirt.domainXml(UUID, { inactive })), 'devices', 'disk', 'iotune').flatMap(({ children }) =>
+        children.map(({ name, text }) => `${name} ${text}`),
+      )
+    await libvirt.limitDisk(
+      UUID,
+      'vda',
+      { read_bytes_sec: 1_048_576, read_bytes_sec_max: 2_097_152, read_bytes_sec_max_length: 5 },
+      { live: true },
+    )
+    assert.deepEqual(
+      [await limits(false), await limits(true)],
+      [['read_bytes_sec 1048576', 'read_bytes_sec_max 2097152', 'read_bytes_sec_max_length 5'], ['total_iops_sec 100']],
+    )
+    await libvirt.limitDisk(UUID, 'vda', {}, { live: true, config: true })
+    assert.deepEqual([await limits(false), await limits(true)], [[], []])
     assert.ok((await libvirt.memoryStats(UUID)).actual! > 0)
     await libvirt.setMemory(UUID, 24, { live: true, config: true })
     await assert.rejects(libvirt.interfaceStats(UUID, 'tapnone'), { status: 400 })

@@ -22,13 +22,21 @@ export interface IscsiDisk {
   bytes?: number
 }
 
-const RATES = ['total_bytes_sec', 'read_bytes_sec', 'write_bytes_sec', 'total_iops_sec', 'read_iops_sec', 'write_iops_sec'] as const
+/** Bytes and requests in a second. */
+export const DISK_RATES = [
+  'total_bytes_sec',
+  'read_bytes_sec',
+  'write_bytes_sec',
+  'total_iops_sec',
+  'read_iops_sec',
+  'write_iops_sec',
+] as const
 
 /** In libvirt's words: rates, what they may be in bursts, how many seconds a burst may last, and of how many bytes one request is. */
 export const DISK_LIMITS = [
-  ...RATES,
-  ...RATES.map((rate) => `${rate}_max` as const),
-  ...RATES.map((rate) => `${rate}_max_length` as const),
+  ...DISK_RATES,
+  ...DISK_RATES.map((rate) => `${rate}_max` as const),
+  ...DISK_RATES.map((rate) => `${rate}_max_length` as const),
   'size_iops_sec',
 ] as const
 

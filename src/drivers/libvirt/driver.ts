@@ -1,3 +1,4 @@
+import type { DiskLimits } from './domain-xml.ts'
 import type { MigrationCalls } from './migration.ts'
 import type { DOMAIN_STATES, LIFECYCLE } from './procedures.ts'
 
@@ -136,6 +137,8 @@ export interface Libvirt extends MigrationCalls {
   updateDevice(uuid: string, xml: string, affect: Affect): Promise<void>
   /** `disk`: target name (vda) or source path. */
   resizeDisk(uuid: string, disk: string, bytes: number): Promise<void>
+  /** In place of those that it has. */
+  limitDisk(uuid: string, disk: string, limits: DiskLimits, affect: Affect): Promise<void>
   diskInfo(uuid: string, disk: string): Promise<DiskInfo>
   diskStats(uuid: string, disk: string): Promise<DiskStats>
   /** `device`: target name (tap…). */

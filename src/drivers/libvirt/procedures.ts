@@ -55,6 +55,7 @@ export const procedures = {
   domainDetachDevice: remote(161),
   domainUpdateDevice: remote(174),
   domainBlockResize: remote(251),
+  domainSetBlockIoTune: remote(252),
   domainGetBlockInfo: remote(194),
   domainBlockStats: remote(64),
   domainInterfaceStats: remote(65),

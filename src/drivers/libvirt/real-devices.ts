@@ -1,10 +1,16 @@
+import { DISK_LIMITS } from './domain-xml.ts'
 import type { Affect, DiskJob, Libvirt } from './driver.ts'
 import { flags, procedures } from './procedures.ts'
 import { type Calls, quiet } from './real-calls.ts'
 
 type Devices = Pick<Libvirt, 'attachDevice' | 'detachDevice' | 'updateDevice' | 'interfaceStats'>
-type Disks = Pick<Libvirt, 'resizeDisk' | 'diskInfo' | 'diskStats' | 'snapshotDisks' | 'copyDisk' | 'commitDisk' | 'diskJob' | 'endDiskJob'>
+type Disks = Pick<
+  Libvirt,
+  'resizeDisk' | 'limitDisk' | 'diskInfo' | 'diskStats' | 'snapshotDisks' | 'copyDisk' | 'commitDisk' | 'diskJob' | 'endDiskJob'
+>
 
+/** Of a typed parameter. */
+const UNSIGNED_LONG = 4
 const DISK_JOBS: DiskJob['type'][] = ['unknown', 'pull', 'copy', 'commit', 'active-commit', 'backup']
 
 export function realDevices({ onDomain }: Calls): Devices {
@@ -48,6 +54,16 @@ export function realDisks({ onDomain, long }: Calls): Disks {
       onDomain(procedures.domainBlockResize, `blockresize ${disk} ${bytes} of`, uuid, (writer) =>
         writer.string(disk).hyper(bytes).int(flags.blockResizeBytes),
       ),
+    limitDisk: (uuid, disk, limits, affect) =>
+      onDomain(procedures.domainSetBlockIoTune, `blkdeviotune${shown(affect)} ${disk} of`, uuid, (writer) => {
+        writer.string(disk).int(DISK_LIMITS.length) // what is not named would stay as it was
+        for (const name of DISK_LIMITS)
+          writer
+            .string(name)
+            .int(UNSIGNED_LONG)
+            .hyper(limits[name] ?? 0)
+        return writer.int(affectFlags(affect))
+      }),
     diskInfo: (uuid, disk) =>
       onDomain(
         procedures.domainGetBlockInfo,

@@ -1,5 +1,6 @@
 import { existsSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { DISK_LIMITS } from './domain-xml.ts'
 import type { Affect, Libvirt } from './driver.ts'
 import { libvirtError, libvirtFault } from './errors.ts'
 import { bootDevices, cloneOf, deviceKey } from './simulated-machine.ts'
@@ -7,7 +8,10 @@ import type { SimulatedDomain, SimulatedWorld } from './simulated-world.ts'
 import { type Element, element, find, first, parseXml, printXml } from './xml.ts'
 
 type Devices = Pick<Libvirt, 'attachDevice' | 'detachDevice' | 'updateDevice' | 'interfaceStats'>
-type Disks = Pick<Libvirt, 'resizeDisk' | 'diskInfo' | 'diskStats' | 'snapshotDisks' | 'copyDisk' | 'commitDisk' | 'diskJob' | 'endDiskJob'>
+type Disks = Pick<
+  Libvirt,
+  'resizeDisk' | 'limitDisk' | 'diskInfo' | 'diskStats' | 'snapshotDisks' | 'copyDisk' | 'commitDisk' | 'diskJob' | 'endDiskJob'
+>
 
 /** The twin's calls about devices. `letsGo` says whether guests let go of what is pulled. */
 export function simulatedDevices(world: SimulatedWorld, letsGo: () => boolean): Devices {
@@ -81,11 +85,23 @@ export function simulatedDevices(world: SimulatedWorld, letsGo: () => boolean): 
 
 /** The twin's calls about disks. Its jobs are done at once. */
 export function simulatedDisks(world: SimulatedWorld): Disks {
-  const { change, look, domainOf, nameOf, running, disk, setSource, emit } = world
+  const { change, look, domainOf, nameOf, running, disk, setSource, edit, emit } = world
   return {
     resizeDisk: (uuid, named, bytes) =>
       change('resizeDisk', `blockresize ${named} ${bytes} of ${nameOf(uuid)}`, () => {
         disk(running(uuid, 'blockresize'), named)
+      }),
+    limitDisk: (uuid, named, limits, affect) =>
+      change('limitDisk', `blkdeviotune ${named} of ${nameOf(uuid)}`, () => {
+        const domain = domainOf(uuid, 'blkdeviotune')
+        disk(domain, named)
+        edit(domain, affect, 'blkdeviotune', (devices) => {
+          const found = diskIn(devices, named)
+          if (!found) return
+          const given = DISK_LIMITS.map((name) => limits[name] !== undefined && element(name, {}, limits[name]))
+          found.children = found.children.filter(({ name }) => name !== 'iotune')
+          if (given.some(Boolean)) found.children.push(element('iotune', {}, given))
+        })
       }),
     diskInfo: (uuid, named) =>
       look('diskInfo', () => {

@@ -193,7 +193,14 @@ async function twoVolumes() {
     truncateSync(path, bytes)
     const iqn = `iqn.2010-10.org.openstack:swapped-${n}`
     const { username, lun } = await targets.ensure({ iqn, path, secret, readOnly: false })
-    const reached = connection(n, { portal: daemon.portal, iqn, lun, auth: { username, password: secret }, sizeGiB: bytes / GiB })
+    const reached = connection(n, {
+      portal: daemon.portal,
+      iqn,
+      lun,
+      auth: { username, password: secret },
+      sizeGiB: bytes / GiB,
+      qos: { [n === 11 ? 'total_iops_sec' : 'read_iops_sec']: `${n}00` },
+    })
     return { path, iqn, reached, former: { ...reached, portal: '', iqn: '', auth: null } }
   }
   const [one, two] = [await make(11, 64 * MiB), await make(12, 128 * MiB)]
@@ -230,6 +237,7 @@ test('one volume takes the place of another while the guest writes', async () =>
   assert.equal(countOn(one.path), last)
   assert.ok(readFileSync(two.path).subarray(4096, MiB).equals(readFileSync(one.path).subarray(4096, MiB)))
   assert.match(await virsh('domblkinfo', 'instance-00000001', 'vdb'), new RegExp(`Capacity: +${64 * MiB}`))
+  assert.match(await virsh('blkdeviotune', 'instance-00000001', 'vdb', '--live'), /^total_iops_sec *: 0\n(.*\n)*?read_iops_sec *: 1200\n/m)
   for (const side of [[], ['--inactive']]) assert.match(await virsh('dumpxml', 'instance-00000001', ...side), /swapped-12\/1/)
   await tell(messages.detachVolume, { uuid, connection: one.former, live: true })
   assert.deepEqual(

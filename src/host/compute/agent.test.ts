@@ -290,7 +290,15 @@ test("a volume's QoS specs limit its disk; those that QEMU does not know are for
   onHost(async ({ tell, libvirt }) => {
     await build(tell)
     const limited = (qos: Record<string, string>) => tell(messages.attachVolume, { uuid, connection: connection(1, { qos }), live: true })
-    await assert.rejects(limited({ total_iops_sec: 'many' }), { status: 400, message: /total_iops_sec="many"/ })
+    const refused: [Record<string, string>, RegExp][] = [
+      [{ total_iops_sec: 'many' }, /total_iops_sec="many"/],
+      [{ total_bytes_sec_max: '9', write_bytes_sec_max: '9' }, /at the same time/],
+      [{ read_iops_sec: '9', read_iops_sec_max: '9' }, /more than read_iops_sec/],
+      [{ read_iops_sec_max: '9' }, /more than read_iops_sec/],
+      [{ read_iops_sec: '9', read_iops_sec_max_length: '1' }, /without read_iops_sec_max/],
+      [{ total_bytes_sec: '9', total_iops_sec: '0', size_iops_sec: '512' }, /no requests/],
+    ]
+    for (const [qos, message] of refused) await assert.rejects(limited(qos), { status: 400, code: 'BadQos', message })
     await limited({ read_iops_sec_max: '500', read_iops_sec: '200', read_iops_sec_max_length: '10', 'hv:latency': '3' })
     for (const inactive of [false, true])
       assert.deepEqual(

@@ -1,9 +1,10 @@
 import type { InstanceSpec, Vif, VolumeConnection } from '../../compute/rpc.ts'
-import { DISK_LIMITS, type DiskDescription, type DiskLimits, type InterfaceDescription } from '../../drivers/libvirt/domain-xml.ts'
+import type { DiskDescription, InterfaceDescription } from '../../drivers/libvirt/domain-xml.ts'
 import { badRequest } from '../../kernel/errors/errors.ts'
 import { qbrOf, tapOf } from '../network/names.ts'
 import { hasConfigDrive } from './config-drive.ts'
 import { diskLimitsOf } from './flavor-limits.ts'
+import { volumeLimits } from './volume-limits.ts'
 import type { World } from './world.ts'
 
 type Bus = DiskDescription['bus']
@@ -74,15 +75,6 @@ export function volumeDisk(connection: VolumeConnection, bytes?: number): DiskDe
     cache: 'none',
     limits: volumeLimits(connection),
   }
-}
-
-/** Of QoS specs, whatever has a name that QEMU knows: the others are for somebody else. @throws Fault 400 */
-function volumeLimits({ volumeId, qos }: VolumeConnection): DiskLimits {
-  const named = DISK_LIMITS.filter((name) => qos?.[name] !== undefined)
-  const wrong = named.find((name) => !/^\d{1,15}$/.test(qos![name]!))
-  if (wrong)
-    throw badRequest(`The QoS specs of volume ${volumeId} say ${wrong}=${JSON.stringify(qos![wrong])}, which is no whole number.`, 'BadQos')
-  return Object.fromEntries(named.map((name) => [name, Number(qos![name])]))
 }
 
 export function interfaceOf(vif: Vif, model: string, vhost: boolean): InterfaceDescription {

@@ -9,7 +9,8 @@ import { volumeDisk } from './device-descriptions.ts'
 import { build, connection, type Lab, onHost, uuidOf } from './testing.ts'
 
 const uuid = uuidOf(1)
-const [former, other, third] = [connection(1), connection(2, { sizeGiB: 2 }), connection(3)]
+const qos = { total_iops_sec: '50' }
+const [former, other, third] = [connection(1, { qos }), connection(2, { sizeGiB: 2, qos: { read_bytes_sec: '1024' } }), connection(3)]
 const swap = { uuid, former: { ...former, portal: '', iqn: '', auth: null }, connection: other }
 
 /** A guest that has the first volume. */
@@ -47,6 +48,8 @@ test('a volume takes the place of another, and is known as what it is afterwards
       String(GiB),
       'of the larger one as much as it saw before',
     )
+    const limits = async () => first(await disk(lab), 'iotune')?.children.map(({ name, text }) => `${name} ${text}`)
+    assert.deepEqual(await limits(), ['read_bytes_sec 1024'])
     await tell(messages.detachVolume, { uuid, connection: swap.former, live: true })
     assert.deepEqual(await secrets(lab), [other.attachmentId], 'the former one takes its password along, and not the disk')
     // the disk still has its serial number

@@ -6,6 +6,7 @@ import { conflict, Fault } from '../../kernel/errors/errors.ts'
 import { GiB } from '../../kernel/units/units.ts'
 import { volumeDisk } from './device-descriptions.ts'
 import { domainOf, isActive } from './power-states.ts'
+import { volumeLimits } from './volume-limits.ts'
 import { ensureSecret, removeSecret } from './volume-secrets.ts'
 import { isVolume } from './volumes.ts'
 import type { World } from './world.ts'
@@ -47,8 +48,12 @@ export async function pivotVolume(world: World, swap: VolumeSwap): Promise<{ swa
   const { libvirt } = world.machine
   const { uuid, former, connection } = swap
   const active = isActive(await libvirt.domainByUuid(uuid))
-  if (await diskOf(libvirt, uuid, isVolume(connection))) {
+  const disk = await diskOf(libvirt, uuid, isVolume(connection))
+  if (disk) {
+    const limits = volumeLimits(connection)
     if (active && (await isWoken(libvirt, uuid))) await libvirt.destroyDomain(uuid)
+    else if (active && (first(disk, 'iotune') || Object.keys(limits).length > 0))
+      await libvirt.limitDisk(uuid, targetOf(disk), limits, { live: true })
     return { swapped: true }
   }
   if (!active) await wake(libvirt, uuid)
