@@ -1,7 +1,7 @@
 import Type from 'typebox'
 import { badRequest } from '../../kernel/errors/errors.ts'
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
-import { queryOf } from '../../kernel/http/schema.ts'
+import { lastOf, queryOf } from '../../kernel/http/schema.ts'
 import type { ComputeContext } from '../app/context.ts'
 import { createKeypair, deleteKeypair, findKeypair, listKeypairs } from '../app/keypair.ts'
 import type { KeypairRow } from '../app/rows.ts'
@@ -38,7 +38,7 @@ export function keypairRoutes(context: ComputeContext): Route[] {
       query: queryOf('user_id', 'marker', 'limit'),
       response: Paged('keypairs', KeypairBrief),
       async handler(request) {
-        const rows = await listKeypairs(context, userOf(request, request.query.user_id))
+        const rows = await listKeypairs(context, userOf(request, lastOf(request.query).user_id))
         const { marker, limit } = request.version.atLeast('2.35') ? request.query : {}
         const from = marker ? rows.findIndex((row) => row.name === marker) + 1 : 0
         if (marker && from === 0) throw badRequest(`marker [${marker}] not found`)
@@ -74,7 +74,7 @@ export function keypairRoutes(context: ComputeContext): Route[] {
       query: ofUser,
       response: KeypairAnswer,
       async handler(request) {
-        const row = await findKeypair(context, userOf(request, request.query.user_id), request.params.name!)
+        const row = await findKeypair(context, userOf(request, lastOf(request.query).user_id), request.params.name!)
         return {
           keypair: {
             ...brief(request, row),
@@ -96,7 +96,7 @@ export function keypairRoutes(context: ComputeContext): Route[] {
       query: ofUser,
       response: 'nothing',
       async handler(request) {
-        await deleteKeypair(context, userOf(request, request.query.user_id), request.params.name!)
+        await deleteKeypair(context, userOf(request, lastOf(request.query).user_id), request.params.name!)
         return new Reply(undefined, { status: request.version.atLeast('2.2') ? 204 : 202 })
       },
     },

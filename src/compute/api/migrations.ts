@@ -1,7 +1,7 @@
 import Type from 'typebox'
 import { badRequest, notFound } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
-import { queryOf } from '../../kernel/http/schema.ts'
+import { lastOf, queryOf } from '../../kernel/http/schema.ts'
 import type { ComputeContext } from '../app/context.ts'
 import { abortLiveMigration, forceLiveMigration } from '../app/live-migrate.ts'
 import { findMigration, LIVE_UNDER_WAY, listMigrations, type MigrationFilter } from '../app/migration.ts'
@@ -153,7 +153,7 @@ export function migrationRoutes(context: ComputeContext): Route[] {
 
   /** @throws Fault 400 for a marker that there is not, or a time that is none */
   async function filterOf(request: ApiRequest): Promise<MigrationFilter> {
-    const query = request.query as Record<string, string | undefined>
+    const query = lastOf(request.query)
     const { version } = request
     if (version.atLeast('2.59')) {
       const known = FILTERS.flatMap(([name, since]) => (version.atLeast(since) ? [name] : []))

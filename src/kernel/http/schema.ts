@@ -82,3 +82,7 @@ function explain(error: ErrorObject, kind: Kind): string {
 /** A query by these parameters, each of which may be there more than once; others are overlooked. */
 export const queryOf = (...names: string[]) => Type.Object(Object.fromEntries(names.map((name) => [name, Repeated])))
 const Repeated = Type.Optional(Type.Union([Type.String(), Type.Array(Type.String())]))
+
+/** Of what is there more than once the last counts. */
+export const lastOf = (query: Record<string, string | string[] | undefined>): Record<string, string | undefined> =>
+  Object.fromEntries(Object.entries(query).map(([name, value]) => [name, Array.isArray(value) ? value.at(-1) : value]))

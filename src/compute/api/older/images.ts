@@ -2,7 +2,7 @@ import Type from 'typebox'
 import type { ImageDocument } from '../../../image/client.ts'
 import { badRequest, notFound } from '../../../kernel/errors/errors.ts'
 import { type ApiRequest, Reply, type Route } from '../../../kernel/http/route.ts'
-import { queryOf } from '../../../kernel/http/schema.ts'
+import { lastOf, queryOf } from '../../../kernel/http/schema.ts'
 import type { ComputeContext } from '../../app/context.ts'
 import { changeProperties, deleteImage, findImage, type OlderImageFilter, pageOfImages, propertiesOf } from '../../app/older-images.ts'
 import { ImageMetadata, Link, Paged, Shown } from '../answers.ts'
@@ -162,7 +162,7 @@ function metadataRoutes(context: ComputeContext): Route[] {
 }
 
 function filterOf(request: ApiRequest): OlderImageFilter {
-  const { query } = request
+  const query = lastOf(request.query)
   return {
     name: query.name,
     status: query.status,
