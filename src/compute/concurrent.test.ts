@@ -9,8 +9,8 @@ import { createKeypair } from './app/keypair.ts'
 import { reserve, setLimits, usageOf } from './app/quota.ts'
 import { changeMetadata, changeTags } from './app/server.ts'
 import { createServerGroup } from './app/server-group.ts'
-import { nextNumber } from './db/handle.ts'
-import { findInstance, insertInstance } from './db/instances.ts'
+import { insertAll, nextNumber } from './db/handle.ts'
+import { findInstance } from './db/instances.ts'
 import { migrations } from './db/migrations.ts'
 import type { ComputeTables } from './db/tables.ts'
 import { selectHost } from './sagas/schedule.ts'
@@ -43,10 +43,9 @@ onMariaDb((fresh) => {
       const one = (wanted: { cores: number; ram: number }) => (context: ComputeContext) =>
         context.database.transaction(async (trx) => {
           await reserve(trx, 'alpha', { instances: 1, ...wanted })
-          await insertInstance(
-            trx,
+          await insertAll(trx, 'instances', [
             instanceRow({ number: await nextNumber(trx, 'instances'), vcpus: wanted.cores, ram: wanted.ram, user_id: 'ann' }),
-          )
+          ])
         })
       await setLimits(both[0]!, 'alpha', { instances: 7, cores: -1, ram: -1 })
       const first = await storm(both, 20, one({ cores: 1, ram: 512 }))
@@ -79,7 +78,7 @@ onMariaDb((fresh) => {
       const place = async (policy: string, count: number) => {
         const group = await createServerGroup(both[0]!, { userId: 'ann', projectId: policy }, { name: policy, policy })
         const rows = Array.from({ length: count }, (_, n) => instanceRow({ number: n, host: null, node: null, group_id: group.id }))
-        for (const row of rows) await both[0]!.database.transaction((trx) => insertInstance(trx, row))
+        for (const row of rows) await both[0]!.database.transaction((trx) => insertAll(trx, 'instances', [row]))
         const results = await Promise.allSettled(
           rows.map((row, n) =>
             selectHost({
@@ -105,7 +104,7 @@ onMariaDb((fresh) => {
     test('no change of metadata, tags or an aggregate is lost', async () => {
       const both = await pair()
       const row = instanceRow()
-      await both[0]!.database.transaction((trx) => insertInstance(trx, row))
+      await both[0]!.database.transaction((trx) => insertAll(trx, 'instances', [row]))
       await storm(both, 12, (context, n) => changeMetadata(context, row, (now) => ({ ...now, [`k${n}`]: 'v' })))
       await storm(both, 12, (context, n) => changeTags(context, row, (now) => [...now, `t${n}`]))
       const after = (await findInstance(both[0]!.database.db, row.id))!

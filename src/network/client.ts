@@ -100,8 +100,14 @@ export class NetworkClient {
 
   /** The cards of a server, in the order in which their ports were made. To be asked by an administrator: others do not see how ports are plugged. */
   async vifs(serverId: string, as?: CallAs): Promise<Vif[]> {
-    const ports = await this.ports({ device_id: serverId, sort_key: 'created_at', sort_dir: 'asc' }, as)
-    if (ports.length === 0) return []
+    return (await this.vifsOf([serverId], as)).get(serverId)!
+  }
+
+  /** The same of many servers. */
+  async vifsOf(serverIds: string[], as?: CallAs): Promise<Map<string, Vif[]>> {
+    const order = { sort_key: 'created_at', sort_dir: 'asc' }
+    const ports = await this.portions(serverIds, (device_id) => this.ports({ device_id, ...order }, as))
+    if (ports.length === 0) return new Map(serverIds.map((id) => [id, []]))
     const networkIds = [...new Set(ports.map((port) => port.network_id))]
     const portIds = ports.map((port) => port.id)
     const [networks, subnets, floating] = await Promise.all([
@@ -109,7 +115,9 @@ export class NetworkClient {
       this.portions(networkIds, (network_id) => this.subnets({ network_id }, as)),
       this.portions(portIds, (port_id) => this.floatingIps({ port_id }, as)),
     ])
-    return ports.map((port) => vif(port, networks.find((network) => network.id === port.network_id)!, subnets, floating))
+    const vifs = Map.groupBy(ports, (port) => port.device_id)
+    const one = (port: PortDocument) => vif(port, networks.find((network) => network.id === port.network_id)!, subnets, floating)
+    return new Map(serverIds.map((id) => [id, (vifs.get(id) ?? []).map(one)]))
   }
 
   /** Any other request, for routes that only pass on; the path begins like `/security-groups` below /network/v2.0. */

@@ -12,6 +12,8 @@ export interface CallAs {
 }
 
 const PREFIX = '/volume/v3'
+/** Ids that fit into an address. */
+const PORTION = 50
 
 /** The volume service, as the other services use it. All methods throw the volume service's own Fault. */
 export class VolumeClient {
@@ -26,6 +28,11 @@ export class VolumeClient {
   /** @throws Fault 404 */
   async volume(id: string, as?: CallAs): Promise<VolumeDocument> {
     return (await this.json({ method: 'GET', path: `/volumes/${encodeURIComponent(id)}` }, as)).volume
+  }
+
+  /** Those of these that may be seen, asked for at once. */
+  async volumesById(ids: string[], as?: CallAs): Promise<Map<string, VolumeDocument>> {
+    return await this.byId('volumes', ids, as)
   }
 
   /** All that fit the filters, page after page. */
@@ -80,6 +87,11 @@ export class VolumeClient {
   /** @throws Fault 404 */
   async snapshot(id: string, as?: CallAs): Promise<SnapshotDocument> {
     return (await this.json({ method: 'GET', path: `/snapshots/${encodeURIComponent(id)}` }, as)).snapshot
+  }
+
+  /** Those of these that may be seen, asked for at once. */
+  async snapshotsById(ids: string[], as?: CallAs): Promise<Map<string, SnapshotDocument>> {
+    return await this.byId('snapshots', ids, as)
   }
 
   /** One that is not there any more is fine. */
@@ -140,6 +152,15 @@ export class VolumeClient {
 
   private async act(id: string, body: Record<string, unknown>, as?: CallAs): Promise<void> {
     await this.json({ method: 'POST', path: `/volumes/${encodeURIComponent(id)}/action`, body }, as)
+  }
+
+  private async byId(kind: 'volumes' | 'snapshots', ids: string[], as?: CallAs): Promise<Map<string, any>> {
+    const found = new Map<string, any>()
+    for (let at = 0; at < ids.length; at += PORTION) {
+      const query = { id: ids.slice(at, at + PORTION), all_tenants: 'true' }
+      for (const one of (await this.json({ method: 'GET', path: `/${kind}/detail`, query }, as))[kind]) found.set(one.id, one)
+    }
+    return found
   }
 
   private async gone(path: string, as?: CallAs): Promise<void> {

@@ -21,7 +21,14 @@ export async function counted<T>(work: () => Promise<T>): Promise<{ answer: T; q
 }
 
 /** Makes a request and notes what it needs. @throws Error when it is refused */
-export type Ask = (method: string, path: string, body?: unknown, headers?: Record<string, string>) => Promise<any>
+export type Ask = (
+  method: string,
+  path: string,
+  body?: unknown,
+  headers?: Record<string, string>,
+  /** One of several ways to ask a route, which is counted for itself. */
+  way?: string,
+) => Promise<any>
 
 /** What requests need, by the route that they came to: the most queries that it was seen with, as not everything that is asked has belongings. */
 export class Counts {
@@ -34,10 +41,10 @@ export class Counts {
     this.names = namesOf(yard)
   }
 
-  readonly ask: Ask = async (method, path, body, headers = {}) => {
+  readonly ask: Ask = async (method, path, body, headers = {}, way = '') => {
     await this.settled()
     const { answer, queries: made } = await counted(() => this.yard.cloud.api(method, path, body, headers))
-    const name = this.names(method, path, body)
+    const name = `${this.names(method, path, body)}${way && ` (${way})`}`
     const known = this.seen.get(name)
     if (!known || made.length > known.length) this.seen.set(name, made)
     return answer

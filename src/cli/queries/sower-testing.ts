@@ -176,7 +176,7 @@ export class Sower {
     const pool = await this.post('/network/v2.0/subnetpools', { subnetpool: { name, prefixes: ['10.64.0.0/16'] } })
     const group = await this.post('/network/v2.0/security-groups', { security_group: { name } })
     const rule = await this.post('/network/v2.0/security-group-rules', {
-      security_group_rule: { security_group_id: group.id, direction: 'ingress' },
+      security_group_rule: { security_group_id: group.id, direction: 'ingress', remote_group_id: group.id },
     })
     const router = await this.post('/network/v2.0/routers', { router: { name, external_gateway_info: { network_id: this.outside } } })
     await this.ask('PUT', `/network/v2.0/routers/${router.id}/add_router_interface`, { subnet_id: subnet.id })

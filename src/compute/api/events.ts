@@ -2,7 +2,7 @@ import Type from 'typebox'
 import { badRequest, notFound } from '../../kernel/errors/errors.ts'
 import { Reply, type Route } from '../../kernel/http/route.ts'
 import type { ComputeContext } from '../app/context.ts'
-import { knownServers, networkChanged } from '../app/network-changed.ts'
+import { knownServers, networksChanged } from '../app/network-changed.ts'
 import { portPlugged, volumeReimaged } from '../rpc.ts'
 import { ExternalEvent, Shown } from './answers.ts'
 import { Choice, closed, Wrapped } from './common.ts'
@@ -55,13 +55,18 @@ export function eventRoutes(context: ComputeContext): Route[] {
           code: known.has(one.server_uuid) ? 200 : 404,
         }))
         if (known.size === 0) throw notFound('No instances found for any event')
-        for (const one of done) {
-          if (one.code !== 200) continue
-          if (one.name.startsWith('network-vif-') && !one.tag) throw badRequest(`Event ${one.name} needs the port's id as its tag`)
+        const heard = done.filter((one) => one.code === 200)
+        const untagged = heard.find((one) => one.name.startsWith('network-vif-') && !one.tag)
+        if (untagged) throw badRequest(`Event ${untagged.name} needs the port's id as its tag`)
+        for (const one of heard) {
           if (one.name === 'network-vif-plugged') context.bus.publish(portPlugged, { portId: one.tag! })
           if (one.name === 'volume-reimaged' && one.tag) context.bus.publish(volumeReimaged, { volumeId: one.tag })
-          if (one.name === 'network-changed' || one.name === 'network-vif-deleted') await networkChanged(context, one.server_uuid)
         }
+        const changed = heard.filter((one) => one.name === 'network-changed' || one.name === 'network-vif-deleted')
+        await networksChanged(
+          context,
+          [...new Set(changed.map((one) => one.server_uuid))].map((id) => known.get(id)!),
+        )
         return new Reply({ events: done }, { status: done.every((one) => one.code === 200) ? 200 : 207 })
       },
     },

@@ -66,6 +66,17 @@ describe('an image of a server that boots from a volume', () => {
     )
   })
 
+  test('keeps its snapshots when the server goes: their volume stays, the server does not', async () => {
+    const one = await house.server(fromImage())
+    const [root] = (await house.ask('GET', `/servers/${one.id}/os-volume_attachments`)).body.volumeAttachments
+    const wish = { snapshot: { volume_id: root.volumeId, force: true } }
+    assert.equal((await house.request('POST', '/volume/v3/snapshots', { body: wish })).status, 202)
+    await house.ask('DELETE', `/servers/${one.id}`)
+    await house.yard.settled()
+    assert.equal((await house.ask('GET', `/servers/${one.id}`)).status, 404)
+    assert.equal((await volume(`volumes/${root.volumeId}`)).volume.status, 'available')
+  })
+
   test('is refused over the quota of snapshots, and of what is no record nothing is made', async () => {
     const quota = (snapshots: number) =>
       house.yard.cloud.api('PUT', `/volume/v3/os-quota-sets/${house.alpha}`, { quota_set: { snapshots } })

@@ -4,10 +4,9 @@ import { badRequest, Fault } from '../../kernel/errors/errors.ts'
 import type { Passage } from '../../kernel/http/api.ts'
 import type { RequestContext } from '../../kernel/http/context.ts'
 import { now, record, type StepRecord } from '../../kernel/trace/trace.ts'
-import { nextNumber } from '../db/handle.ts'
-import { insertInstance } from '../db/instances.ts'
-import type { BlockDeviceRow, InstanceRow } from '../db/tables.ts'
-import { recordAction } from './action.ts'
+import { insertAll, nextNumber } from '../db/handle.ts'
+import type { InstanceRow } from '../db/tables.ts'
+import { recordActions } from './action.ts'
 import type { ComputeContext } from './context.ts'
 import { autoDiskConfig } from './disk-config.ts'
 import { findFlavor, specOfFlavor } from './flavor.ts'
@@ -110,6 +109,7 @@ export async function acceptServers(
     const each = { cores: flavor.vcpus, ram: flavor.ramMiB }
     const { count, text } = await reserveServers(trx, request.projectId!, each, { least: wanted.minCount, most })
     quotaMs = now() - quotaAt
+    const first = await nextNumber(trx, 'instances', count)
     const rows: InstanceRow[] = []
     for (let i = 0; i < count; i++) {
       const name = wanted.maxCount > 1 ? `${wanted.name}-${i + 1}` : wanted.name
@@ -122,43 +122,46 @@ export async function acceptServers(
         triedHosts: [],
         trustedCertificates: wanted.trustedCertificates,
       }
-      const row: InstanceRow = {
+      rows.push({
         ...template,
         id: randomUUID(),
-        number: await nextNumber(trx, 'instances'),
+        number: first + i,
         name,
         hostname: hostnameOf(wanted.hostname ? (wanted.maxCount > 1 ? `${wanted.hostname}-${i + 1}` : wanted.hostname) : name),
         launch_index: i,
         request_json: toJson(asks),
-      }
-      await insertInstance(trx, row)
-      for (const device of devices)
-        await trx
-          .insertInto('block_devices')
-          .values({
-            ...device,
-            id: randomUUID(),
-            server_id: row.id,
-            volume_id: device.volume_id ?? randomUUID(),
-            created_at: at,
-          } satisfies BlockDeviceRow)
-          .execute()
-      await recordAction(trx, request, row.id, 'create')
-      await context.engine.submit(trx, {
+      })
+    }
+    await insertAll(trx, 'instances', rows)
+    const attached = (row: InstanceRow) =>
+      devices.map((device) => ({
+        ...device,
+        id: randomUUID(),
+        server_id: row.id,
+        volume_id: device.volume_id ?? randomUUID(),
+        created_at: at,
+      }))
+    await insertAll(trx, 'block_devices', rows.flatMap(attached))
+    await recordActions(
+      trx,
+      request,
+      rows.map((row) => row.id),
+      'create',
+    )
+    await context.engine.submitAll(
+      trx,
+      rows.map((row) => ({
         kind: 'create-server',
         subject: `server:${row.id}`,
         requestId: request.requestId,
         input: { serverId: row.id, adminPass: wanted.configDrive || context.settings.injectPassword ? adminPass : undefined },
-      })
-      rows.push(row)
-    }
+      })),
+    )
     return { servers: rows, quotaText: text }
   })
   const rowMs = now() - quotaAt - quotaMs
-  for (const row of servers) {
-    describe(request, passage, row, { started, quotaAt, quotaMs, rowMs, quotaText })
-    context.engine.wake(`server:${row.id}`)
-  }
+  for (const row of servers) describe(request, passage, row, { started, quotaAt, quotaMs, rowMs, quotaText })
+  context.engine.wake(...servers.map((row) => `server:${row.id}`))
   return { servers, reservationId, adminPass }
 }
 

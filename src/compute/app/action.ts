@@ -2,7 +2,7 @@ import type { Transaction } from 'kysely'
 import { timestamp } from '../../kernel/db/columns.ts'
 import { conflict } from '../../kernel/errors/errors.ts'
 import type { RequestContext } from '../../kernel/http/context.ts'
-import type { Handle } from '../db/handle.ts'
+import { type Handle, insertAll } from '../db/handle.ts'
 import type { ActionRow, ComputeTables, InstanceRow, VmState } from '../db/tables.ts'
 import type { ComputeContext } from './context.ts'
 import { begin, hostOf } from './server-state.ts'
@@ -14,11 +14,22 @@ export async function recordAction(
   serverId: string,
   action: string,
 ): Promise<void> {
+  await recordActions(trx, request, [serverId], action)
+}
+
+/** The same of many servers. */
+export async function recordActions(
+  trx: Handle,
+  request: Pick<RequestContext, 'requestId' | 'userId' | 'projectId'>,
+  serverIds: string[],
+  action: string,
+): Promise<void> {
   const at = timestamp()
-  await trx
-    .insertInto('actions')
-    .values({
-      server_id: serverId,
+  await insertAll(
+    trx,
+    'actions',
+    serverIds.map((server_id) => ({
+      server_id,
       request_id: request.requestId,
       action,
       user_id: request.userId,
@@ -26,8 +37,8 @@ export async function recordAction(
       start_time: at,
       updated_at: at,
       message: null,
-    })
-    .execute()
+    })),
+  )
 }
 
 export async function failAction(db: Handle, serverId: string, requestId: string | null, message: string): Promise<void> {

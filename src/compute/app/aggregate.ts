@@ -7,7 +7,7 @@ import { type Handle, nextNumber } from '../db/handle.ts'
 import type { AggregateRow, ComputeTables } from '../db/tables.ts'
 import { computeTopic, host } from '../rpc.ts'
 import type { ComputeContext } from './context.ts'
-import { imageSpec } from './image-spec.ts'
+import { imageSpecs } from './image-spec.ts'
 import { takeTurn } from './quota.ts'
 
 /** A host is in one zone, whatever aggregates it is in: changes of any of them follow one another. */
@@ -60,9 +60,9 @@ export async function findAggregate(db: Handle, id: string): Promise<Aggregate> 
 /** Returns when it is known which images are meant; the hosts fetch them on their own. @throws Fault 400 for an image that is not there */
 export async function cacheImages(context: ComputeContext, request: RequestContext, id: string, imageIds: string[]): Promise<void> {
   const { hosts } = await findAggregate(context.database.db, id)
-  const images = await Promise.all(imageIds.map((imageId) => imageSpec(context, request, imageId)))
+  const images = await imageSpecs(context, request, imageIds)
   for (const name of hosts)
-    for (const image of images)
+    for (const image of images.values())
       context.bus
         .call(computeTopic(name), host.fetchBase, { image }, { timeoutMs: 3_600_000 })
         .catch((error) =>

@@ -46,11 +46,11 @@ export async function limitsOf(db: Handle, projectId: string, userId?: string | 
 export const defaultLimits = (context: ComputeContext): Promise<Limits> => limitsOf(context.database.db, '')
 
 export async function setLimits(context: ComputeContext, owner: string, limits: Partial<Limits>): Promise<void> {
+  const rows = Object.entries(limits).map(([resource, hard_limit]) => ({ owner, resource, hard_limit }))
+  if (rows.length === 0) return
   await context.database.transaction(async (trx) => {
-    for (const [resource, hard_limit] of Object.entries(limits)) {
-      await trx.deleteFrom('quotas').where('owner', '=', owner).where('resource', '=', resource).execute()
-      await trx.insertInto('quotas').values({ owner, resource, hard_limit }).execute()
-    }
+    await trx.deleteFrom('quotas').where('owner', '=', owner).where('resource', 'in', Object.keys(limits)).execute()
+    await trx.insertInto('quotas').values(rows).execute()
   })
 }
 

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { badRequest, conflict, Fault } from '../../kernel/errors/errors.ts'
 import type { RequestContext } from '../../kernel/http/context.ts'
+import type { NetworkDocument, PortDocument } from '../../network/client.ts'
 import type { ComputeContext } from './context.ts'
 import type { ServerRequest } from './instance-spec.ts'
-import type { NewServer } from './new-server.ts'
+import type { NewServer, WantedNetwork } from './new-server.ts'
 
 type Ports = ServerRequest['networks']
 
@@ -26,9 +27,13 @@ export async function portsFor(context: ComputeContext, request: RequestContext,
     )
   if (count > 1 && wanted.networks.some((one) => one.fixedIp))
     throw badRequest('Invalid fixed IP: it cannot be given to several servers.', 'InvalidFixedIpAndMaxCountRequest')
-  const checked: Ports = []
-  for (const one of wanted.networks)
-    checked.push(one.port ? await givenPort(context, request, one.port, one.tag) : await onNetwork(context, request, one))
+  const { networks } = context
+  const named = (name: 'uuid' | 'port') => [...new Set((wanted.networks as WantedNetwork[]).flatMap((one) => one[name] ?? []))]
+  const [ports, those] = await Promise.all([
+    networks.portions(named('port'), (id) => networks.ports({ id }, as(request))),
+    networks.portions(named('uuid'), (id) => networks.networks({ id }, as(request))),
+  ])
+  const checked = wanted.networks.map((one) => (one.port ? givenPort(ports, one.port, one.tag) : onNetwork(those, request, one)))
   return repeat(count, () => checked.map((one) => (one.given ? one : { ...one, portId: randomUUID() })))
 }
 
@@ -65,38 +70,23 @@ async function mustAllocate({ networks }: ComputeContext, request: RequestContex
 export const unableToAllocate = (projectId: string, why: Fault) =>
   badRequest(`Unable to automatically allocate a network for project ${projectId}: ${why.message}`, 'UnableToAutoAllocateNetwork')
 
-async function givenPort(context: ComputeContext, request: RequestContext, id: string, tag: string | null): Promise<Ports[number]> {
-  const port = await found(context.networks.port(id, as(request)), `Port ${id} could not be found.`, 'PortNotFound')
+function givenPort(ports: PortDocument[], id: string, tag: string | null): Ports[number] {
+  const port = ports.find((one) => one.id === id)
+  if (!port) throw badRequest(`Port ${id} could not be found.`, 'PortNotFound')
   if (port.device_id) throw conflict(`Port ${id} is still in use.`, 'PortInUse')
   if (port.fixed_ips.length === 0) throw badRequest(`Port ${id} requires a FixedIP in order to be used.`, 'PortRequiresFixedIP')
   return { portId: id, networkId: port.network_id, fixedIp: null, given: true, tag }
 }
 
-async function onNetwork(
-  context: ComputeContext,
-  request: RequestContext,
-  wanted: { uuid: string | null; fixedIp: string | null; tag: string | null },
-): Promise<Ports[number]> {
+function onNetwork(networks: NetworkDocument[], request: RequestContext, wanted: WantedNetwork): Ports[number] {
   if (!wanted.uuid) throw badRequest('Bad networks format: a network needs its uuid or a port.')
-  const network = await found(
-    context.networks.network(wanted.uuid, as(request)),
-    `Network ${wanted.uuid} could not be found.`,
-    'NetworkNotFound',
-  )
+  const network = networks.find((one) => one.id === wanted.uuid)
+  if (!network) throw badRequest(`Network ${wanted.uuid} could not be found.`, 'NetworkNotFound')
   if (network['router:external'] && !network.shared && !request.isAdmin)
     throw new Fault(403, 'ExternalNetworkAttachForbidden', `It is not allowed to create an interface on external network ${wanted.uuid}`)
   if ((network.subnets ?? []).length === 0)
     throw badRequest(`Network ${wanted.uuid} requires a subnet in order to boot instances on.`, 'NetworkRequiresSubnet')
   return made(wanted.uuid, wanted.fixedIp, wanted.tag)
-}
-
-async function found<T>(answer: Promise<T>, message: string, code: string): Promise<T> {
-  try {
-    return await answer
-  } catch (error) {
-    if (error instanceof Fault && error.status === 404) throw badRequest(message, code)
-    throw error
-  }
 }
 
 export const as = (request: RequestContext) => ({ token: request.token, requestId: request.requestId })

@@ -1,10 +1,10 @@
-import { badRequest, Fault } from '../../kernel/errors/errors.ts'
+import { badRequest } from '../../kernel/errors/errors.ts'
 import type { RequestContext } from '../../kernel/http/context.ts'
 import type { BlockDeviceRow } from '../db/tables.ts'
 import type { ImageSpec } from '../rpc.ts'
 import type { ComputeContext } from './context.ts'
 import { mergedDevices } from './image-devices.ts'
-import { imageSpec } from './image-spec.ts'
+import { imageSpecs } from './image-spec.ts'
 import type { NewServer, WantedBlockDevice } from './new-server.ts'
 import { nextDevice } from './volume-connection.ts'
 
@@ -33,6 +33,7 @@ export async function blockDevicesFor(
       'InvalidBDMBootSequence',
     )
   const taken = wanted.imageRef && !boots.some((one) => one.destinationType === 'volume') ? ['/dev/vda'] : []
+  const sizes = await sizesOf(context, request, mapped)
   const devices: Device[] = []
   for (const one of mapped.sort((a, b) => order(a) - order(b))) {
     const device = nextDevice(taken)
@@ -47,7 +48,7 @@ export async function blockDevicesFor(
       volume_type: one.volumeType,
       source_type: one.sourceType,
       source_id: one.sourceType === 'volume' ? null : one.uuid,
-      size: await sizeOf(context, request, one),
+      size: sizes(one),
     })
   }
   return devices
@@ -55,26 +56,37 @@ export async function blockDevicesFor(
 
 const order = (one: WantedBlockDevice) => (one.bootIndex === null || one.bootIndex < 0 ? 1000 : one.bootIndex)
 
-async function sizeOf(context: ComputeContext, request: RequestContext, one: WantedBlockDevice): Promise<number> {
+/** Looks up what all of them name at once; the answer tells of each how large its volume is to be. @throws Fault 400, both of them */
+async function sizesOf(
+  context: ComputeContext,
+  request: RequestContext,
+  mapped: WantedBlockDevice[],
+): Promise<(one: WantedBlockDevice) => number> {
+  const named = (sourceType: WantedBlockDevice['sourceType']) =>
+    mapped.flatMap((one) => (one.sourceType === sourceType ? [one.uuid ?? ''] : []))
   const as = { token: request.token, requestId: request.requestId }
-  try {
+  const [volumes, snapshots] = await Promise.all([
+    // the volumes are made by this service, which sees everything: whether the user may have what they are made from is asked as the user
+    context.volumes.volumesById(named('volume'), as),
+    context.volumes.snapshotsById(named('snapshot'), as),
+    imageSpecs(context, request, named('image')),
+  ])
+  return (one) => {
     if (one.sourceType === 'volume') {
-      const volume = await context.volumes.volume(one.uuid!, as)
+      const volume = volumes.get(one.uuid!) ?? missing(one)
       if (volume.status !== 'available' && !volume.multiattach)
         throw badRequest(`Block Device Mapping is Invalid: volume ${one.uuid} is ${volume.status}, not available.`, 'InvalidBDMVolume')
       if (one.bootIndex === 0 && volume.bootable !== 'true')
         throw badRequest(`Block Device Mapping is Invalid: Block Device ${one.uuid} is not bootable.`, 'InvalidBDMVolumeNotBootable')
       return volume.size
     }
-    // the volume is made by this service, which sees everything: whether the user may have what it is made from is asked as the user
-    if (one.sourceType === 'snapshot') return Math.max((await context.volumes.snapshot(one.uuid!, as)).size, one.sizeGiB ?? 0)
-    if (one.sourceType === 'image') await imageSpec(context, request, one.uuid ?? '')
-  } catch (error) {
-    if (error instanceof Fault && error.status === 404)
-      throw badRequest(`Block Device Mapping is Invalid: failed to get ${one.sourceType} ${one.uuid}.`, 'InvalidBDMVolume')
-    throw error
+    if (one.sourceType === 'snapshot') return Math.max((snapshots.get(one.uuid!) ?? missing(one)).size, one.sizeGiB ?? 0)
+    if (!one.sizeGiB)
+      throw badRequest(`Block Device Mapping is Invalid: a volume from ${one.sourceType} needs its volume_size.`, 'InvalidBDM')
+    return one.sizeGiB
   }
-  if (!one.sizeGiB)
-    throw badRequest(`Block Device Mapping is Invalid: a volume from ${one.sourceType} needs its volume_size.`, 'InvalidBDM')
-  return one.sizeGiB
+}
+
+function missing(one: WantedBlockDevice): never {
+  throw badRequest(`Block Device Mapping is Invalid: failed to get ${one.sourceType} ${one.uuid}.`, 'InvalidBDMVolume')
 }

@@ -1,7 +1,7 @@
 import { type ExpressionBuilder, type Kysely, sql, type Transaction } from 'kysely'
 import { timestamp } from '../../kernel/db/columns.ts'
 import { Raced } from '../../kernel/db/database.ts'
-import { prepared } from '../../kernel/db/prepared.ts'
+import { prepared, preparedFor } from '../../kernel/db/prepared.ts'
 import type { Handle } from './handle.ts'
 import { fitting } from './name-pattern.ts'
 import type { BlockDeviceRow, ComputeTables, InstanceRow } from './tables.ts'
@@ -23,14 +23,35 @@ export interface InstanceFilter {
   after?: InstanceRow
 }
 
-export async function insertInstance(trx: Transaction<ComputeTables>, row: InstanceRow): Promise<void> {
-  await trx.insertInto('instances').values(row).execute()
-}
-
 const byId = prepared((db: Kysely<ComputeTables>, { id }: { id: string }) => db.selectFrom('instances').selectAll().where('id', '=', id))
 
 export async function findInstance(db: Handle, id: string): Promise<InstanceRow | undefined> {
   return (await byId(db, { id })).rows[0]
+}
+
+export const findInstances: (db: Handle, ids: string[]) => Promise<InstanceRow[]> = preparedFor((db: Kysely<ComputeTables>, ids) =>
+  db.selectFrom('instances').selectAll().where('id', 'in', ids),
+)
+
+/** Statements of so many servers at most. */
+const AT_ONCE = 50
+
+/** What is kept of the cards of each of these servers. */
+export async function keepNetworkInfo(db: Handle, infos: Map<string, string>): Promise<void> {
+  const all = [...infos]
+  for (let at = 0; at < all.length; at += AT_ONCE) {
+    const some = all.slice(at, at + AT_ONCE)
+    const cases = some.map(([id, info]) => sql`when ${id} then ${info}`)
+    await db
+      .updateTable('instances')
+      .set({ network_info_json: sql<string>`case id ${sql.join(cases, sql` `)} end`, updated_at: timestamp() })
+      .where(
+        'id',
+        'in',
+        some.map(([id]) => id),
+      )
+      .execute()
+  }
 }
 
 export async function updateInstance(db: Handle, id: string, columns: Partial<InstanceRow>): Promise<void> {

@@ -6,8 +6,8 @@ import type { ComputeContext } from '../app/context.ts'
 import { createFlavor, deleteFlavor, findFlavor, grantAccess, listFlavors } from '../app/flavor.ts'
 import { limitsOf, reserve, reserveServers, setLimits, usageOf } from '../app/quota.ts'
 import { instanceRow } from '../testing.ts'
-import { nextNumber } from './handle.ts'
-import { type InstanceFilter, insertInstance, instancesByHost, listInstances, moveInstance } from './instances.ts'
+import { insertAll, nextNumber } from './handle.ts'
+import { type InstanceFilter, instancesByHost, listInstances, moveInstance } from './instances.ts'
 import { migrations } from './migrations.ts'
 import { insertSteps, stepsOf } from './steps.ts'
 import type { ComputeTables } from './tables.ts'
@@ -81,7 +81,7 @@ describe('queries', () =>
       const one = () =>
         database.transaction(async (trx) => {
           await reserve(trx, 'alpha', { instances: 1, cores: 1, ram: 512 })
-          await insertInstance(trx, instanceRow({ number: await nextNumber(trx, 'instances') }))
+          await insertAll(trx, 'instances', [instanceRow({ number: await nextNumber(trx, 'instances') })])
         })
       const results = await Promise.allSettled(Array.from({ length: 12 }, one))
       assert.equal(results.filter((result) => result.status === 'fulfilled').length, 5)

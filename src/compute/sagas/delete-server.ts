@@ -1,10 +1,12 @@
 import { timestamp } from '../../kernel/db/columns.ts'
+import { Fault } from '../../kernel/errors/errors.ts'
 import { at, saga, step } from '../../kernel/saga/saga.ts'
 import { vifsOf } from '../app/instance-spec.ts'
 import { changeMigration, openMigrations } from '../app/migration.ts'
 import { forgetPassword } from '../app/server-password.ts'
 import { move } from '../app/server-state.ts'
 import { blockDevicesOf } from '../db/instances.ts'
+import type { BlockDeviceRow } from '../db/tables.ts'
 import { host } from '../rpc.ts'
 import { clearHost } from './clear-host.ts'
 import { releasePorts } from './networking.ts'
@@ -42,9 +44,15 @@ async function releaseVolumes(run: ServerRun): Promise<void> {
   const { database, volumes } = run.world
   for (const device of await blockDevicesOf(database.db, [run.input.serverId])) {
     if (device.volume_id) await volumes.deleteAttachment(device.id)
-    if (device.volume_id && device.delete_on_termination) await volumes.deleteVolume(device.volume_id)
+    if (device.volume_id && device.delete_on_termination) await volumes.deleteVolume(device.volume_id).catch(staysWithItsOwner(run, device))
     await database.db.deleteFrom('block_devices').where('id', '=', device.id).execute()
   }
+}
+
+/** A volume that the volume service keeps, because it has snapshots for example, does not keep its server. */
+const staysWithItsOwner = (run: ServerRun, device: BlockDeviceRow) => (error: unknown) => {
+  if (!(error instanceof Fault) || error.status >= 500) throw error
+  run.world.log.warn({ err: error, server: run.input.serverId, volume: device.volume_id }, 'a volume that was to go with its server stays')
 }
 
 async function deleted(run: ServerRun): Promise<void> {

@@ -40,8 +40,8 @@ export class Yard {
     const { projects } = await api('GET', '/identity/v3/auth/projects')
     const project = projects.find((one: { name: string }) => one.name === 'demo').id
     await api('PUT', `/compute/v2.1/os-quota-sets/${project}`, { quota_set: { instances: -1, cores: -1, ram: -1 } })
-    await api('PUT', `/network/v2.0/quotas/${project}`, { quota: { port: -1 } })
-    await api('PUT', `/volume/v3/os-quota-sets/${project}`, { quota_set: { volumes: -1, gigabytes: -1 } })
+    await api('PUT', `/network/v2.0/quotas/${project}`, { quota: { port: -1, security_group: -1 } })
+    await api('PUT', `/volume/v3/os-quota-sets/${project}`, { quota_set: { volumes: -1, snapshots: -1, gigabytes: -1 } })
     return new Yard(cloud, { image, network: network.id, flavor: await flavor('small', 64), large: await flavor('large', 128) })
   }
 

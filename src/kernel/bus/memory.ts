@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { describe, Fault, revive } from '../errors/errors.ts'
 import {
   type Bus,
@@ -38,6 +39,8 @@ export class MemoryBus implements Bus {
   private readonly onError: OnBusError
   private readonly patienceMs: number
   private closed = false
+  /** Whoever hears is no part of what told it, which does not wait for them, nor of its context. */
+  private readonly apart = AsyncLocalStorage.snapshot()
 
   /** `patienceMs`: how long a message waits for a receiver that is not there (yet); in one process there is no need to. */
   constructor(onError: OnBusError = () => {}, { patienceMs = 0 }: { patienceMs?: number } = {}) {
@@ -101,7 +104,7 @@ export class MemoryBus implements Bus {
   async cast<In>(topic: string, { name }: Message<In, unknown>, payload: In, options: CallOptions = {}): Promise<void> {
     if (!this.receivers.has(`${topic} ${name}`) && this.patienceMs === 0) throw noReceiver(topic, name)
     const sent = copy(payload)
-    setImmediate(() => this.deliver(topic, name, sent, options).catch((error) => this.onError(error, `${topic} ${name}`)))
+    setImmediate(() => this.apart(() => this.deliver(topic, name, sent, options).catch((error) => this.onError(error, `${topic} ${name}`))))
   }
 
   serve<In, Out>(topic: string, message: Message<In, Out>, handler: Handler<In, Out>, { elsewhere = false } = {}): () => void {
@@ -118,7 +121,7 @@ export class MemoryBus implements Bus {
     if (handlers.length === 0) return
     // a thousand hosts may listen: one copy for all, that none can change
     const sent = frozen(copy(payload))
-    setImmediate(() => tellAll(handlers, sent, (error) => this.onError(error, event.name)))
+    setImmediate(() => this.apart(() => tellAll(handlers, sent, (error) => this.onError(error, event.name))))
   }
 
   subscribe<In>(event: Message<In, void>, handler: (payload: In) => void): () => void {

@@ -40,6 +40,8 @@ export interface SagaRequest {
 }
 
 const LEASE_MS = 10_000
+/** Sagas or subjects of one statement. */
+const AT_ONCE = 50
 /** ms between looks at what another process does with a subject. */
 const LOOK_MS = 250
 /** ms between looks whether the database is back. */
@@ -101,8 +103,6 @@ export class SagaEngine<World> {
 
   /** Writes the saga in the caller's transaction, so that it and the rows it is about come into being together. Call {@link wake} after the commit. */
   async submit(trx: Transaction<any>, request: SagaRequest): Promise<string> {
-    const id = request.id ?? randomUUID()
-    if (!this.kinds.has(request.kind)) throw new Error(`no saga ${request.kind}`)
     if (request.interruptOthers)
       await trx
         .updateTable('sagas')
@@ -110,51 +110,73 @@ export class SagaEngine<World> {
         .where('subject', '=', request.subject)
         .where('state', '=', 'running')
         .execute()
-    const at = timestamp()
-    const mine = `${at}.${String(this.submitted++ % 1_000_000).padStart(6, '0')}` // those of one moment keep their order
-    const row: SagaRow = {
-      id,
-      kind: request.kind,
-      subject: request.subject,
-      request_id: request.requestId ?? null,
-      input: toJson(request.input),
-      state: 'running',
-      error: null,
-      interrupt: null,
-      ...(this.stopped ? { owner: null, lease_until: null } : this.leases.mine()), // a request may still come while this process leaves
-      created_at: this.options.exclusive ? mine : await behind(trx, request.subject, mine),
-      updated_at: at,
-    }
-    await trx.insertInto('sagas').values(row).execute()
-    return id
+    const [id] = await this.submitAll(trx, [request])
+    return id!
   }
 
-  /** Runs what is waiting for `subject`, after the sagas before it. */
-  wake(subject: string): void {
-    this.options.news?.tell(subject)
-    this.interrupt(subject)
-    this.begin(subject)
+  /** The same of many, each of another subject. */
+  async submitAll(trx: Transaction<any>, requests: Omit<SagaRequest, 'interruptOthers'>[]): Promise<string[]> {
+    const rows: SagaRow[] = []
+    for (let at = 0; at < requests.length; at += AT_ONCE) {
+      const some = await this.rowsOf(trx, requests.slice(at, at + AT_ONCE))
+      await trx.insertInto('sagas').values(some).execute()
+      rows.push(...some)
+    }
+    return rows.map((row) => row.id)
+  }
+
+  private async rowsOf(trx: Transaction<any>, requests: Omit<SagaRequest, 'interruptOthers'>[]): Promise<SagaRow[]> {
+    const subjects = requests.map(({ subject }) => subject)
+    const last = this.options.exclusive ? new Map<string, string>() : await lastOf(trx, subjects)
+    const at = timestamp()
+    return requests.map(({ id = randomUUID(), kind, subject, requestId = null, input }) => {
+      if (!this.kinds.has(kind)) throw new Error(`no saga ${kind}`)
+      const mine = `${at}.${String(this.submitted++ % 1_000_000).padStart(6, '0')}` // those of one moment keep their order
+      return {
+        id,
+        kind,
+        subject,
+        request_id: requestId,
+        input: toJson(input),
+        state: 'running',
+        error: null,
+        interrupt: null,
+        ...(this.stopped ? { owner: null, lease_until: null } : this.leases.mine()), // a request may still come while this process leaves
+        created_at: behind(last.get(subject), mine),
+        updated_at: at,
+      }
+    })
+  }
+
+  /** Runs what is waiting for these subjects, after the sagas before it. */
+  wake(...subjects: string[]): void {
+    for (const subject of subjects) this.options.news?.tell(subject)
+    this.interrupt(subjects)
+    for (const subject of subjects) this.begin(subject)
   }
 
   private heard(subject: string): void {
-    this.interrupt(subject)
+    this.interrupt([subject])
     this.patient.get(subject)?.()
   }
 
-  private interrupt(subject: string): void {
-    this.look(subject).catch((error) => this.options.log.error({ err: error }, 'interrupting sagas'))
+  private interrupt(subjects: string[]): void {
+    this.look(subjects).catch((error) => this.options.log.error({ err: error }, 'interrupting sagas'))
   }
 
-  private async look(subject: string): Promise<void> {
-    const rows = await this.db
-      .selectFrom('sagas')
-      .select(['id', 'interrupt', 'owner'])
-      .where('subject', '=', subject)
-      .where('state', 'in', ['running', 'unwinding'])
-      .where((where) => where.or([where('interrupt', 'is not', null), where('owner', 'is', null)]))
-      .execute()
-    for (const { id, interrupt } of rows) if (interrupt) this.running.get(id)?.interrupt(interrupt)
-    if (!this.stopped && rows.some(({ owner }) => owner === null)) await this.takeOver(false, subject)
+  private async look(subjects: string[]): Promise<void> {
+    for (let at = 0; at < subjects.length; at += AT_ONCE) {
+      const rows = await this.db
+        .selectFrom('sagas')
+        .select(['id', 'subject', 'interrupt', 'owner'])
+        .where('subject', 'in', subjects.slice(at, at + AT_ONCE))
+        .where('state', 'in', ['running', 'unwinding'])
+        .where((where) => where.or([where('interrupt', 'is not', null), where('owner', 'is', null)]))
+        .execute()
+      for (const { id, interrupt } of rows) if (interrupt) this.running.get(id)?.interrupt(interrupt)
+      const unowned = new Set(rows.flatMap(({ owner, subject }) => (owner === null ? [subject] : [])))
+      for (const subject of unowned) if (!this.stopped) await this.takeOver(false, subject)
+    }
   }
 
   private begin(subject: string): void {
@@ -212,7 +234,7 @@ export class SagaEngine<World> {
   }
 
   private async renew(): Promise<void> {
-    if (!this.options.exclusive) for (const subject of this.busy.keys()) this.interrupt(subject) // news may get lost
+    if (!this.options.exclusive) this.interrupt([...this.busy.keys()]) // news may get lost
     if (this.busy.size > 0) await this.leases.renew()
     if (!this.options.exclusive) await this.takeOver(false)
   }
@@ -278,17 +300,21 @@ export class SagaEngine<World> {
   }
 }
 
-/** Clocks differ: a saga that is asked for later comes later, also when this process's clock is behind. */
-async function behind(trx: Transaction<any>, subject: string, at: string): Promise<string> {
-  const last = await trx
+/** When the latest saga of each subject was asked for. */
+async function lastOf(trx: Transaction<any>, subjects: string[]): Promise<Map<string, string>> {
+  const rows = await trx
     .selectFrom('sagas')
-    .select('created_at')
-    .where('subject', '=', subject)
+    .select((eb) => ['subject', eb.fn.max<string>('created_at').as('at')])
+    .where('subject', 'in', subjects)
     .where('state', 'in', ['running', 'unwinding'])
-    .orderBy('created_at', 'desc')
-    .limit(1)
-    .executeTakeFirst()
-  if (!last || last.created_at < at) return at
-  const [moment, count] = [last.created_at.slice(0, -7), Number(last.created_at.slice(-6))]
+    .groupBy('subject')
+    .execute()
+  return new Map(rows.map(({ subject, at }) => [subject, at]))
+}
+
+/** Clocks differ: a saga that is asked for later comes later, also when this process's clock is behind. */
+function behind(last: string | undefined, at: string): string {
+  if (last === undefined || last < at) return at
+  const [moment, count] = [last.slice(0, -7), Number(last.slice(-6))]
   return `${moment}.${String(count + 1).padStart(6, '0')}`
 }

@@ -132,6 +132,9 @@ test('lists: pages with links, filters, order, all projects, count', async () =>
   )
   assert.equal((await list({ name: 'page-b' })).volumes[0].id, made[1])
   assert.equal((await list({ 'name~': 'age-b' })).volumes.length, 1)
+  const some = (await list({})).volumes.slice(0, 2).map((one: any) => one.id)
+  const named = (await house.request('GET', `/volumes?id=${some[0]}&id=${some[1]}`)).body.volumes
+  assert.deepEqual(named.map((one: any) => one.id).sort(), some.sort())
   assert.equal((await list({ metadata, status: 'error' })).volumes.length, 0)
   assert.equal((await list({ metadata, offset: '2' })).volumes.length, 1)
   assert.equal((await list({ metadata, all_tenants: '1' }, 'other')).volumes.length, 0)

@@ -99,7 +99,8 @@ function pageFor(viewer: Viewer, table: Listed, query: Query): Page {
     const value = one(given)!
     const inexact = name.endsWith('~')
     const column = columns[inexact ? name.slice(0, -1) : name]
-    if (column && Object.hasOwn(columns, inexact ? name.slice(0, -1) : name)) page.conditions.push(condition(column, value, inexact))
+    if (name === 'id' && Array.isArray(given)) page.conditions.push({ column: 'id', is: 'in', value: given })
+    else if (column && Object.hasOwn(columns, inexact ? name.slice(0, -1) : name)) page.conditions.push(condition(column, value, inexact))
     else if (rules.flags?.includes(name)) page.conditions.push({ column: name, is: '=', value: isTrue(value) ? 1 : 0 })
     else if (rules.properties && Object.hasOwn(rules.properties, name))
       page.properties.push(...dictionary(name, value).map(([key, text]) => ({ kind: rules.properties![name]!, name: key, value: text })))

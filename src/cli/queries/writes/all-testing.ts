@@ -1,3 +1,4 @@
+import { clusterWrites, computeWrites } from './compute-testing.ts'
 import { identityWrites } from './identity-testing.ts'
 import { imageWrites } from './image-testing.ts'
 import { networkWrites } from './network-testing.ts'
@@ -6,6 +7,8 @@ import type { Writes } from './writes-testing.ts'
 
 /** By service. */
 export const WRITES: Record<string, Writes> = {
+  cluster: clusterWrites,
+  compute: computeWrites,
   identity: identityWrites,
   image: imageWrites,
   network: networkWrites,

@@ -150,5 +150,5 @@ export const networkWrites: Writes = async (of, { yard, counts: { ask }, owners:
   await clear('subnetpools', pools.slice(1))
   await clear('security-groups', groups)
   await gone(`quotas/${project}`)
-  await api('PUT', `${AT}/quotas/${project}`, { quota: { port: -1 } })
+  await api('PUT', `${AT}/quotas/${project}`, { quota: { port: -1, security_group: -1 } })
 }

@@ -57,18 +57,21 @@ export function olderSecurityGroupRoutes(context: ComputeContext): Route[] {
     query?: Record<string, string>,
   ) => context.networks.forward({ method, path, body, query }, as(request.context)).catch(older)
   const named = (request: ApiRequest) => `/security-groups/${encodeURIComponent(request.params.id!)}`
-  const view = async (request: ApiRequest, group: any) => {
-    const rules = group.security_group_rules.filter((rule: any) => rule.direction === 'ingress')
-    const remote = [...new Set(rules.map((rule: any) => rule.remote_group_id).filter(Boolean))] as string[]
-    const groups = remote.length > 0 ? await context.networks.securityGroups({ id: remote }, as(request.context)) : []
-    return {
+  const rulesOf = (group: any): any[] => group.security_group_rules.filter((rule: any) => rule.direction === 'ingress')
+  /** The groups that rules name are asked for at once. */
+  const views = async (request: ApiRequest, those: any[]) => {
+    const remote = new Set<string>(those.flatMap((group) => rulesOf(group).flatMap((rule) => rule.remote_group_id ?? [])))
+    const { networks } = context
+    const groups = await networks.portions([...remote], (id) => networks.securityGroups({ id }, as(request.context)))
+    return those.map((group) => ({
       id: group.id,
       name: group.name,
       description: group.description,
       tenant_id: group.project_id,
-      rules: rules.map((rule: any) => ruleView(rule, groups)),
-    }
+      rules: rulesOf(group).map((rule) => ruleView(rule, groups)),
+    }))
   }
+  const view = async (request: ApiRequest, group: any) => (await views(request, [group]))[0]
   const one = { response: Shown('security_group', OlderGroup), ...shared }
   return [
     {
@@ -85,7 +88,7 @@ export function olderSecurityGroupRoutes(context: ComputeContext): Route[] {
         const { security_groups } = await ask(request, 'GET', '/security-groups', undefined, whose)
         const from = wholeNumber('offset', request.query.offset) ?? 0
         const page = security_groups.slice(from, from + (wholeNumber('limit', request.query.limit) ?? 1000))
-        return { security_groups: await Promise.all(page.map((group: any) => view(request, group))) }
+        return { security_groups: await views(request, page) }
       },
     },
     {
