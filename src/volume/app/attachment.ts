@@ -86,26 +86,31 @@ export async function completeAttachment(context: VolumeContext, row: Attachment
   })
 }
 
-/** Takes the target away if it was the last that used it; then the volume is available again. Answers what attachments remain. */
-export async function deleteAttachment(context: VolumeContext, row: AttachmentRow): Promise<AttachmentRow[]> {
-  return await context.locked(row.volume_id, async () => {
+export const deleteAttachment = (context: VolumeContext, row: AttachmentRow): Promise<AttachmentRow[]> =>
+  deleteAttachments(context, row.volume_id, [row])
+
+/** Takes the target away if these were the last that used it; then the volume is available again. Answers what attachments of the volume remain. */
+export async function deleteAttachments(context: VolumeContext, volumeId: string, rows: AttachmentRow[]): Promise<AttachmentRow[]> {
+  if (rows.length === 0) return await attachmentsOf(context.database.db, volumeId)
+  const ids = rows.map((row) => row.id)
+  return await context.locked(volumeId, async () => {
     const startedAt = now()
     const { db } = context.database
     await context.database.transaction(async (trx) => {
-      await holdVolume(trx, row.volume_id)
-      await changeAttachment(trx, row.id, { status: 'detaching' })
-      await settleStatus(trx, row.volume_id)
+      await holdVolume(trx, volumeId)
+      await changeAttachment(trx, ids, { status: 'detaching' })
+      await settleStatus(trx, volumeId)
     })
-    await unexportUnlessUsed(context, row.volume_id)
+    await unexportUnlessUsed(context, volumeId)
     const status = await context.database.transaction(async (trx) => {
-      await holdVolume(trx, row.volume_id)
-      await trx.deleteFrom('attachments').where('id', '=', row.id).execute()
-      return await settleStatus(trx, row.volume_id)
+      await holdVolume(trx, volumeId)
+      await trx.deleteFrom('attachments').where('id', 'in', ids).execute()
+      return await settleStatus(trx, volumeId)
     })
-    const volume = await volumeRow(db, row.volume_id)
-    if (status === 'available' && row.attached_at !== null && volume)
+    const volume = await volumeRow(db, volumeId)
+    if (status === 'available' && rows.some((row) => row.attached_at !== null) && volume)
       record({
-        subject: volumeSubject(row.volume_id),
+        subject: volumeSubject(volumeId),
         step: 50,
         name: 'data-outlives',
         service: 'volume/control',
@@ -114,7 +119,7 @@ export async function deleteAttachment(context: VolumeContext, row: AttachmentRo
         outcome: 'done',
         evidence: { text: `volume data is available again, ${volume.size} GiB kept`, host: volume.host },
       })
-    return await attachmentsOf(db, row.volume_id)
+    return await attachmentsOf(db, volumeId)
   })
 }
 

@@ -1,7 +1,7 @@
 import { attachmentsOf, changeAttachment } from '../db/attachments.ts'
 import type { AttachmentRow } from '../db/tables.ts'
 import { holdVolume, moveVolume } from '../db/volumes.ts'
-import { completeAttachment, deleteAttachment, insertAttachment, unexportUnlessUsed } from './attachment.ts'
+import { completeAttachment, deleteAttachments, insertAttachment, unexportUnlessUsed } from './attachment.ts'
 import { settleStatus } from './attachment-status.ts'
 import { connectAttachment } from './connection.ts'
 import type { VolumeContext } from './context.ts'
@@ -14,7 +14,7 @@ export async function reserve(context: VolumeContext, volume: Volume): Promise<v
 }
 
 export async function unreserve(context: VolumeContext, volume: Volume): Promise<void> {
-  for (const row of await waiting(context, volume)) await deleteAttachment(context, row)
+  await deleteAttachments(context, volume.id, await waiting(context, volume))
 }
 
 export async function initializeConnection(context: VolumeContext, volume: Volume, connector: Record<string, any>): Promise<AttachmentRow> {
@@ -25,8 +25,9 @@ export async function initializeConnection(context: VolumeContext, volume: Volum
 
 export async function terminateConnection(context: VolumeContext, volume: Volume): Promise<void> {
   await context.locked(volume.id, async () => {
-    for (const row of await attachmentsOf(context.database.db, volume.id))
-      if (row.legacy === 1) await changeAttachment(context.database.db, row.id, { secret: null, connection_json: null })
+    const rows = (await attachmentsOf(context.database.db, volume.id)).filter((one) => one.legacy === 1)
+    const ids = rows.map((row) => row.id)
+    if (ids.length > 0) await changeAttachment(context.database.db, ids, { secret: null, connection_json: null })
     await unexportUnlessUsed(context, volume.id)
   })
 }
@@ -46,7 +47,7 @@ export async function detach(context: VolumeContext, volume: Volume, attachmentI
   if (attachmentId !== null && rows.length === 0) throw invalidVolume(`Volume ${volume.id} has no attachment ${attachmentId}.`)
   if (attachmentId === null && rows.length > 1)
     throw invalidVolume(`Volume ${volume.id} is attached ${rows.length} times: which attachment_id is meant?`)
-  for (const row of rows) await deleteAttachment(context, row)
+  await deleteAttachments(context, volume.id, rows)
   await context.database.transaction(async (trx) => {
     await holdVolume(trx, volume.id)
     await settleStatus(trx, volume.id)

@@ -3,7 +3,7 @@ import { timestamp } from '../../kernel/db/columns.ts'
 import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
 import { now, record } from '../../kernel/trace/trace.ts'
 import { setProperties } from '../db/properties.ts'
-import { moveSnapshot, snapshotsOf } from '../db/snapshots.ts'
+import { moveSnapshotsOf, snapshotsOf } from '../db/snapshots.ts'
 import type { VolumeRow } from '../db/tables.ts'
 import { sharedBy } from '../db/types.ts'
 import { dressVolumes, findVolume, holdVolume, moveVolume, type Volume } from '../db/volumes.ts'
@@ -106,6 +106,7 @@ export async function createVolume(context: VolumeContext, viewer: Viewer, asked
 }
 
 export const DELETABLE = ['available', 'error', 'error_deleting', 'error_extending', 'error_managing', 'maintenance']
+const DELETABLE_SNAPSHOTS = ['available', 'error', 'error_deleting']
 
 /** @throws Fault 400 while it is in use, busy, or has snapshots that do not go with it */
 export async function deleteVolume(
@@ -129,9 +130,10 @@ export async function deleteVolume(
     const snapshots = await snapshotsOf(trx, id)
     if (snapshots.length > 0 && !cascade)
       throw invalidVolume(`Volume ${id} has ${snapshots.length} dependent snapshots; delete them first, or all at once with cascade.`)
-    for (const snapshot of snapshots)
-      if (!(await moveSnapshot(trx, snapshot.id, ['available', 'error', 'error_deleting'], { status: 'deleting' })))
-        throw invalidVolume(`Snapshot ${snapshot.id} of volume ${id} is ${snapshot.status}: the volume cannot go now.`)
+    if (snapshots.length > 0 && (await moveSnapshotsOf(trx, id, DELETABLE_SNAPSHOTS, { status: 'deleting' })) < snapshots.length) {
+      const busy = snapshots.find((one) => !DELETABLE_SNAPSHOTS.includes(one.status)) ?? snapshots[0]!
+      throw invalidVolume(`Snapshot ${busy.id} of volume ${id} is ${busy.status}: the volume cannot go now.`)
+    }
     if (!(await moveVolume(trx, id, force ? null : DELETABLE, { status: 'deleting', previous_status: null })))
       throw invalidVolume(
         `Volume status must be available or error or error_deleting or error_extending and must not be migrating, attached, or have snapshots; volume ${id} is ${volume.status}.`,

@@ -8,11 +8,12 @@ export const findAttachment = (db: Handle, id: string): Promise<AttachmentRow | 
 export const attachmentsOf = (db: Handle, volumeId: string): Promise<AttachmentRow[]> =>
   db.selectFrom('attachments').selectAll().where('volume_id', '=', volumeId).orderBy('created_at').orderBy('id').execute()
 
-export async function changeAttachment(db: Handle, id: string, change: Partial<AttachmentRow>): Promise<boolean> {
+/** Answers whether any was there. */
+export async function changeAttachment(db: Handle, id: string | string[], change: Partial<AttachmentRow>): Promise<boolean> {
   const changed = await db
     .updateTable('attachments')
     .set({ ...change, updated_at: timestamp() })
-    .where('id', '=', id)
+    .where('id', 'in', [id].flat())
     .executeTakeFirst()
   return changed.numUpdatedRows > 0n
 }

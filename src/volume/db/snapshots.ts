@@ -27,6 +27,17 @@ export async function moveSnapshot(db: Handle, id: string, from: string[] | null
   return (await query.executeTakeFirst()).numUpdatedRows > 0n
 }
 
+/** Those of a volume that are in one of `from`; how many. */
+export async function moveSnapshotsOf(db: Handle, volumeId: string, from: string[], change: Partial<SnapshotRow>): Promise<number> {
+  const moved = await db
+    .updateTable('snapshots')
+    .set({ ...change, updated_at: timestamp() })
+    .where('volume_id', '=', volumeId)
+    .where('status', 'in', from)
+    .executeTakeFirst()
+  return Number(moved.numUpdatedRows)
+}
+
 /** From the newest to the oldest. */
 export const snapshotsOf = (db: Handle, volumeId: string): Promise<SnapshotRow[]> =>
   db.selectFrom('snapshots').selectAll().where('volume_id', '=', volumeId).orderBy('created_at', 'desc').orderBy('id').execute()

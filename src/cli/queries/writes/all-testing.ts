@@ -3,6 +3,7 @@ import { identityWrites } from './identity-testing.ts'
 import { imageWrites } from './image-testing.ts'
 import { networkWrites } from './network-testing.ts'
 import { placementWrites } from './placement-testing.ts'
+import { volumeWrites } from './volume-testing.ts'
 import type { Writes } from './writes-testing.ts'
 
 /** By service. */
@@ -13,4 +14,5 @@ export const WRITES: Record<string, Writes> = {
   image: imageWrites,
   network: networkWrites,
   placement: placementWrites,
+  volume: volumeWrites,
 }
