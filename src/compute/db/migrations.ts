@@ -29,6 +29,12 @@ export const migrations: Migrations = {
     },
   },
   '007-step-records': { up: stepRecords },
+  '008-usage': {
+    async up(db: Kysely<any>) {
+      // what a project uses is in the index itself
+      await db.schema.createIndex('instances_usage').on('instances').columns(['project_id', 'deleted', 'vcpus', 'ram']).execute()
+    },
+  },
 }
 
 /** Instead of a row for each step: those of one subject come together, and a boot has fifty. */

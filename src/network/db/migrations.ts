@@ -158,4 +158,9 @@ export const migrations: Migrations = {
   '003-subnet-pools': { up: subnetPools },
   '004-auto-allocated-topologies': { up: autoAllocatedTopologies },
   '005-ports-with-pairs': { up: portsWithPairs },
+  '006-ports-by-owner': {
+    async up(db: Kysely<any>) {
+      await db.schema.createIndex('ports_owner').on('ports').columns(['network_id', 'device_owner']).execute()
+    },
+  },
 }
