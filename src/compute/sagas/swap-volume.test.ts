@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { after, before } from 'node:test'
+import { after, before, test } from 'node:test'
 import { find, first, parseXml } from '../../drivers/libvirt/xml.ts'
+import { Fault } from '../../kernel/errors/errors.ts'
+import { silent } from '../../kernel/log/log.ts'
+import { SagaEngine } from '../../kernel/saga/engine.ts'
 import { type SagaWorld, sagaTests } from '../../kernel/saga/testing.ts'
 import { blockDevicesOf, findInstance } from '../db/instances.ts'
 import { computeTopic, host } from '../rpc.ts'
+import { deleteServer } from './delete-server.ts'
 import { type SwapInput, swapVolume } from './swap-volume.ts'
-import { worldOf, Yard } from './testing.ts'
+import { eventually, worldOf, Yard } from './testing.ts'
 
 let yard: Yard
 before(async () => {
@@ -78,3 +82,72 @@ async function world(): Promise<SagaWorld> {
 }
 
 sagaTests({ saga: swapVolume, service: 'compute', world })
+
+/** An engine whose hosts say of a copy what `copied` says. */
+async function engineWhere(copied: () => Promise<{ ready: boolean }>) {
+  const { context } = yard
+  const bus = Object.create(context.bus, {
+    call: {
+      value: (topic: string, message: { name: string }, ...more: [any, any]) =>
+        message.name === host.copyVolume.name && more[0].begun ? copied() : context.bus.call(topic, message, ...more),
+    },
+  })
+  const engine = new SagaEngine({
+    service: 'compute',
+    database: context.database,
+    world: { ...context, bus },
+    sagas: [swapVolume, deleteServer],
+    log: silent(),
+    exclusive: true,
+    undoRetryMs: 5,
+  })
+  await engine.start()
+  const submit = async (kind: string, id: string, input: object, more: { interruptOthers?: string } = {}) => {
+    const subject = `server:${id}`
+    const saga = await context.database.transaction((trx) =>
+      engine.submit(trx, { kind, subject, input: { serverId: id, ...input }, ...more }),
+    )
+    engine.wake(subject)
+    return saga
+  }
+  return { engine, submit }
+}
+
+test('a server that is deleted while its volume is copied keeps nobody waiting', async () => {
+  const id = await yard.server()
+  const input = await swapIn(yard, id)
+  let looks = 0
+  const { engine, submit } = await engineWhere(async () => {
+    looks++
+    return { ready: false }
+  })
+  const swap = await submit('swap-volume', id, input)
+  await eventually(
+    async () => looks,
+    (now) => now > 2,
+  )
+  assert.deepEqual((await placeOf(id, input)).volumes, ['detaching', 'attaching'])
+  const deletion = await submit('delete-server', id, {}, { interruptOthers: 'it is deleted' })
+  assert.equal((await engine.finished(swap)).state, 'failed')
+  assert.equal((await engine.finished(deletion)).state, 'done')
+  await engine.stop()
+  const { volumes } = await yard.cloud.api('GET', '/volume/v3/volumes/detail')
+  const status = (volume: string) => volumes.find((one: { id: string }) => one.id === volume)?.status ?? 'gone'
+  const old = await eventually(
+    async () => (await yard.cloud.api('GET', `/volume/v3/volumes/${input.volumeId}`).catch(() => null)) === null,
+    Boolean,
+  )
+  assert.deepEqual([status(input.newVolumeId), old, await yard.leaks()], ['available', true, []])
+})
+
+test('a copy that breaks off leaves the guest with what it had, and says why', async () => {
+  const id = await yard.server()
+  const input = await swapIn(yard, id)
+  const broken = new Fault(500, 'CopyBroken', 'one of them failed')
+  const { engine, submit } = await engineWhere(() => Promise.reject(broken))
+  const { state, error } = await engine.finished(await submit('swap-volume', id, input))
+  await engine.stop()
+  assert.deepEqual([state, error?.code], ['failed', 'CopyBroken'])
+  assert.deepEqual(await placeOf(id, input), asBefore(input))
+  await yard.remove(id)
+})
