@@ -143,13 +143,15 @@ async function pictures(act: Act, { cloud }: World['yard'], names: string[]): Pr
 
 async function attachments(of: Sown, { yard, counts }: Pick<World, 'yard' | 'counts'>, path: string): Promise<void> {
   const ask = computeAsk(counts.ask)
-  const volumeId = await yard.volume()
+  const [volumeId, other] = [await yard.volume(), await yard.volume()]
   await ask('POST', `${path}/os-volume_attachments`, { volumeAttachment: { volumeId } })
   await yard.settled()
   await ask('PUT', `${path}/os-volume_attachments/${volumeId}`, { volumeAttachment: { volumeId, delete_on_termination: true } })
-  await ask('DELETE', `${path}/os-volume_attachments/${volumeId}`)
+  await ask('PUT', `${path}/os-volume_attachments/${volumeId}`, { volumeAttachment: { volumeId: other } }, 'latest', 'swap')
   await yard.settled()
-  await yard.cloud.api('DELETE', `/volume/v3/volumes/${volumeId}`)
+  await ask('DELETE', `${path}/os-volume_attachments/${other}`)
+  await yard.settled()
+  for (const one of [volumeId, other]) await yard.cloud.api('DELETE', `/volume/v3/volumes/${one}`)
   const { interfaceAttachment: card } = await ask('POST', `${path}/os-interface`, { interfaceAttachment: { net_id: of.network } })
   await ask('DELETE', `${path}/os-interface/${card.port_id}`)
   await yard.settled()
