@@ -3,6 +3,7 @@ import { badRequest, notFound } from '../../kernel/errors/errors.ts'
 import { Reply, type Route } from '../../kernel/http/route.ts'
 import type { ComputeContext } from '../app/context.ts'
 import { knownServers, networksChanged } from '../app/network-changed.ts'
+import { volumesExtended } from '../app/volume-extended.ts'
 import { portPlugged, volumeReimaged } from '../rpc.ts'
 import { ExternalEvent, Shown } from './answers.ts'
 import { Choice, closed, Wrapped } from './common.ts'
@@ -33,6 +34,8 @@ const NEWER: Record<string, string> = {
   'volume-reimaged': '2.93',
 }
 
+const NEEDS_TAG = new Set(['volume-extended', 'power-update', 'accelerator-request-bound'])
+
 /** The door by which other services tell compute that something of a server is done. */
 export function eventRoutes(context: ComputeContext): Route[] {
   return [
@@ -49,11 +52,10 @@ export function eventRoutes(context: ComputeContext): Route[] {
             throw badRequest(`Invalid input for field/attribute name. Value: ${name}. It is no event`)
         const events = request.body.events as { server_uuid: string; name: string; status?: string; tag?: string }[]
         const known = await knownServers(context, [...new Set(events.map((one) => one.server_uuid))])
-        const done = events.map((one) => ({
-          ...one,
-          status: known.has(one.server_uuid) ? (one.status ?? 'completed') : 'failed',
-          code: known.has(one.server_uuid) ? 200 : 404,
-        }))
+        const done = events.map((one) => {
+          const code = !known.has(one.server_uuid) ? 404 : NEEDS_TAG.has(one.name) && one.tag === undefined ? 400 : 200
+          return { ...one, status: code === 200 ? (one.status ?? 'completed') : 'failed', code }
+        })
         if (known.size === 0) throw notFound('No instances found for any event')
         const heard = done.filter((one) => one.code === 200)
         const untagged = heard.find((one) => one.name.startsWith('network-vif-') && !one.tag)
@@ -62,6 +64,12 @@ export function eventRoutes(context: ComputeContext): Route[] {
           if (one.name === 'network-vif-plugged') context.bus.publish(portPlugged, { portId: one.tag! })
           if (one.name === 'volume-reimaged' && one.tag) context.bus.publish(volumeReimaged, { volumeId: one.tag })
         }
+        const extended = heard.filter((one) => one.name === 'volume-extended')
+        await volumesExtended(
+          context,
+          request.context,
+          extended.map((one) => ({ serverId: one.server_uuid, volumeId: one.tag! })),
+        )
         const changed = heard.filter((one) => one.name === 'network-changed' || one.name === 'network-vif-deleted')
         await networksChanged(
           context,

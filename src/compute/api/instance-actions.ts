@@ -83,7 +83,10 @@ const view = (request: ApiRequest, row: ActionRow) => ({
 })
 
 /** The last steps for which clients wait, under the names by which they do. */
-const AWAITED: Record<string, string> = { 'detach_interface release': 'compute_detach_interface' }
+const AWAITED: Record<string, string> = {
+  'detach_interface release': 'compute_detach_interface',
+  'extend_volume extend-disk': 'compute_extend_volume',
+}
 
 const eventName = (action: string, { step, name }: StepRecord) =>
   AWAITED[`${action} ${name}`] ?? (step > 0 ? `${String(step).padStart(2, '0')}_${name}` : name)

@@ -191,3 +191,44 @@ describe('a server that boots from a volume is rebuilt with another image', () =
     )
   })
 })
+
+describe('a volume grows while a server has it', () => {
+  const rootId = async () => (await house.rested(id))['os-extended-volumes:volumes_attached'][0].id
+  const kept = async () =>
+    (await house.yard.context.database.db.selectFrom('block_devices').select('size').where('server_id', '=', id).executeTakeFirstOrThrow())
+      .size
+  const grow = (volumeId: string, new_size: number) =>
+    house.request('POST', `/volume/v3/volumes/${volumeId}/action`, {
+      body: { 'os-extend': { new_size } },
+      headers: { 'openstack-api-version': 'volume 3.42' },
+    })
+
+  test('and its guest, which is told, has a disk of that size', async () => {
+    await act({ 'os-start': null })
+    const volumeId = await rootId()
+    assert.equal((await grow(volumeId, 2)).status, 202)
+    assert.equal(await eventually(kept, (now) => Number(now) === 2), 2)
+    await house.rested(id)
+    const { instanceActions } = (await house.ask('GET', `/servers/${id}/os-instance-actions`)).body
+    assert.equal(instanceActions[0].action, 'extend_volume')
+    const path = `/servers/${id}/os-instance-actions/${instanceActions[0].request_id}`
+    const { events } = (await house.ask('GET', path, { as: 'admin' })).body.instanceAction
+    assert.deepEqual([events.at(-1).event, events.at(-1).result], ['compute_extend_volume', 'Success'])
+    assert.deepEqual((await volume(`volumes/${volumeId}`)).volume.status, 'in-use')
+  })
+
+  test('of which no event tells whose volume it is not; one without a tag is refused by itself', async () => {
+    const send = (event: object) =>
+      house.ask('POST', '/os-server-external-events', {
+        as: 'admin',
+        at: '2.51',
+        body: { events: [{ name: 'volume-extended', server_uuid: id, ...event }] },
+      })
+    const actions = async () => (await house.ask('GET', `/servers/${id}/os-instance-actions`)).body.instanceActions.length
+    const before = await actions()
+    assert.equal((await send({ tag: house.yard.imageId })).status, 200)
+    const { status, body } = await send({})
+    assert.deepEqual([status, body.events[0].code, body.events[0].status], [207, 400, 'failed'])
+    assert.equal(await actions(), before)
+  })
+})

@@ -3,6 +3,7 @@ import { attachVolume, detachVolume } from './attach-volume.ts'
 import { createServer } from './create-server.ts'
 import { deleteServer } from './delete-server.ts'
 import { evacuateServer } from './evacuate-server.ts'
+import { extendVolume } from './extend-volume.ts'
 import { liveMigrateServer } from './live-migrate-server.ts'
 import { confirmMigration, migrateServer, revertMigration } from './migrate-server.ts'
 import * as power from './power.ts'
@@ -43,6 +44,7 @@ export const sagas = [
   unshelveInPlace,
   attachVolume,
   detachVolume,
+  extendVolume,
   swapVolume,
   attachInterface,
   detachInterface,

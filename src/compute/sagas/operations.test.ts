@@ -8,6 +8,7 @@ import { unconfirmed } from '../app/migration.ts'
 import { findInstance } from '../db/instances.ts'
 import { attachInterface, detachInterface } from './attach-interface.ts'
 import { attachVolume, detachVolume } from './attach-volume.ts'
+import { extendVolume } from './extend-volume.ts'
 import { rebuildServer } from './rebuild-server.ts'
 import { rebuildOnVolume, reimageServer } from './reimage-server.ts'
 import { rescueServer, unrescueServer } from './rescue-server.ts'
@@ -130,6 +131,7 @@ const cases: [saga: Saga<any>, one: Omit<Case, 'kind'>][] = [
   [unrescueServer, { status: 'ACTIVE', failed: ['ERROR'], input: act({ rescue: null }) }],
   [attachVolume, { status: 'ACTIVE', input: device }],
   [detachVolume, { status: 'ACTIVE', input: attached }],
+  [extendVolume, { status: 'ACTIVE', input: attached }],
   [
     attachInterface,
     {

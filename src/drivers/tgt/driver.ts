@@ -5,7 +5,8 @@ export interface TargetDriver {
   /** All that are there, whoever made them. @throws Fault 503 when the daemon does not answer */
   list(): Promise<Target[]>
   /**
-   * Sees to it that the target is there, whole, and lets in whoever knows the secret. A whole one is left as it is: its sessions go on.
+   * Sees to it that the target is there, whole, and lets in whoever knows the secret. A whole one is left as it is: its sessions go on. One whose disk has grown is made
+   * anew, as tgtd looks at the size only then: its sessions end, and initiators that come back by themselves see the new size.
    * @throws Fault 503 when the daemon does not answer, 500 when it refuses (no such path)
    */
   ensure(target: NewTarget): Promise<{ lun: number; username: string }>

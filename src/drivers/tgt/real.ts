@@ -1,7 +1,9 @@
+import { readFile, realpath, stat } from 'node:fs/promises'
+import { basename } from 'node:path'
 import { Fault, unavailable } from '../../kernel/errors/errors.ts'
 import { ExecError, type ExecResult, exec } from '../../kernel/exec/exec.ts'
 import { LUN, type NewTarget, type TargetDriver, usernameOf } from './driver.ts'
-import { type ListedTarget, readTargets } from './listing.ts'
+import { type ListedTarget, megabytesOf, readTargets } from './listing.ts'
 import { goOn, whileStopped } from './pause.ts'
 
 export interface TgtOptions {
@@ -53,11 +55,11 @@ export function tgt(options: TgtOptions): TargetDriver {
   }
   return {
     portal: options.portal,
-    list: () => inTurn(async () => (await list()).map(({ tid: _, ...target }) => target)),
+    list: () => inTurn(async () => (await list()).map(({ tid: _, megabytes: __, ...target }) => target)),
     ensure: (wanted) =>
       inTurn(async () => {
         const found = (await list()).find((target) => target.iqn === wanted.iqn)
-        if (!found || !isWhole(found, wanted)) {
+        if (!found || !isWhole(found, wanted) || (await hasGrown(found))) {
           await destroy(wanted.iqn)
           try {
             await make(wanted)
@@ -75,6 +77,24 @@ export function tgt(options: TgtOptions): TargetDriver {
 
 const isWhole = (found: ListedTarget, wanted: NewTarget): boolean =>
   found.open && found.path === wanted.path && found.username === usernameOf(wanted.iqn) && found.readOnly === wanted.readOnly
+
+/** The disk, since the daemon looked at its size. */
+async function hasGrown({ path, megabytes }: ListedTarget): Promise<boolean> {
+  const bytes = path === null ? null : await sizeOf(path)
+  return bytes !== null && megabytes !== null && megabytesOf(bytes) > megabytes
+}
+
+/** Of a file or a block device; null for what is neither, or not there. */
+async function sizeOf(path: string): Promise<number | null> {
+  try {
+    const found = await stat(path)
+    if (found.isFile()) return found.size
+    if (!found.isBlockDevice()) return null
+    return Number(await readFile(`/sys/class/block/${basename(await realpath(path))}/size`, 'utf8')) * 512
+  } catch {
+    return null // what is wrong with it shows when the target is made
+  }
+}
 
 async function forgiving(work: Promise<unknown>, fine: RegExp): Promise<void> {
   try {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { exec } from '../../kernel/exec/exec.ts'
 import { collecting } from '../../kernel/trace/trace.ts'
+import { GiB, MiB } from '../../kernel/units/units.ts'
 import { targetContract } from './contract.ts'
 import { tgt } from './real.ts'
 import { type PrivateTgtd, privateTgtd } from './testing.ts'
@@ -46,6 +47,26 @@ test('the secret is in no evidence, and a target that was half made is made whol
     code: 'TargetRefused',
   })
   assert.deepEqual(await driver.list(), [])
+})
+
+test('a target whose disk has grown is made anew, once, and shows it', async () => {
+  const driver = tgt(daemon)
+  const iqn = 'iqn.2010-10.org.openstack:volume-grown'
+  const grown = join(directory, 'grown')
+  const wanted = { iqn, path: grown, secret: 'abcdefghijklmnop', readOnly: false }
+  const made = async () => (await collecting(() => driver.ensure(wanted))).commands.length > 1
+  const shown = async () => {
+    const url = `iscsi://volume-grown%abcdefghijklmnop@${daemon.portal}/${iqn}/1`
+    return JSON.parse((await exec('qemu-img', ['info', '--output', 'json', url])).stdout)['virtual-size']
+  }
+  writeFileSync(grown, '')
+  for (const size of [64 * MiB, 65 * MiB, GiB, 3 * GiB, 4000 * GiB]) {
+    truncateSync(grown, size)
+    assert.equal(await made(), true)
+    assert.equal(await made(), false, `${size}`)
+    assert.equal(await shown(), size)
+  }
+  await driver.remove(iqn)
 })
 
 test('a daemon that is not there is named, with its control port', async () => {

@@ -7,6 +7,7 @@ import { until } from '../../drivers/daemon.ts'
 import { simulatedIso } from '../../drivers/iso/simulated.ts'
 import { find, first, parseXml } from '../../drivers/libvirt/xml.ts'
 import { collecting } from '../../kernel/trace/trace.ts'
+import { GiB } from '../../kernel/units/units.ts'
 import { build, connection, flavor, gib, instance, onHost, unwind, uuidOf, vif } from './testing.ts'
 
 const uuid = uuidOf(1)
@@ -265,7 +266,12 @@ test('volumes and cards come and go', () =>
     assert.ok(commands.length > 0 && !JSON.stringify(commands).includes('not-to-be-seen'))
     assert.equal((await tell(messages.attachVolume, asked)).device, '/dev/vdb')
     assert.equal(libvirt.secretValue(connection().attachmentId)?.toString(), 'not-to-be-seen')
-    await tell(messages.extendVolume, asked)
+    const grown = async (one: ReturnType<typeof connection>) =>
+      (await collecting(() => tell(messages.extendVolume, { uuid, connection: one }))).commands.filter((each) =>
+        JSON.stringify(each).includes('blockresize'),
+      )
+    assert.match(JSON.stringify(await grown({ ...connection(), sizeGiB: 7 })), new RegExp(`blockresize vdb ${7 * GiB} `))
+    assert.deepEqual(await grown(connection(9)), [], 'it has none such')
     const former = { ...connection(), portal: '', iqn: '', auth: null }
     for (let n = 0; n < 2; n++) await tell(messages.detachVolume, { uuid, connection: former, live: true })
     assert.deepEqual(await libvirt.listSecrets(), [])

@@ -69,6 +69,9 @@ async function detachLive(libvirt: Libvirt, uuid: string, name: 'disk' | 'interf
   )
 }
 
+/** Of a running guest; undefined when it has none such. */
+export const liveDevice = (libvirt: Libvirt, uuid: string, name: string, matches: Matches) => lookFor(libvirt, uuid, 'live', name, matches)
+
 async function lookFor(libvirt: Libvirt, uuid: string, side: (typeof SIDES)[number], name: string, matches: Matches) {
   const domain = await domainOf(libvirt, uuid)
   if (!domain || (side === 'live' && !isActive(domain))) return undefined

@@ -3,8 +3,7 @@ import { diskXml } from '../../drivers/libvirt/domain-xml.ts'
 import { type Element, first } from '../../drivers/libvirt/xml.ts'
 import { GiB } from '../../kernel/units/units.ts'
 import { volumeDisk } from './device-descriptions.ts'
-import { attach, detach, pciAddress } from './hot-plug.ts'
-import { domainOf, isActive } from './power-states.ts'
+import { attach, detach, liveDevice, pciAddress } from './hot-plug.ts'
 import { ensureSecret, removeSecret } from './volume-secrets.ts'
 import type { World } from './world.ts'
 
@@ -43,6 +42,7 @@ export async function detachVolume({ machine: { libvirt } }: World, { uuid, conn
 
 /** Tells a running guest that its disk has grown; others see it when they start. */
 export async function extendVolume({ machine: { libvirt } }: World, { uuid, connection }: OfVolume): Promise<void> {
-  const domain = await domainOf(libvirt, uuid)
-  if (domain && isActive(domain)) await libvirt.resizeDisk(uuid, connection.device.replace(/^\/dev\//, ''), connection.sizeGiB * GiB)
+  const disk = await liveDevice(libvirt, uuid, 'disk', isVolume(connection))
+  const name = disk && first(disk, 'target')?.attributes.dev
+  if (name) await libvirt.resizeDisk(uuid, name, connection.sizeGiB * GiB)
 }

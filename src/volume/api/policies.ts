@@ -16,6 +16,7 @@ export const policies: Record<string, string> = {
   'volume:delete': member,
   'volume:force_delete': admin,
   'volume:extend': member,
+  'volume:extend_attached_volume': member,
   'volume:reimage': member,
   'volume:reimage_reserved': member,
   'volume:retype': member,

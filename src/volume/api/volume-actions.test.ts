@@ -33,6 +33,45 @@ test('a volume grows, never shrinks; in vain it says so and counts as before', a
   assert.equal(body.quota_set.gigabytes.in_use, 3)
 })
 
+test('3.42: a volume grows while servers have it; its target is made again, and compute is told', async () => {
+  const { id } = await house.volume()
+  const server = randomUUID()
+  const reserved = (await house.request('POST', '/attachments', { body: { attachment: { volume_uuid: id, instance_uuid: server } } })).body
+  const attachment = `/attachments/${reserved.attachment.id}`
+  const grow = async (new_size: number, version = '3.42') => {
+    const headers = { 'openstack-api-version': `volume ${version}` }
+    const { status } = await house.request('POST', `/volumes/${id}/action`, { as: 'member', headers, body: { 'os-extend': { new_size } } })
+    await house.idle()
+    return status
+  }
+  assert.equal(await grow(2), 400, 'reserved is not in use')
+  await house.request('PUT', attachment, { body: { attachment: { connector: { host: 'h' } } } })
+  await house.request('POST', `${attachment}/action`, { body: { 'os-complete': null } })
+  assert.equal(await grow(2, '3.41'), 400)
+  house.notices.length = house.storage.asked.length = 0
+  assert.equal(await grow(2), 202)
+  assert.deepEqual(house.storage.asked, ['extend', 'exportVolume'])
+  assert.deepEqual(house.notices, [{ name: 'volume-extended', server_uuid: server, tag: id, status: 'completed' }])
+  assert.deepEqual([(await house.show(id)).status, (await house.show(id)).size], ['in-use', 2])
+  house.storage.failing.set('extend', new Fault(507, 'NoSpace', 'the group is full'))
+  assert.equal(await grow(3), 202)
+  house.storage.failing.clear()
+  assert.deepEqual([(await house.show(id)).status, (await house.show(id)).size], ['error_extending', 2])
+  assert.equal((await house.request('DELETE', attachment)).body.attachments.length, 0)
+})
+
+test('that compute does not hear of a volume is told; it has grown all the same', async () => {
+  const deaf = await volumeHouse({ notifyCompute: () => Promise.reject(new Fault(503, 'Down', 'compute is away')) })
+  const { id } = await deaf.volume()
+  await deaf.request('POST', `/volumes/${id}/action`, { body: { 'os-attach': { instance_uuid: randomUUID() } } })
+  assert.equal((await deaf.request('POST', `/volumes/${id}/action`, { as: 'member', body: { 'os-extend': { new_size: 2 } } })).status, 202)
+  await deaf.idle()
+  assert.deepEqual([(await deaf.show(id)).status, (await deaf.show(id)).size], ['in-use', 2])
+  const { messages } = (await deaf.request('GET', '/messages', { as: 'member', query: { resource_uuid: id } })).body
+  assert.match(messages[0].user_message, /^extend volume: The volume has grown, but .* \(compute is away\)/)
+  await deaf.close()
+})
+
 test('an image is made of a volume; when that fails nothing is left of it', async () => {
   const imageRef = house.images.add({ hw_disk_bus: 'virtio' })
   const { id } = await house.volume({ imageRef })

@@ -43,8 +43,16 @@ export function volumeActionRoutes(context: VolumeContext): Route[] {
   })
   const actions = 'volume_extension:volume_actions'
   return [
-    act('os-extend', 'Make a volume larger', 'volume:extend', Type.Object({ new_size: shape.Size }), (request, volume, { new_size }) =>
-      operations.extendVolume(context, viewerOf(request), volume, Number(new_size)),
+    act(
+      'os-extend',
+      'Make a volume larger',
+      'volume:extend',
+      Type.Object({ new_size: shape.Size }),
+      async (request, volume, { new_size }) => {
+        const attached = volume.status === 'in-use' && request.version.atLeast('3.42')
+        if (attached) request.enforce('volume:extend_attached_volume', await target(request))
+        await operations.extendVolume(context, viewerOf(request), volume, { sizeGiB: Number(new_size), attached })
+      },
     ),
     act(
       'os-reset_status',

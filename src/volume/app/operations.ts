@@ -6,8 +6,14 @@ import { type Viewer, type VolumeContext, volumeSubject } from './context.ts'
 import { reserving } from './quota.ts'
 import { invalidVolume, type Volume } from './volume.ts'
 
-/** @throws Fault 400 when it is not larger or the volume is not available, 413 over quota */
-export async function extendVolume(context: VolumeContext, viewer: Viewer, volume: Volume, sizeGiB: number): Promise<void> {
+/** `attached`: one that is in use. @throws Fault 400 when it is not larger or the volume is neither available nor that, 413 over quota */
+export async function extendVolume(
+  context: VolumeContext,
+  viewer: Viewer,
+  volume: Volume,
+  { sizeGiB, attached }: { sizeGiB: number; attached: boolean },
+): Promise<void> {
+  const from = attached ? 'in-use' : 'available'
   if (sizeGiB <= volume.size)
     throw badRequest(
       `Invalid input received: New size for extend must be greater than current size. (current: ${volume.size}, extended: ${sizeGiB}).`,
@@ -15,9 +21,9 @@ export async function extendVolume(context: VolumeContext, viewer: Viewer, volum
     )
   const wanted = { gigabytes: sizeGiB - volume.size, volumeGiB: sizeGiB, typeName: volume.typeName }
   await reserving(context, volume.project_id, wanted, async (trx) => {
-    const change = { status: 'extending', previous_status: 'available', reserved_size: sizeGiB }
-    if (!(await moveVolume(trx, volume.id, ['available'], change)))
-      throw invalidVolume(`Volume ${volume.id} status must be 'available' to extend, it is '${volume.status}'.`)
+    const change = { status: 'extending', previous_status: from, reserved_size: sizeGiB }
+    if (!(await moveVolume(trx, volume.id, [from], change)))
+      throw invalidVolume(`Volume ${volume.id} status must be '${from}' to extend, currently ${volume.status}.`)
     await context.engine.submit(trx, {
       kind: 'extend-volume',
       subject: volumeSubject(volume.id),

@@ -1,19 +1,26 @@
 import { at, saga, step } from '../../kernel/saga/saga.ts'
+import { settleStatus } from '../app/attachment-status.ts'
 import { tellUser } from '../app/message.ts'
-import { moveVolume, volumeRow } from '../db/volumes.ts'
+import { tellCompute } from '../app/tell-compute.ts'
+import { exportsOf } from '../db/attachments.ts'
+import { holdVolume, moveVolume, volumeRow } from '../db/volumes.ts'
 import { storage } from '../rpc.ts'
 import { ask, onBackend, type VolumeRun } from './on-storage.ts'
 
 type Extend = VolumeRun<{ host: string | null; sizeGiB: number; before: number }>
 
-/** A volume never shrinks: one that has grown in vain keeps the room it has, and its old size in the books until it is extended again. */
+/** A volume never shrinks: once it has grown there is no way back. Whoever has it is shown a target of the new size, and compute tells the guests. */
 export const extendVolume = saga<Extend>(
   'extend-volume',
   [
     step(null, 'extend', at.storage, extend, null, { evidence: (out) => ({ text: `${out.before} GiB to ${out.sizeGiB} GiB` }) }),
-    step(null, 'available', at.control, publish, null),
+    step(null, 'export-again', at.storage, exportAgain, null),
+    step(null, 'settle', at.control, settle, null),
+    step(null, 'tell-compute', at.control, tellDone, null, {
+      evidence: ({ servers }) => ({ text: servers === 0 ? 'no server has it' : `of ${servers} server${servers === 1 ? '' : 's'}` }),
+    }),
   ],
-  { failed: tellWhy },
+  { pivot: 'extend', failed },
 )
 
 async function extend(run: Extend) {
@@ -22,17 +29,43 @@ async function extend(run: Extend) {
   return { sizeGiB, before }
 }
 
-async function publish(run: Extend): Promise<void> {
-  const { volumeId, sizeGiB } = run.input
-  const change = { status: 'available', size: sizeGiB, reserved_size: sizeGiB, previous_status: null }
-  await moveVolume(run.world.database.db, volumeId, ['extending'], change)
+/** tgtd looks at a disk's size when its target is made. */
+function exportAgain(run: Extend): Promise<void> {
+  const { volumeId, host } = run.input
+  return run.world.locked(volumeId, async () => {
+    const [wanted] = await exportsOf(run.world.database.db, { volumeId })
+    if (wanted) await ask(run, onBackend(host), storage.exportVolume, wanted)
+  })
 }
 
-async function tellWhy(run: Extend, error: Error): Promise<void> {
-  const { db } = run.world.database
-  const row = await volumeRow(db, run.input.volumeId)
+async function settle(run: Extend): Promise<void> {
+  const { volumeId, sizeGiB } = run.input
+  await run.world.database.transaction(async (trx) => {
+    await holdVolume(trx, volumeId)
+    await moveVolume(trx, volumeId, null, { size: sizeGiB, reserved_size: sizeGiB })
+    if (await moveVolume(trx, volumeId, ['extending'], { status: 'available', previous_status: null })) await settleStatus(trx, volumeId)
+  })
+}
+
+/** A guest that is not told sees the new size when it is started again: its user is. */
+async function tellDone(run: Extend): Promise<{ servers: number }> {
+  const { volumeId } = run.input
+  try {
+    return { servers: await tellCompute(run.world, { name: 'volume-extended', volumeId }) }
+  } catch (error) {
+    run.world.log.warn({ err: error, volumeId }, 'compute does not hear that a volume has grown')
+    await tell(run, `The volume has grown, but the compute service did not hear of it (${(error as Error).message}).`)
+    return { servers: 0 }
+  }
+}
+
+async function failed(run: Extend, error: Error): Promise<void> {
   const change = { status: 'error_extending', reserved_size: run.input.before, previous_status: null }
-  if (!row || !(await moveVolume(db, row.id, ['extending'], change))) return
-  const of = { projectId: row.project_id, requestId: run.requestId, kind: 'VOLUME' as const, id: row.id }
-  await tellUser(run.world, of, 'extend volume', error.message)
+  if (await moveVolume(run.world.database.db, run.input.volumeId, ['extending'], change)) await tell(run, error.message)
+}
+
+async function tell(run: Extend, why: string): Promise<void> {
+  const row = await volumeRow(run.world.database.db, run.input.volumeId)
+  if (row)
+    await tellUser(run.world, { projectId: row.project_id, requestId: run.requestId, kind: 'VOLUME', id: row.id }, 'extend volume', why)
 }
