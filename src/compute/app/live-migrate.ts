@@ -37,7 +37,7 @@ export async function liveMigrate(
   })
   if (!wait) return
   const { error } = await context.engine.finished(saga, { past: 'compare-hosts', unwindingMs: TAKING_BACK_MS })
-  if (error) throw badRequest(error.message, error.code)
+  if (error) throw error.code === 'Interrupted' ? error : badRequest(error.message, error.code) // it is being deleted meanwhile
 }
 
 const RUNNING = 'running'
