@@ -9,6 +9,7 @@ let house: House
 let id: string
 before(async () => {
   house = await House.open()
+  await house.yard.cloud.api('PUT', `/volume/v3/os-quota-sets/${house.alpha}`, { quota_set: { volumes: -1 } })
   id = (await house.server()).id
 })
 after(() => house.stop())
@@ -129,4 +130,24 @@ test('a swap is refused where the server, or who else has the volume, is in the 
   await house.rested(id)
   assert.equal((await put(id, one, two)).status, 409)
   assert.deepEqual([(await shown(one)).status, (await shown(two)).status], ['in-use', 'available'])
+})
+
+test('also the volume that a server boots from, and while it is paused', async () => {
+  const boot = { source_type: 'image', destination_type: 'volume', uuid: house.yard.imageId, boot_index: 0, volume_size: 1 }
+  const rooted = await house.server({ imageRef: '', block_device_mapping_v2: [{ ...boot, delete_on_termination: true }] })
+  const [{ id: root }] = rooted['os-extended-volumes:volumes_attached']
+  const other = await volume()
+  const act = (body: object) => house.ask('POST', `/servers/${rooted.id}/action`, { body })
+  await act({ pause: null })
+  await house.rested(rooted.id)
+  const body = { volumeAttachment: { volumeId: other } }
+  assert.equal((await house.ask('PUT', `/servers/${rooted.id}/os-volume_attachments/${root}`, { as: 'admin', body })).status, 202)
+  const now = await house.rested(rooted.id)
+  assert.deepEqual([now.status, now['os-extended-volumes:volumes_attached']], ['PAUSED', [{ id: other, delete_on_termination: true }]])
+  await act({ unpause: null })
+  await house.rested(rooted.id)
+  await act({ reboot: { type: 'HARD' } })
+  assert.equal((await house.rested(rooted.id)).status, 'ACTIVE')
+  assert.deepEqual([(await shown(root)).status, (await shown(other)).status], ['available', 'in-use'])
+  await house.remove(rooted.id)
 })
