@@ -231,4 +231,27 @@ describe('a volume grows while a server has it', () => {
     assert.deepEqual([status, body.events[0].code, body.events[0].status], [207, 400, 'failed'])
     assert.equal(await actions(), before)
   })
+
+  test('and goes with its server when that is deleted meanwhile', async () => {
+    const { id: doomed, 'os-extended-volumes:volumes_attached': attached } = await house.server(fromImage())
+    const volumeId = attached[0].id
+    const { bus } = house.yard.cloud
+    const { call } = bus
+    const grown = Promise.withResolvers<void>()
+    bus.call = (async (topic, message, ...rest) => {
+      if (message.name === 'extend') await grown.promise
+      return await call.call(bus, topic, message, ...rest)
+    }) as typeof call
+    assert.equal((await grow(volumeId, 3)).status, 202)
+    assert.equal((await house.ask('DELETE', `/servers/${doomed}`)).status, 204)
+    await eventually(
+      async () => (await volume(`volumes/${volumeId}`)).volume.attachments.length,
+      (now) => now === 0,
+    )
+    grown.resolve()
+    bus.call = call
+    await house.yard.settled()
+    const status = async () => (await house.request('GET', `/volume/v3/volumes/${volumeId}`)).status
+    assert.equal(await eventually(status, (now) => now === 404), 404)
+  })
 })

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { timestamp } from '../../kernel/db/columns.ts'
 import { Fault } from '../../kernel/errors/errors.ts'
 import { at, saga, step } from '../../kernel/saga/saga.ts'
@@ -13,6 +14,9 @@ import { releasePorts } from './networking.ts'
 import { type ServerRun, serverOf, tell } from './on-host.ts'
 import { intoError } from './operation.ts'
 import { removeShelvedImage } from './shelve-server.ts'
+
+/** ms between looks at a volume that grows. */
+const GROWING_MS = 250
 
 /** From the guest outwards. No step has an undo: a deletion only goes forward, and what a server never had is passed over. When one fails the server can be deleted again. */
 export const deleteServer = saga<ServerRun>(
@@ -44,12 +48,24 @@ async function releaseVolumes(run: ServerRun): Promise<void> {
   const { database, volumes } = run.world
   for (const device of await blockDevicesOf(database.db, [run.input.serverId])) {
     if (device.volume_id) await volumes.deleteAttachment(device.id)
-    if (device.volume_id && device.delete_on_termination) await volumes.deleteVolume(device.volume_id).catch(staysWithItsOwner(run, device))
+    if (device.volume_id && device.delete_on_termination) await removeVolume(run, device.volume_id).catch(staysWithItsOwner(run, device))
     await database.db.deleteFrom('block_devices').where('id', '=', device.id).execute()
   }
 }
 
 /** A volume that the volume service keeps, because it has snapshots for example, does not keep its server. */
+
+/** One that grows just now goes when it has. */
+async function removeVolume({ world: { volumes } }: ServerRun, id: string): Promise<void> {
+  for (;;)
+    try {
+      return await volumes.deleteVolume(id)
+    } catch (error) {
+      if (!(error instanceof Fault) || error.status !== 400 || (await volumes.volume(id)).status !== 'extending') throw error
+      await setTimeout(GROWING_MS)
+    }
+}
+
 const staysWithItsOwner = (run: ServerRun, device: BlockDeviceRow) => (error: unknown) => {
   if (!(error instanceof Fault) || error.status >= 500) throw error
   run.world.log.warn({ err: error, server: run.input.serverId, volume: device.volume_id }, 'a volume that was to go with its server stays')
