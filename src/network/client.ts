@@ -75,6 +75,12 @@ export class NetworkClient {
     return (await this.get('security-groups', query, as)).security_groups
   }
 
+  /** Many ports at once, all or none. @throws Fault 400, 404 */
+  async changeMembers(groupId: string, change: 'add' | 'remove', portIds: string[], as?: CallAs): Promise<void> {
+    const path = `/network/v2.0/security-groups/${encodeURIComponent(groupId)}/${change}_ports`
+    await this.json({ method: 'PUT', path, body: { port_ids: portIds } }, as)
+  }
+
   async floatingIps(query: Query = {}, as?: CallAs): Promise<FloatingIpDocument[]> {
     return (await this.get('floatingips', query, as)).floatingips
   }

@@ -41,8 +41,6 @@ const FEW_TO_WRITE = 40
 const ACTION = 'POST /compute/v2.1/servers/:server_id/action'
 /** Of what asks the network service several times: for ports and subnets, to change one, and for all that is kept of them. */
 const MORE_TO_WRITE: Record<string, number> = { [`${ACTION} addFixedIp`]: 46, [`${ACTION} removeFixedIp`]: 46 }
-/** The network service changes a port by a request of its own, in a transaction of its own: Neutron has none for several, and a server has as many as it has slots for cards. */
-const BY_PORT = new Set([`${ACTION} addSecurityGroup`, `${ACTION} removeSecurityGroup`])
 
 /** How many things belong to others in the first round, and in the second. */
 const [SOME, MANY] = [1, 5]
@@ -124,7 +122,6 @@ function countIn(database: () => Promise<string | undefined>): void {
       for (const way of ways) {
         const now = many.written.get(way)!
         table.push(`${now.length} ${way}`)
-        if (BY_PORT.has(name)) continue
         wrong.push(...repeated(way, few.written.get(way)!, now))
         if (now.length > (MORE_TO_WRITE[name] ?? FEW_TO_WRITE)) wrong.push(`${way}: ${now.length} queries`)
       }

@@ -60,6 +60,8 @@ export const policies: Record<string, string> = {
   ...attributes(['create'], 'floatingip', ADMIN, 'id', 'floating_ip_address'),
   ...crud('security_group'),
   ...attributes(['create'], 'security_group', ADMIN, 'id'),
+  yun_add_ports: ADMIN,
+  yun_remove_ports: ADMIN,
   ...crud('security_group_rule'),
   ...attributes(['create'], 'security_group_rule', ADMIN, 'id'),
   get_agent: ADMIN,

@@ -157,6 +157,7 @@ export const bodies = {
 }
 
 export const InterfaceBody = open({ subnet_id: Id, port_id: Id })
+export const MembersBody = Type.Object({ port_ids: Type.Array(Id, { minItems: 1, maxItems: 1000 }) }, { additionalProperties: false })
 export const RoutesBody = Type.Object({ router: Type.Object({ routes }) })
 export const QuotaBody = Type.Object({
   quota: Type.Record(

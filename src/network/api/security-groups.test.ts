@@ -99,4 +99,33 @@ describe('security groups', () => {
     })
     assert.deepEqual(details!.dhcpServers, ['10.1.0.2'])
   })
+
+  test('many ports are put in and taken out at once, all or none', async () => {
+    const { network } = await house.network('10.9.0.0/24')
+    const group = await house.make('/security-groups', 'security_group', { name: 'joined' }, 'member')
+    const ports = [
+      await house.make('/ports', 'port', { network_id: network.id }),
+      await house.make('/ports', 'port', { network_id: network.id }),
+    ]
+    const ids = ports.map((port) => port.id)
+    const ask = (change: string, port_ids: string[], as = 'admin') =>
+      house.request('PUT', `/security-groups/${group.id}/${change}_ports`, { as, body: { port_ids } })
+    const inIt = async () => {
+      const shown = await Promise.all(ids.map((id) => house.request('GET', `/ports/${id}`)))
+      return shown.map(({ body }) => body.port.security_groups.includes(group.id))
+    }
+    assert.equal((await ask('add', ids, 'member')).status, 403)
+    assert.equal((await ask('add', [...ids, group.id])).status, 404)
+    assert.deepEqual(await inIt(), [false, false])
+    assert.equal((await ask('add', [ids[0]!])).status, 204)
+    assert.equal((await ask('add', ids)).status, 204)
+    assert.deepEqual(await inIt(), [true, true])
+    const [first] = (await house.request('GET', `/ports?id=${ids[0]}`)).body.ports
+    assert.deepEqual([first.security_groups.length, first.revision_number], [2, ports[0].revision_number + 1])
+    assert.equal((await ask('remove', ids)).status, 204)
+    assert.deepEqual(await inIt(), [false, false])
+    await house.request('PUT', `/ports/${ids[1]}`, { as: 'admin', body: { port: { security_groups: [], port_security_enabled: false } } })
+    assert.equal((await ask('add', ids)).status, 400)
+    assert.deepEqual(await inIt(), [false, false])
+  })
 })

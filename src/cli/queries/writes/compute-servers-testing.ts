@@ -118,6 +118,8 @@ export async function serverLife(of: Sown, { yard, counts }: World, { names, ser
   const last = others.at(-1)!
   await ask('POST', `/servers/${last}/action`, { createImage: { name: 'volumes', metadata } })
   await yard.settled()
+  await ask('POST', `/servers/${last}/action`, { rebuild: { imageRef: yard.imageId } }, 'latest', 'over its volume')
+  await yard.settled()
   await yard.context.database.db.updateTable('instances').set({ vm_state: 'shelved' }).where('id', '=', last).execute()
   for (const action of ['shelveOffload', 'unshelve']) {
     await ask('POST', `/servers/${last}/action`, { [action]: null })

@@ -96,6 +96,7 @@ export const networkWrites: Writes = async (of, { yard, counts: { ask }, owners:
     subnet: { network_id: beside.id, ip_version: 6, cidr: 'fd00::/64', ipv6_ra_mode: 'slaac', ipv6_address_mode: 'slaac' },
   })
   const guests = await several(api, 'ports', () => ({ network_id: beside.id }))
+  for (const change of ['add', 'remove']) await put(`security-groups/${group.id}/${change}_ports`, { port_ids: [...ports, ...guests] })
 
   await put(`networks/${inside.id}`, { network: { description: 'changed', mtu: 1400 } })
   await put(`subnets/${inside.subnets[0]}`, { subnet: { enable_dhcp: false, host_routes: routes } })
