@@ -49,7 +49,7 @@ const program = (family: Family, what: 'save' | 'restore') => `ip${family === 6 
 
 export function textOf(tables: Restore): string {
   for (const line of Object.values(tables).flat())
-    if (/[\n\r\0]/.test(line)) throw badRequest(`${JSON.stringify(line)} is not one rule.`, 'BadRule')
+    if (/[\n\r\0]/.test(line) || line.trim() === '') throw badRequest(`${JSON.stringify(line)} is not one rule.`, 'BadRule')
   return Object.entries(tables)
     .map(([table, lines]) => [`*${table}`, ...lines, 'COMMIT', ''].join('\n'))
     .join('')

@@ -7,6 +7,8 @@ import type { Disc, Iso } from './driver.ts'
 
 /** As for every program that reads what somebody may have made. */
 const BOUNDED = { limits: { bytes: GiB, cpuSeconds: 30 } }
+/** Characters. */
+const LONGEST_PATH = 1024
 /** Names as they are: long, in lower case, with several dots. */
 const NAMES = ['-ldots', '-allow-lowercase', '-allow-multidot', '-l', '-J', '-joliet-long', '-r']
 
@@ -17,6 +19,7 @@ export function realIso(): Iso {
 
 async function create(path: string, disc: Disc): Promise<number> {
   const part = `${path}.part`
+  const label = discLabel(disc.label)
   try {
     // beside the target, in a directory of its owner's alone, since the files may hold passwords
     const tree = await mkdtemp(join(dirname(path), '.iso-'))
@@ -27,7 +30,7 @@ async function create(path: string, disc: Disc): Promise<number> {
         await writeFile(file, content)
       }
       await writeFile(part, '', { mode: 0o600 })
-      await exec('genisoimage', ['-quiet', ...NAMES, '-V', disc.label, '-o', part, tree], BOUNDED)
+      await exec('genisoimage', ['-quiet', ...NAMES, '-V', label, '-o', part, tree], BOUNDED)
       await chmod(part, 0o600)
     } finally {
       await rm(tree, { recursive: true, force: true })
@@ -55,9 +58,16 @@ async function read(path: string): Promise<Disc> {
   return { label: label.trim(), files }
 }
 
+/** @throws Fault 400 BadLabel */
+export function discLabel(label: string): string {
+  if (!/^[A-Za-z0-9][\w .-]{0,31}$/.test(label)) throw badRequest(`${JSON.stringify(label)} cannot be the label of a disc.`, 'BadLabel')
+  return label
+}
+
 /** A path leads from the disc's root and stays below it. @throws Fault 400 BadPath */
 export function discPath(name: string): string {
-  if (/^\/|(^|\/)\.{0,2}(\/|$)|\0/.test(name)) throw badRequest(`${JSON.stringify(name)} cannot be a file on a disc.`, 'BadPath')
+  if (/^\/|(^|\/)\.{0,2}(\/|$)|[^/]{256}|\p{Cc}/u.test(name) || name.length > LONGEST_PATH || !name.isWellFormed())
+    throw badRequest(`${JSON.stringify(name)} cannot be a file on a disc.`, 'BadPath')
   return name
 }
 

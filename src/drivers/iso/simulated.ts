@@ -1,6 +1,6 @@
 import { readFile, rename, stat, writeFile } from 'node:fs/promises'
 import type { Disc, Iso } from './driver.ts'
-import { discPath, isoInvalid, isoNotFound } from './real.ts'
+import { discLabel, discPath, isoInvalid, isoNotFound } from './real.ts'
 
 const SIGNATURE = 'yun simulated disc'
 
@@ -11,7 +11,7 @@ export function simulatedIso(): Iso {
 
 async function create(path: string, disc: Disc): Promise<number> {
   const files = Object.fromEntries([...disc.files].map(([name, content]) => [discPath(name), Buffer.from(content).toString('base64')]))
-  await writeFile(`${path}.part`, JSON.stringify({ signature: SIGNATURE, label: disc.label, files }), { mode: 0o600 })
+  await writeFile(`${path}.part`, JSON.stringify({ signature: SIGNATURE, label: discLabel(disc.label), files }), { mode: 0o600 })
   await rename(`${path}.part`, path)
   return (await stat(path)).size
 }

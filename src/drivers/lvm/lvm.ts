@@ -8,7 +8,7 @@ import { groupSpace, type LogicalVolume, logicalVolumes, lvm, mapperPath } from 
 
 const POOL = 'pool'
 /** Of a volume in use that is being copied: holds still what the copy reads. */
-const sourceName = (id: string) => `_source-${id}`
+const sourceName = (id: string) => copyName(id).replace('copy', '_source')
 /** ms that writing a whole device may take: an hour. */
 const LONG = 3_600_000
 

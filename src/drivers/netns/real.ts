@@ -179,12 +179,12 @@ function batchLines(change: Change): [Change, string][] {
 function lines(change: Change): string[] {
   switch (change.do) {
     case 'add-bridge':
-      return [`link add name ${deviceName(change.name)}${change.mac ? ` address ${macAddress(change.mac)}` : ''} type bridge`]
+      return [`link add name ${deviceName(change.name)}${change.mac !== undefined ? ` address ${macAddress(change.mac)}` : ''} type bridge`]
     case 'add-dummy':
       return [`link add name ${deviceName(change.name)} type dummy`]
     case 'add-veth':
       return [
-        `link add name ${deviceName(change.name)} type veth peer name ${deviceName(change.peer)}${change.peerNamespace ? ` netns ${namespaceName(change.peerNamespace)}` : ''}`,
+        `link add name ${deviceName(change.name)} type veth peer name ${deviceName(change.peer)}${change.peerNamespace !== undefined ? ` netns ${namespaceName(change.peerNamespace)}` : ''}`,
       ]
     case 'delete-link':
       return [`link delete ${deviceName(change.name)}`]
@@ -221,7 +221,10 @@ function lines(change: Change): string[] {
     }
     case 'set-route':
     case 'delete-route': {
-      const words = [change.via ? ` via ${ipAddress(change.via)}` : '', change.dev ? ` dev ${deviceName(change.dev)}` : '']
+      const words = [
+        change.via !== undefined ? ` via ${ipAddress(change.via)}` : '',
+        change.dev !== undefined ? ` dev ${deviceName(change.dev)}` : '',
+      ]
       return [`route ${change.do === 'set-route' ? 'replace' : 'delete'} ${destination(change.to)}${words.join('')}`]
     }
     case 'set-neighbour':

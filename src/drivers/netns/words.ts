@@ -48,7 +48,7 @@ export function destination(to: string): string {
 }
 
 export function sysctlName(name: string): string {
-  if (!/^[a-z0-9_-]+(\.[A-Za-z0-9_/-]+)+$/.test(name) || name.includes('..'))
+  if (!/^[a-z0-9_][a-z0-9_-]*(\.[A-Za-z0-9_/-]+)+$/.test(name) || name.includes('..'))
     throw badRequest(`${JSON.stringify(name)} is not a sysctl name.`, 'BadName')
   return name
 }

@@ -21,7 +21,7 @@ export function cookieText(cookie: number | bigint): string {
 
 /** One flow a line: a line break inside one would begin another command. */
 export function oneLine(flow: string): string {
-  if (/[\r\n]/.test(flow)) throw badRequest(`A flow is one line: ${JSON.stringify(flow)}`, 'BadFlow')
+  if (/[\r\n\0]/.test(flow)) throw badRequest(`A flow is one line: ${JSON.stringify(flow)}`, 'BadFlow')
   return flow.trim()
 }
 

@@ -129,6 +129,24 @@ export function qemuImgContract(make: () => QemuImg): void {
       for (const name of ['overlay', 'overlay.part', 'copy', 'copy.part']) assert.equal(existsSync(at(name)), false, name)
     },
   )
+
+  inFolder('what qemu-img would take for an option, a protocol or a description is no image', async (images, at) => {
+    for (const path of ['-f', 'disk', './disk', 'json:{"driver":"nbd"}', 'nbd:unix:/run/x', '', `${at('a')}\nb`, `${at('a')}\0`]) {
+      const wrong = { path, format: 'qcow2' } as const
+      const right = { path: at('right'), format: 'qcow2' } as const
+      for (const work of [
+        images.info(wrong),
+        images.create(wrong, MiB),
+        images.createOverlay(path, right),
+        images.createOverlay(at('right'), wrong),
+        images.convert(right, wrong),
+        images.rebase(at('right'), wrong),
+        images.commit(path),
+      ])
+        await assert.rejects(work, faultWith(400, 'BadImage'))
+    }
+    await assert.rejects(images.info({ path: at('right'), format: '--help' as 'raw' }), faultWith(400, 'BadImage'))
+  })
 }
 
 const faultWith = (status: number, code: string) => (error: Fault) => {

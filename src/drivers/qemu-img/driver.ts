@@ -39,6 +39,7 @@ export interface ConvertOptions {
 
 /**
  * Each method throws
+ *  - Fault 400 BadImage for a path that is not absolute or a format that is none of these,
  *  - Fault 404 ImageNotFound when a file it reads is not there,
  *  - Fault 409 ImageInUse when a running guest (or another tool) holds it: no method looks past that lock,
  *  - Fault 507 DiskFull when the file system has no room,

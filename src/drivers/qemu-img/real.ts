@@ -4,6 +4,7 @@ import { type ExecOptions, exec } from '../../kernel/exec/exec.ts'
 import { GiB } from '../../kernel/units/units.ts'
 import type { ConvertOptions, DiskCheck, DiskFile, DiskInfo, OwnDisk, QemuImg } from './driver.ts'
 import { faultOf, imageNotFound, shrinkRefused } from './faults.ts'
+import { withWords } from './words.ts'
 
 /** A header is read in milliseconds; whatever takes longer or more memory was made to. OpenStack's own limits. */
 const LOOK: ExecOptions = { limits: { bytes: GiB, cpuSeconds: 30 } }
@@ -12,7 +13,7 @@ const WORK: ExecOptions = { limits: { bytes: GiB, cpuSeconds: 3_600 }, timeoutMs
 
 /** qemu-img, each call under limits of time, processor time and memory. */
 export function realQemuImg(): QemuImg {
-  return { info, create, createOverlay, resize, convert, check, measure, rebase, commit }
+  return withWords({ info, create, createOverlay, resize, convert, check, measure, rebase, commit })
 }
 
 async function info(disk: DiskFile): Promise<DiskInfo> {

@@ -4,13 +4,14 @@ import type { DiskCheck, DiskFile, DiskInfo, OwnDisk, QemuImg } from './driver.t
 import { imageInvalid, shrinkRefused } from './faults.ts'
 import { decodeBacking, encodeQcow2Header } from './formats/qcow2-header.ts'
 import { inspectImage } from './inspect.ts'
+import { withWords } from './words.ts'
 
 /**
  * qemu-img's twin: keeps the same contract without the tool. A raw disk is a file with holes; a qcow2 disk is a qcow2 header and nothing behind it, so that whoever
  * inspects it finds what it would find in a real one. Data that a guest would have written are in neither.
  */
 export function simulatedQemuImg(): QemuImg {
-  return { info, create, createOverlay, resize, convert, check, measure, rebase, commit }
+  return withWords({ info, create, createOverlay, resize, convert, check, measure, rebase, commit })
 }
 
 /** Disks of our own making are at most this long. */

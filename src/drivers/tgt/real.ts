@@ -2,7 +2,7 @@ import { readFile, realpath, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { Fault, unavailable } from '../../kernel/errors/errors.ts'
 import { ExecError, type ExecResult, exec } from '../../kernel/exec/exec.ts'
-import { LUN, type NewTarget, type TargetDriver, usernameOf } from './driver.ts'
+import { assertTarget, LUN, type NewTarget, type TargetDriver, usernameOf } from './driver.ts'
 import { type ListedTarget, megabytesOf, readTargets } from './listing.ts'
 import { goOn, whileStopped } from './pause.ts'
 
@@ -58,6 +58,7 @@ export function tgt(options: TgtOptions): TargetDriver {
     list: () => inTurn(async () => (await list()).map(({ tid: _, megabytes: __, ...target }) => target)),
     ensure: (wanted) =>
       inTurn(async () => {
+        assertTarget(wanted)
         const found = (await list()).find((target) => target.iqn === wanted.iqn)
         if (!found || !isWhole(found, wanted) || (await hasGrown(found))) {
           await destroy(wanted.iqn)

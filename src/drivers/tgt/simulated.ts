@@ -1,5 +1,5 @@
 import { remembered } from '../remembered.ts'
-import { LUN, type Target, type TargetDriver, usernameOf } from './driver.ts'
+import { assertTarget, LUN, type Target, type TargetDriver, usernameOf } from './driver.ts'
 
 export interface SimulatedTargets extends TargetDriver {
   /** As restarting the daemon does: it keeps nothing. */
@@ -19,6 +19,7 @@ export function simulatedTargets(options: { file?: string; portal?: string } = {
     portal: options.portal ?? '127.0.0.1:3260',
     list: async () => Object.values(targets).map(({ secret: _, ...target }) => target),
     async ensure({ iqn, path, secret, readOnly }) {
+      assertTarget({ iqn, path })
       const found = targets[iqn]
       if (!found || found.path !== path || found.readOnly !== readOnly)
         targets[iqn] = { iqn, path, secret, readOnly, username: usernameOf(iqn), open: true, initiators: [] }

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import { badRequest } from '../../kernel/errors/errors.ts'
 
 /** Where volumes lie: what LVM, plain files and their twin have in common. Everything may be done twice; a size is GiB; an id is the volume's or snapshot's UUID. */
 export interface VolumeBackend {
@@ -57,10 +58,17 @@ export interface StoredVolume {
   sizeGiB: number
 }
 
-export const volumeName = (id: string) => `volume-${id}`
+/** Names become files, devices and arguments. @throws Fault 400 BadVolume */
+export const volumeName = (id: string) => `volume-${uuid(id)}`
 /** LVM keeps names that begin with `snapshot` to itself. */
-export const snapshotName = (id: string) => `_snapshot-${id}`
-export const copyName = (id: string) => `copy-${id}`
+export const snapshotName = (id: string) => `_snapshot-${uuid(id)}`
+export const copyName = (id: string) => `copy-${uuid(id)}`
+
+function uuid(id: string): string {
+  if (!UUID.test(id)) throw badRequest(`${JSON.stringify(id.slice(0, 100))} is not the id of a volume or snapshot.`, 'BadVolume')
+  return id
+}
+const UUID = /^[0-9a-f-]{36}$/
 
 /** The part of a stored volume that its name tells; null for what is not ours. */
 export function readName(name: string): Pick<StoredVolume, 'kind' | 'id' | 'name'> | null {

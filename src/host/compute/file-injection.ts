@@ -62,6 +62,7 @@ async function password(opened: OpenedDisk, clear: string): Promise<GuestFile> {
   const lines = String((await opened.read(path)) ?? '').split('\n')
   const at = lines.findIndex((line) => line.startsWith('root:'))
   if (at < 0) throw badRequest('The image has no root in /etc/shadow: its password cannot be set.', 'NoShadow')
+  if (/[\0\r\n]/.test(clear)) throw badRequest('A password that is put into a disk is one line.', 'BadPassword')
   const { stdout } = await exec('openssl', ['passwd', '-6', '-stdin'], { input: `${clear}\n` })
   const [, , ...rest] = lines[at]!.split(':')
   lines[at] = ['root', stdout.trim(), ...rest].join(':')

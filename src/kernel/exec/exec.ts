@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { Fault } from '../errors/errors.ts'
+import { badRequest, Fault } from '../errors/errors.ts'
 import { noteCommand } from '../trace/trace.ts'
 import { MiB, showBytes } from '../units/units.ts'
 import { type Limits, limited, outOfBounds } from './limits.ts'
@@ -71,9 +71,12 @@ const MOST_OUTPUT_BYTES = 256 * MiB
 
 /**
  * Runs a program with its arguments as an array, never through a shell.
- * @throws ExecError when it cannot be started, exits with a code not in `ok`, takes longer than `timeoutMs` or more than its `limits`, or says more than `mostOutputBytes`
+ * @throws Fault 400 BadArgument for what is no argument; ExecError when it cannot be started, exits with a code not in `ok`, takes longer than `timeoutMs` or more than its `limits`, or says more than `mostOutputBytes`
  */
 export function exec(program: string, args: string[], options: ExecOptions = {}): Promise<ExecResult> {
+  if (options.netns !== undefined && !NAMESPACE.test(options.netns))
+    return refused(`${JSON.stringify(options.netns)} cannot be the name of a network namespace.`)
+  if (args.some((arg) => arg.includes('\0'))) return refused(`An argument of ${program} would end before its end: it holds a NUL.`)
   const { limits, timeoutMs = 60_000, mostOutputBytes = MOST_OUTPUT_BYTES } = options
   const secret = new Set(options.secretArgs ?? [])
   const shown = [
@@ -131,6 +134,9 @@ export function exec(program: string, args: string[], options: ExecOptions = {})
     child.stdin.end(options.input)
   })
 }
+
+const NAMESPACE = /^\w[\w.-]{0,63}$/
+const refused = (why: string) => Promise.reject(badRequest(why, 'BadArgument'))
 
 /** Of a program that does not find the one which it was to start. */
 const NOT_FOUND = 127
