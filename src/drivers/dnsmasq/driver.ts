@@ -16,12 +16,13 @@ export interface DhcpService {
   mtu: number
 }
 
+/** Never changed once it is made. */
 export interface DhcpHost {
-  portId: string
-  mac: string
+  readonly portId: string
+  readonly mac: string
   /** Without the domain. */
-  name: string
-  addresses: string[]
+  readonly name: string
+  readonly addresses: readonly string[]
 }
 
 export interface DhcpOption {

@@ -15,20 +15,37 @@ export interface DhcpFiles {
 /** The files of a service, word by word checked: none can hold a comma, a blank or a newline that its author put there. */
 export function filesOf(service: DhcpService): DhcpFiles {
   const tagged = new Set(service.options.flatMap((option) => ('portId' in option.for ? [option.for.portId] : [])))
+  const hosts = service.hosts.map((host) => linesOf(host, service.domain, tagged.has(host.portId)))
   return {
-    host: lines(service.hosts.flatMap((host) => hostLines(host, service.domain, tagged.has(host.portId)))),
-    addn_hosts: lines(
-      service.hosts.flatMap((host) =>
-        host.addresses.map((address) => `${ipAddress(address)}\t${fullName(host, service.domain)} ${hostName(host.name)}`),
-      ),
-    ),
+    host: hosts.map((one) => one.host).join(''),
+    addn_hosts: hosts.map((one) => one.names).join(''),
     opts: lines(service.options.map(optionLine)),
   }
 }
 
-function hostLines(host: DhcpHost, domain: string, tagged: boolean): string[] {
+interface HostLines {
+  domain: string
+  tagged: boolean
+  host: string
+  names: string
+}
+
+const written = new WeakMap<DhcpHost, HostLines>()
+
+/** Of a host that was written before, what was written: a network has a thousand, and each new one makes new files. */
+function linesOf(host: DhcpHost, domain: string, tagged: boolean): HostLines {
+  const known = written.get(host)
+  if (known?.domain === domain && known.tagged === tagged) return known
   const tag = tagged ? `set:port-${identifier(host.portId)},` : ''
-  return host.addresses.map((address) => `${macAddress(host.mac)},${tag}${fullName(host, domain)},${bracketed(address)}`)
+  const name = fullName(host, domain)
+  const made = {
+    domain,
+    tagged,
+    host: lines(host.addresses.map((address) => `${macAddress(host.mac)},${tag}${name},${bracketed(address)}`)),
+    names: lines(host.addresses.map((address) => `${ipAddress(address)}\t${name} ${hostName(host.name)}`)),
+  }
+  written.set(host, made)
+  return made
 }
 
 /** One line of the options file. @throws Fault 400 BadDhcpEntry */

@@ -4,6 +4,8 @@ import { remembered } from '../remembered.ts'
 import type { DhcpEvent, DhcpService, Dnsmasq, Lease } from './driver.ts'
 import { argumentsOf, type DhcpFiles, filesOf, identifier } from './files.ts'
 
+const FILES = ['host', 'addn_hosts', 'opts'] as const
+
 interface Server {
   namespace: string
   files: DhcpFiles
@@ -76,14 +78,14 @@ export function simulatedDnsmasq(
       const sameProcess = before && before.args.join('\0') === args.join('\0')
       const owner = new Map(service.hosts.flatMap((host) => host.addresses.map((address) => [address, host.mac.toLowerCase()])))
       const leases = (before?.leases ?? []).filter((lease) => !owner.has(lease.address) || owner.get(lease.address) === lease.mac)
-      if (sameProcess && JSON.stringify(before.files) === JSON.stringify(files) && leases.length === before.leases.length)
+      if (sameProcess && FILES.every((file) => before.files[file] === files[file]) && leases.length === before.leases.length)
         return 'unchanged'
       const restart = !sameProcess || leases.length !== before.leases.length
       servers[service.networkId] = {
         namespace: service.namespace,
         files,
         args,
-        hosts: structuredClone(service.hosts),
+        hosts: [...service.hosts],
         leases,
         pid: restart ? memory.state.nextPid++ : before.pid,
       }

@@ -1,7 +1,7 @@
 import type { DhcpEvent, DhcpHost, DhcpOption, DhcpService } from '../../drivers/dnsmasq/driver.ts'
 import { optionLine } from '../../drivers/dnsmasq/files.ts'
 import { Reconciler } from '../../kernel/reconcile/reconciler.ts'
-import { control, type DhcpNetwork, NETWORK_CONTROL, type SubnetDetails } from '../../network/rpc.ts'
+import { control, type DhcpNetwork, type DhcpPort, NETWORK_CONTROL, type SubnetDetails } from '../../network/rpc.ts'
 import { familyOf } from './addresses.ts'
 import { INTEGRATION } from './bridges.ts'
 import { FullLook } from './full-look.ts'
@@ -204,6 +204,19 @@ export class DhcpAgent {
 
 const isServed = (network: DhcpNetwork) => network.dhcpPort !== null && network.subnets.some((subnet) => subnet.enableDhcp)
 
+const hosts = new WeakMap<DhcpPort, DhcpHost>()
+
+/** The same description of a port is the same host. */
+function hostOf(port: DhcpPort, served: Set<string>): DhcpHost | undefined {
+  const addresses = port.fixedIps.flatMap(({ subnetId, address }) => (served.has(subnetId) ? [address] : []))
+  if (addresses.length === 0) return undefined
+  const known = hosts.get(port)
+  if (known?.addresses.join() === addresses.join()) return known
+  const made = { portId: port.id, mac: port.macAddress, name: nameOf(port.hostname, addresses[0]!), addresses }
+  hosts.set(port, made)
+  return made
+}
+
 /** The network in dnsmasq's terms. Options that cannot be written are left out and noted, so that one port's mistake is not the network's. */
 export function serviceOf(
   network: DhcpNetwork,
@@ -213,10 +226,7 @@ export function serviceOf(
   const subnets = network.subnets.filter((subnet) => subnet.enableDhcp)
   const served = new Set(subnets.map((subnet) => subnet.id))
   const own = network.dhcpPort!.fixedIps
-  const hosts = network.ports.flatMap((port): DhcpHost[] => {
-    const addresses = port.fixedIps.flatMap(({ subnetId, address }) => (served.has(subnetId) ? [address] : []))
-    return addresses.length ? [{ portId: port.id, mac: port.macAddress, name: nameOf(port.hostname, addresses[0]!), addresses }] : []
-  })
+  const hosts = network.ports.flatMap((port) => hostOf(port, served) ?? [])
   const extra = network.ports.flatMap((port) =>
     port.extraDhcpOptions.flatMap(({ name, value, ipVersion }): DhcpOption[] => {
       const option: DhcpOption = { for: { portId: port.id }, family: ipVersion, option: name, values: [value] }
