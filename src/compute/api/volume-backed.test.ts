@@ -161,6 +161,8 @@ describe('a server that boots from a volume is rebuilt with another image', () =
     const broken = await failing('reimage', new Fault(500, 'Disk', 'the disk is broken'))
     for (const text of [broken.splice(1, 1), broken.splice(2, 1)]) assert.match(String(text), said('the disk is broken'))
     assert.deepEqual(broken, [202, 'ERROR', 'error', false, 1])
+    const [state, fault, inUse, changed] = (await failing('start', new Fault(500, 'LibvirtError', 'no memory'))).slice(2)
+    assert.deepEqual([state, fault, inUse, changed], ['ERROR', 'no memory', 'in-use', true], 'the guest alone is missing')
     const { now } = await rebuild(imageId)
     const { status, volume_image_metadata } = await root()
     assert.deepEqual([now.status, now.fault, status, volume_image_metadata.image_id], ['ACTIVE', undefined, 'in-use', imageId])

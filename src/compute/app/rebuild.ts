@@ -66,7 +66,11 @@ export async function rebuild(context: ComputeContext, request: RequestContext, 
 
 const overVolume = (root: BlockDeviceRow, image: ImageSpec, { volumeToo, adminPass }: Rebuild) =>
   volumeToo
-    ? { saga: 'reimage-server', input: { image, volumeId: root.volume_id, attachmentId: root.id, holdId: randomUUID(), adminPass } }
+    ? {
+        saga: 'reimage-server',
+        followedBy: 'finish-reimage',
+        input: { image, volumeId: root.volume_id, attachmentId: root.id, holdId: randomUUID(), adminPass },
+      }
     : { saga: 'rebuild-on-volume', input: { adminPass } }
 
 async function rootVolume(context: ComputeContext, row: InstanceRow): Promise<BlockDeviceRow> {

@@ -8,7 +8,7 @@ import { liveMigrateServer } from './live-migrate-server.ts'
 import { confirmMigration, migrateServer, revertMigration } from './migrate-server.ts'
 import * as power from './power.ts'
 import { rebuildServer } from './rebuild-server.ts'
-import { rebuildOnVolume, reimageServer } from './reimage-server.ts'
+import { finishReimage, rebuildOnVolume, reimageServer } from './reimage-server.ts'
 import { rescueServer, unrescueServer } from './rescue-server.ts'
 import { confirmResize, resizeServer, revertResize } from './resize-server.ts'
 import { offloadServer, shelveServer } from './shelve-server.ts'
@@ -25,6 +25,7 @@ export const sagas = [
   rebuildServer,
   rebuildOnVolume,
   reimageServer,
+  finishReimage,
   rescueServer,
   unrescueServer,
   resizeServer,

@@ -1,5 +1,6 @@
 import { timestamp, toJson } from '../../kernel/db/columns.ts'
 import type { Fault } from '../../kernel/errors/errors.ts'
+import type { Action, Step } from '../../kernel/saga/saga.ts'
 import { failAction } from '../app/action.ts'
 import { specOf, vifsOf } from '../app/instance-spec.ts'
 import { move, type StateChange } from '../app/server-state.ts'
@@ -77,4 +78,18 @@ export async function rest(run: ServerRun, columns: Partial<InstanceRow>): Promi
     { vmState: running ? 'active' : 'stopped', powerState: running ? 'running' : 'shutdown', taskState: null },
     columns,
   )
+}
+
+/** Steps of a saga that follows another, and has nothing to do where that one failed. */
+export function onlyIf(holds: (run: ServerRun) => Promise<boolean>) {
+  return (one: Step<ServerRun>): Step<ServerRun> => {
+    const { action, enter, evidence } = one
+    const guarded: Action<ServerRun> = async (run) => ((await holds(run)) ? await action(run) : null)
+    return {
+      ...one,
+      action: guarded,
+      ...(enter ? { enter: async (run) => ((await holds(run)) ? await enter(run) : undefined) } : {}),
+      ...(evidence ? { evidence: (out, run) => (out === null ? { text: 'there is nothing to do' } : evidence(out, run)) } : {}),
+    }
+  }
 }

@@ -10,7 +10,7 @@ import { attachInterface, detachInterface } from './attach-interface.ts'
 import { attachVolume, detachVolume } from './attach-volume.ts'
 import { extendVolume } from './extend-volume.ts'
 import { rebuildServer } from './rebuild-server.ts'
-import { rebuildOnVolume, reimageServer } from './reimage-server.ts'
+import { finishReimage, rebuildOnVolume, reimageServer } from './reimage-server.ts'
 import { rescueServer, unrescueServer } from './rescue-server.ts'
 import { confirmResize, resizeServer, revertResize } from './resize-server.ts'
 import { backupServer, snapshotServer } from './snapshot-server.ts'
@@ -117,13 +117,29 @@ const cases: [saga: Saga<any>, one: Omit<Case, 'kind'>][] = [
   [
     reimageServer,
     {
-      status: 'ACTIVE',
+      status: 'REBUILD',
+      task: 'rebuild_spawning',
       failed: ['ACTIVE', 'SHUTOFF'],
       own: (at) => at.onVolume(),
       wrong: rootIsNotInUse,
       async input(at, id) {
         const root = await rootOf(at, id)
         return { image: { id: at.imageId, name: 'tiny' }, volumeId: root.volume_id, attachmentId: root.id, holdId: randomUUID() }
+      },
+    },
+  ],
+  [
+    finishReimage,
+    {
+      status: 'ACTIVE',
+      failed: ['ERROR', 'ACTIVE', 'SHUTOFF'],
+      own: (at) => at.onVolume(),
+      wrong: rootIsNotInUse,
+      async input(at, id) {
+        await act({ 'os-stop': null })(at, id)
+        const { db } = at.context.database
+        await db.updateTable('instances').set({ vm_state: 'active', task_state: 'rebuild_spawning' }).where('id', '=', id).execute()
+        return {}
       },
     },
   ],
@@ -161,5 +177,17 @@ test('a server that was stopped is stopped when it has been rebuilt', async () =
   assert.deepEqual([server.status, server['OS-EXT-STS:power_state']], ['SHUTOFF', 4])
   await act({ 'os-start': null })(yard, id)
   assert.equal((await yard.cloud.api('GET', `/compute/v2.1/servers/${id}`)).server.status, 'ACTIVE')
+  await yard.remove(id)
+})
+
+test('a server whose volume got no other image is left alone by what would come next', async () => {
+  const id = await yard.server(yard.onVolume())
+  const { database, engine } = yard.context
+  const subject = `server:${id}`
+  await database.transaction((trx) => engine.submit(trx, { kind: 'finish-reimage', subject, input: { serverId: id } }))
+  engine.wake(subject)
+  await yard.settled()
+  const { server } = await yard.cloud.api('GET', `/compute/v2.1/servers/${id}`)
+  assert.deepEqual([server.status, server['OS-EXT-STS:task_state'], server['OS-EXT-STS:power_state']], ['ACTIVE', null, 1])
   await yard.remove(id)
 })

@@ -6,7 +6,7 @@ import type { ImageSpec } from '../rpc.ts'
 import * as build from './build.ts'
 import { says } from './evidence.ts'
 import { type ServerRun, serverOf } from './on-host.ts'
-import { giveBack, intoError, powerOff, redefine, startAgain } from './operation.ts'
+import { giveBack, intoError, onlyIf, powerOff, redefine, settle, startAgain } from './operation.ts'
 import { asItIs, rebuilt, unlessStopped } from './rebuild-server.ts'
 
 /** `attachmentId`: by which the server has its root volume; `holdId`: by which it keeps it meanwhile. */
@@ -15,6 +15,8 @@ type Reimage = ServerRun<
   { 'hold-volume': { told: string[] }; [step: string]: any }
 >
 
+/** The server's task when its volume has the image. */
+const REIMAGED = 'rebuild_spawning'
 /** ms between looks while no word comes. */
 const LOOK_MS = 2_000
 
@@ -26,7 +28,7 @@ const off: Step<ServerRun>[] = [
 ]
 
 const on: Step<ServerRun>[] = [
-  step(31, 'domain-xml', at.host, build.domainXml, null, { ...build.task('rebuild_spawning'), ...says.xml }), // makes text
+  step(31, 'domain-xml', at.host, build.domainXml, null, { ...build.task(REIMAGED), ...says.xml }), // makes text
   step(32, 'define-domain', at.host, build.define, null, says.defined), // the same machine
   step(37, 'start-domain', at.host, unlessStopped(build.start), build.destroy, says.startedOrNot),
   step(null, 'rebuilt', at.control, rebuilt, null),
@@ -36,8 +38,8 @@ const on: Step<ServerRun>[] = [
 export const rebuildOnVolume = saga<ServerRun>('rebuild-on-volume', [...off, ...on], { failed: giveBack })
 
 /**
- * The same, and its root volume gets the image. The volume stays reserved for the server and is exported nowhere while the volume service writes onto it. Until it has,
- * everything can be taken back; from then on the old data is gone and it goes forward only.
+ * Its root volume gets the image. The volume stays reserved for the server and is exported nowhere while the volume service writes onto it. Until it has, everything
+ * can be taken back; from then on the old data is gone, and it goes forward until the server has its volume again. {@link finishReimage} comes next.
  */
 export const reimageServer = saga<Reimage>(
   'reimage-server',
@@ -50,10 +52,33 @@ export const reimageServer = saga<Reimage>(
       evidence: (_out, run) => ({ text: `image ${run.input.image.name} on volume ${run.input.volumeId}` }),
     }),
     step(null, 'attach-volume', at.control, attach, null),
-    ...on,
+    step(null, 'spawning', at.control, settle({ taskState: REIMAGED }), null), // nobody else's before its guest is there
   ],
   { pivot: 'reimage-volume', failed: tellWhy },
 )
+
+/** The guest of a server whose volume has its image. One that does not come up is told; the server can be rebuilt again, or deleted. */
+export const finishReimage = saga<ServerRun>(
+  'finish-reimage',
+  [
+    ...[
+      step<ServerRun>(null, 'was-running', at.control, offAsItIs, null), // only reads
+      step<ServerRun>(31, 'domain-xml', at.host, build.domainXml, null, says.xml),
+      step<ServerRun>(32, 'define-domain', at.host, build.define, null, says.defined),
+      step<ServerRun>(37, 'start-domain', at.host, unlessStopped(build.start), null, says.startedOrNot),
+      step<ServerRun>(null, 'rebuilt', at.control, rebuilt, null),
+    ].map(onlyIf(isReimaged)),
+  ],
+  { failed: async (run, error) => ((await isReimaged(run)) ? await intoError(run, error) : undefined) },
+)
+
+async function offAsItIs(run: ServerRun): Promise<{ running: boolean; stopped: boolean }> {
+  return { running: false, stopped: (await serverOf(run)).vm_state === 'stopped' }
+}
+
+async function isReimaged(run: ServerRun): Promise<boolean> {
+  return (await serverOf(run)).task_state === REIMAGED
+}
 
 /** `told`: what the user knew by then of the volume's failures. */
 async function hold(run: Reimage): Promise<{ told: string[] }> {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { fromJson, toJson } from '../../kernel/db/columns.ts'
-import { type Action, at, type Step, saga, step } from '../../kernel/saga/saga.ts'
+import { at, saga, step } from '../../kernel/saga/saga.ts'
 import { showBytes } from '../../kernel/units/units.ts'
 import { requestOf, vifsOf } from '../app/instance-spec.ts'
 import { move } from '../app/server-state.ts'
@@ -10,7 +10,7 @@ import { host } from '../rpc.ts'
 import * as build from './build.ts'
 import { clearHost } from './clear-host.ts'
 import { ask, change, LONG, type ServerRun, serverOf, undoOnItsHost, uuid } from './on-host.ts'
-import { asItWas, giveBack, powerOff, settle, startAgain, wasRunning } from './operation.ts'
+import { asItWas, giveBack, onlyIf, powerOff, settle, startAgain, wasRunning } from './operation.ts'
 
 /** `imageId`: of the record that was made with the request; null for a server that boots from a volume, which keeps its data by itself. */
 type Shelving = ServerRun<{ imageId: string | null }>
@@ -42,18 +42,15 @@ export const offloadServer = saga<ServerRun>(
       step<ServerRun>(null, 'keep-volumes', at.control, reserveVolumes, null),
       step<ServerRun>(null, 'unbind-ports', at.control, unbindPorts, null),
       step<ServerRun>(null, 'release-allocation', at.control, (run) => run.world.placement.release(run.input.serverId), null),
-    ].map(ifShelved),
+    ].map(onlyIf(isShelved)),
     step(null, 'offloaded', at.control, offloaded, null),
   ],
   { failed: giveBack },
 )
 
 /** A server that could not be shelved, or whose host was left already, is passed over. */
-function ifShelved(one: Step<ServerRun>): Step<ServerRun> {
-  const shelved = async (run: ServerRun) => (await findInstance(run.world.database.db, run.input.serverId))?.vm_state === 'shelved'
-  const { action, enter } = one
-  const guarded: Action<ServerRun> = async (run) => ((await shelved(run)) ? await action(run) : null)
-  return { ...one, action: guarded, ...(enter ? { enter: async (run) => ((await shelved(run)) ? await enter(run) : undefined) } : {}) }
+async function isShelved(run: ServerRun): Promise<boolean> {
+  return (await findInstance(run.world.database.db, run.input.serverId))?.vm_state === 'shelved'
 }
 
 async function removeRecord(run: Shelving): Promise<void> {
