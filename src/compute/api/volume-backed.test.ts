@@ -27,6 +27,18 @@ const fromImage = () => ({
 })
 const act = (body: object, as: 'member' | 'stranger' = 'member') => house.ask('POST', `/servers/${id}/action`, { body, as, at: '2.45' })
 const image = async (imageId: string) => (await house.request('GET', `/image/v2/images/${imageId}`)).body
+/** What happens before a host hears such a message; answers how it comes to hear it. */
+async function heldUp(name: string, meanwhile: () => Promise<void>): Promise<() => void> {
+  const { bus } = house.yard.cloud
+  const { call } = bus
+  const heard = Promise.withResolvers<void>()
+  bus.call = (async (topic, message, ...rest) => {
+    if (message.name === name) await heard.promise
+    return await call.call(bus, topic, message, ...rest)
+  }) as typeof call
+  await meanwhile().finally(() => (bus.call = call))
+  return () => heard.resolve()
+}
 const volume = async (path: string) => (await house.request('GET', `/volume/v3/${path}`)).body
 
 describe('an image of a server that boots from a volume', () => {
@@ -194,6 +206,24 @@ describe('a server that boots from a volume is rebuilt with another image', () =
   })
 })
 
+test('a server that is deleted while its volume is overwritten goes when that is done, and its volume with it', async () => {
+  const { id: doomed, 'os-extended-volumes:volumes_attached': attached } = await house.server(fromImage())
+  const root = async () => (await house.request('GET', `/volume/v3/volumes/${attached[0].id}`)).body.volume?.status
+  const written = await heldUp('reimage', async () => {
+    const imageRef = await house.yard.image('never seen')
+    assert.equal((await house.ask('POST', `/servers/${doomed}/action`, { body: { rebuild: { imageRef } }, at: '2.93' })).status, 202)
+    await eventually(root, (now) => now === 'downloading')
+    assert.equal((await house.request('DELETE', `/volume/v3/volumes/${attached[0].id}`)).status, 400)
+    assert.equal((await house.ask('DELETE', `/servers/${doomed}`)).status, 204)
+  })
+  assert.equal(await root(), 'downloading')
+  written()
+  await house.yard.settled()
+  assert.equal((await house.ask('GET', `/servers/${doomed}`)).status, 404)
+  assert.equal(await eventually(root, (now) => now === undefined), undefined)
+  assert.deepEqual(await house.yard.leaks(), [])
+})
+
 describe('a volume grows while a server has it', () => {
   const rootId = async () => (await house.rested(id))['os-extended-volumes:volumes_attached'][0].id
   const kept = async () =>
@@ -237,21 +267,15 @@ describe('a volume grows while a server has it', () => {
   test('and goes with its server when that is deleted meanwhile', async () => {
     const { id: doomed, 'os-extended-volumes:volumes_attached': attached } = await house.server(fromImage())
     const volumeId = attached[0].id
-    const { bus } = house.yard.cloud
-    const { call } = bus
-    const grown = Promise.withResolvers<void>()
-    bus.call = (async (topic, message, ...rest) => {
-      if (message.name === 'extend') await grown.promise
-      return await call.call(bus, topic, message, ...rest)
-    }) as typeof call
-    assert.equal((await grow(volumeId, 3)).status, 202)
-    assert.equal((await house.ask('DELETE', `/servers/${doomed}`)).status, 204)
-    await eventually(
-      async () => (await volume(`volumes/${volumeId}`)).volume.attachments.length,
-      (now) => now === 0,
-    )
-    grown.resolve()
-    bus.call = call
+    const grown = await heldUp('extend', async () => {
+      assert.equal((await grow(volumeId, 3)).status, 202)
+      assert.equal((await house.ask('DELETE', `/servers/${doomed}`)).status, 204)
+      await eventually(
+        async () => (await volume(`volumes/${volumeId}`)).volume.attachments.length,
+        (now) => now === 0,
+      )
+    })
+    grown()
     await house.yard.settled()
     const status = async () => (await house.request('GET', `/volume/v3/volumes/${volumeId}`)).status
     assert.equal(await eventually(status, (now) => now === 404), 404)
