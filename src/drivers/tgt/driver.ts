@@ -47,8 +47,7 @@ export const LUN = 1
 export function assertTarget({ iqn, path }: Pick<NewTarget, 'iqn' | 'path'>): void {
   if (!/^iqn\.[0-9a-z.-]+:[0-9a-z.-]+$/i.test(iqn) || iqn.length > LONGEST_IQN)
     throw badRequest(`${JSON.stringify(iqn.slice(0, 300))} cannot be the name of a target.`, 'BadTarget')
-  if (!/^(\/[\w@%+=:-][\w@%+=:.-]*)+$/.test(path))
-    throw badRequest(`${JSON.stringify(path.slice(0, 300))} cannot be the disk of a target.`, 'BadTarget')
+  if (!/^\/\P{Cc}+$/u.test(path)) throw badRequest(`${JSON.stringify(path.slice(0, 300))} cannot be the disk of a target.`, 'BadTarget')
 }
 /** Of RFC 3720. */
 const LONGEST_IQN = 223

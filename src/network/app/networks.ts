@@ -5,6 +5,7 @@ import { deleteRow, deleteRows, insertRow, rowsWhere, updateRow } from '../db/ro
 import type { NetworkRow, StandardRow } from '../db/tables.ts'
 import { events } from '../rpc.ts'
 import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
+import { dnsDomain } from './dns-names.ts'
 import { missing, type Noun, STANDARD } from './noun.ts'
 import { removePortRows } from './port-removal.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
@@ -130,7 +131,7 @@ function networkRow(base: StandardRow, asked: AskedNetwork, segment: Chosen): Ne
     physical_network: segment.physicalNetwork,
     segmentation_id: segment.segmentationId,
     mtu: mtuWithin(asked.mtu, mtuOf(segment.networkType)),
-    dns_domain: asked.dns_domain ?? '',
+    dns_domain: dnsDomain(asked.dns_domain ?? ''),
     zone_hints: toJson(asked.availability_zone_hints ?? []),
   }
 }
@@ -171,7 +172,7 @@ export async function updateNetwork(context: NetworkContext, network: Network, a
       ...flags(asked, FLAGS),
       ...(external ? {} : { is_default: 0 }),
       ...(asked.mtu !== undefined ? { mtu: mtuWithin(asked.mtu, mtuOf(network.network_type)) } : {}),
-      ...(asked.dns_domain !== undefined ? { dns_domain: asked.dns_domain } : {}),
+      ...(asked.dns_domain !== undefined ? { dns_domain: dnsDomain(asked.dns_domain) } : {}),
     }
     if (!(await updateRow(trx, 'networks', network.id, columns))) throw missing(networkNoun, network.id)
     work.after.push(() => context.bus.publish(events.networkChanged, { networkId: network.id }))

@@ -4,6 +4,7 @@ import type { Handle } from '../db/handle.ts'
 import { rowsWhere } from '../db/rows.ts'
 import type { PortRow } from '../db/tables.ts'
 import { isMac, prefixOf } from './addresses.ts'
+import { dnsName } from './dns-names.ts'
 import type { AskedIp } from './ipam.ts'
 import { missing } from './noun.ts'
 import type { AddressPair, DhcpOption } from './port.ts'
@@ -45,12 +46,6 @@ export function plainColumns(asked: Partial<AskedPort>, macAddress: string): Par
       : {}),
     ...(asked.extra_dhcp_opts !== undefined ? { extra_dhcp_opts: toJson(options(asked.extra_dhcp_opts ?? [])) } : {}),
   }
-}
-
-function dnsName(name: string): string {
-  if (name !== '' && !/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i.test(name))
-    throw badRequest(`Invalid input for dns_name. Reason: '${name}' not a valid PQDN or FQDN.`, 'HTTPBadRequest')
-  return name.toLowerCase()
 }
 
 function pairs(asked: AddressPair[], own: string): AddressPair[] {
