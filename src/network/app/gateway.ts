@@ -20,7 +20,7 @@ export async function setGateway(work: Work, router: RouterRow, asked: AskedGate
   const networkId = networkOf(asked)
   const [port] = await rowsWhere(trx, 'ports', 'id', router.gateway_port_id ? [router.gateway_port_id] : [])
   if (networkId === null) {
-    await refuseInUse(work, router)
+    await refuseGatewayInUse(work, router)
     if (port) await removePortRows(work, [port])
     await updateRow(trx, 'routers', router.id, { gateway_network_id: null, gateway_port_id: null, enable_snat: 1 })
     return
@@ -32,7 +32,7 @@ export async function setGateway(work: Work, router: RouterRow, asked: AskedGate
     return
   }
   if (port) {
-    if (networkId !== router.gateway_network_id) await refuseInUse(work, router)
+    if (networkId !== router.gateway_network_id) await refuseGatewayInUse(work, router)
     await removePortRows(work, [port])
   }
   const [portId] = await makePorts(work, [{ router, networkId, ips: asked!.external_fixed_ips }])
@@ -121,7 +121,8 @@ async function makePorts(work: Work, wanted: { router: RouterRow; networkId: str
   return made.map((one) => one.row.id)
 }
 
-async function refuseInUse({ trx }: Work, router: RouterRow): Promise<void> {
+/** @throws Fault 409 while floating addresses lead through it */
+export async function refuseGatewayInUse({ trx }: Work, router: RouterRow): Promise<void> {
   const [user] = await rowsWhere(trx, 'floatingips', 'router_id', [router.id])
   if (user)
     throw conflict(

@@ -24,7 +24,7 @@ export async function removePortRows(work: Work, ports: PortRow[]): Promise<void
   const groups = await rowsWhere(trx, 'port_security_groups', 'port_id', ids)
   tellMembersChanged(work, [...new Set(groups.map((row) => row.security_group_id))])
   await deleteRows(trx, 'allocations', 'port_id', ids)
-  await deleteRows(trx, 'port_security_groups', 'port_id', ids)
+  if (groups.length > 0) await deleteRows(trx, 'port_security_groups', 'port_id', ids)
   await deleteRows(trx, 'ports', 'id', ids)
   await notice(work, ports.filter(isServers), 'network-vif-deleted', null)
   for (const port of ports) after.push(() => context.bus.publish(events.portChanged, { portId: port.id, networkId: port.network_id }))

@@ -6,9 +6,10 @@ import type { PortRow, RouterRow } from '../db/tables.ts'
 import { events } from '../rpc.ts'
 import { contains, prefixOf } from './addresses.ts'
 import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
-import { type AskedGateway, setGateway, withGateways } from './gateway.ts'
+import { type AskedGateway, refuseGatewayInUse, setGateway, withGateways } from './gateway.ts'
 import { missing, type Noun, owned, STANDARD } from './noun.ts'
 import { dressPorts, type Port } from './port.ts'
+import { removePortRows } from './port-removal.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
 import { hostsForRouters } from './serving-hosts.ts'
 import { flags, named, standard } from './standard.ts'
@@ -194,7 +195,11 @@ export async function removeRouter(work: Work, routerId: string): Promise<void> 
   const ports = await portsOfRouter(trx, routerId)
   if (ports.some((port) => port.device_owner === 'network:router_interface'))
     throw conflict(`Router ${routerId} still has ports`, 'RouterInUse')
-  await setGateway(work, now, null)
+  await refuseGatewayInUse(work, now)
+  await removePortRows(
+    work,
+    ports.filter((port) => port.id === now.gateway_port_id),
+  )
   await deleteRow(trx, 'routers', routerId)
   tellRouter(work, routerId)
 }
