@@ -211,10 +211,12 @@ describe('no word becomes anything but the one word that it is:', () => {
     test(what, async () => {
       const usual = await called(() => use(right))
       assert.ok(usual.calls.length > 0, `nothing is run: ${usual.error}`)
+      /** What stands there anyway cannot be told from the word. */
+      const isUsual = (word: string) => JSON.stringify(usual.calls).toLowerCase().includes(word.toLowerCase())
       const stays = async (word: string) => {
         const { calls, error } = await called(() => use(word))
         if (error instanceof Fault && error.status === 400 && calls.length <= usual.calls.length) {
-          assert.ok(!calls.flat().some((each) => word.length > 1 && each.includes(word)), `${JSON.stringify(word)} is refused too late`)
+          assert.ok(isUsual(word) || !calls.flat().some((each) => each.includes(word)), `${JSON.stringify(word)} is refused too late`)
           return
         }
         // an account is called as the last part of its target
@@ -230,8 +232,7 @@ describe('no word becomes anything but the one word that it is:', () => {
               return { lines: each.split(/[\n\r]/).length, text }
             }),
           )
-        // what stands there anyway cannot be told from the word
-        const told = parts(word).every((part) => part.length > 5 && !JSON.stringify(usual.calls).toLowerCase().includes(part))
+        const told = parts(word).every((part) => part.length > 5 && !isUsual(part))
         assert.deepEqual(shape(calls, word, told), shape(usual.calls, right, told), JSON.stringify(word.slice(0, 80)))
         assert.ok(
           !calls.flat().some((each) => word.length > 1 && word.startsWith('-') && !right.startsWith('-') && each.startsWith(word)),

@@ -26,6 +26,7 @@ test('reads what tgtadm prints', () => {
             Backing store path: None
         LUN: 1
             Type: disk
+            Size: 1074 MB, Block size: 512
             Readonly: Yes
             Backing store type: rdwr
             Backing store path: /srv/with space/volume-1
@@ -48,12 +49,13 @@ Target 12: iqn.x:half-made
       tid: 1,
       iqn: 'iqn.2010-10.org.openstack:volume-1',
       path: '/srv/with space/volume-1',
+      megabytes: 1074,
       readOnly: true,
       username: 'volume-1',
       open: true,
       initiators: ['iqn.2008-11.org.linux-kvm:guest'],
     },
-    { tid: 12, iqn: 'iqn.x:half-made', path: null, readOnly: false, username: null, open: false, initiators: [] },
+    { tid: 12, iqn: 'iqn.x:half-made', path: null, megabytes: null, readOnly: false, username: null, open: false, initiators: [] },
   ])
   assert.deepEqual(readTargets(''), [])
 })
