@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -67,6 +67,31 @@ test('a target whose disk has grown is made anew, once, and shows it', async () 
     assert.equal(await shown(), size)
   }
   await driver.remove(iqn)
+})
+
+test('so is one whose block device has grown', async (t) => {
+  const below = join(directory, 'below')
+  writeFileSync(below, '')
+  truncateSync(below, 64 * MiB)
+  const device = await exec('losetup', ['--find', '--show', below]).then(
+    ({ stdout }) => stdout.trim(),
+    () => null,
+  )
+  if (device === null) return t.skip('no loop devices here')
+  const driver = tgt(daemon)
+  const link = join(directory, 'link') // as LVM names its volumes
+  symlinkSync(device, link)
+  const wanted = { iqn: 'iqn.2010-10.org.openstack:volume-device', path: link, secret: 'abcdefghijklmnop', readOnly: false }
+  const made = async () => (await collecting(() => driver.ensure(wanted))).commands.length > 1
+  try {
+    assert.deepEqual([await made(), await made()], [true, false])
+    truncateSync(below, 128 * MiB)
+    await exec('losetup', ['--set-capacity', device])
+    assert.deepEqual([await made(), await made()], [true, false])
+  } finally {
+    await driver.remove(wanted.iqn)
+    await exec('losetup', ['--detach', device])
+  }
 })
 
 test('a daemon that is not there is named, with its control port', async () => {
