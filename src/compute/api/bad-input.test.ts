@@ -64,6 +64,37 @@ describe('what a server cannot be made of is refused in words', () => {
     await refused(house.wish({ imageRef: image.id }), 400, /is not active: it is queued/)
   })
 
+  test('an image whose disk the flavor does not bound: for operators alone', async () => {
+    const { flavor } = (
+      await house.ask('POST', '/flavors', { body: { flavor: { name: 'unbound', ram: 64, vcpus: 1, disk: 0 } }, as: 'admin' })
+    ).body
+    const wish = house.wish({ flavorRef: flavor.id })
+    await refused(wish, 403, /Only volume-backed servers are allowed for flavors with zero disk/)
+    const made = await house.ask('POST', '/servers', { body: wish, as: 'admin' })
+    assert.equal(made.status, 202)
+    await house.rested(made.body.server.id)
+    const { imageId } = house.yard
+    const again = await house.ask('POST', `/servers/${made.body.server.id}/action`, {
+      body: { rebuild: { imageRef: imageId } },
+      as: 'admin',
+    })
+    assert.equal(again.status, 202)
+    await house.rested(made.body.server.id)
+    const image = await house.request('POST', '/volume/v3/volumes', { body: { volume: { size: 1, imageRef: imageId } } })
+    const shown = () => house.request('GET', `/volume/v3/volumes/${image.body.volume.id}`)
+    await eventually(shown, ({ body }) => body.volume.status === 'available')
+    const device = {
+      boot_index: 0,
+      uuid: image.body.volume.id,
+      source_type: 'volume',
+      destination_type: 'volume',
+      delete_on_termination: true,
+    }
+    const backed = await house.server({ flavorRef: flavor.id, imageRef: '', block_device_mapping_v2: [device] })
+    assert.equal(backed.status, 'ACTIVE')
+    await house.remove(made.body.server.id, backed.id)
+  })
+
   test('a flavor too small for the image', async () => {
     const { api } = house.yard.cloud
     const image = await api('POST', '/image/v2/images', {

@@ -5,6 +5,9 @@ const WRITE = 'rule:project_member_or_admin'
 const under = (prefix: string, rule: string, names: string[]): Record<string, string> =>
   Object.fromEntries(names.map((name) => [`os_compute_api:${prefix}${name}`, rule]))
 
+/** Whether an image's disk may be without a bound: on a flavor that gives none. */
+export const ZERO_DISK = 'os_compute_api:servers:create:zero_disk_flavor'
+
 /** The compute service's default rules, under Nova's names, in oslo.policy's language. */
 export const policies: Record<string, string> = {
   context_is_admin: 'role:admin',
@@ -37,6 +40,7 @@ export const policies: Record<string, string> = {
   ...under('servers:migrations:', ADMIN, ['index', 'show', 'force_complete', 'delete']),
   ...under('servers:', ADMIN, [
     'create:forced_host',
+    'create:zero_disk_flavor',
     'index:get_all_tenants',
     'detail:get_all_tenants',
     'show:host_status',

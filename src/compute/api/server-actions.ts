@@ -20,6 +20,7 @@ import type { Action } from './action-entry.ts'
 import { ServerAnswer, Shown } from './answers.ts'
 import { Choice, closed, isAuto, isTrue, Metadata, Name, Nullable, server, Truth, targetServer, viewerOf, Wrapped } from './common.ts'
 import { pictureActions } from './picture-actions.ts'
+import { ZERO_DISK } from './policies.ts'
 import { DiskConfig, NewServerBody } from './server-schemas.ts'
 import { changedView, hostStatuses } from './server-view.ts'
 import { shelveActions } from './shelve-actions.ts'
@@ -169,6 +170,7 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
           userData: body.user_data,
           autoDiskConfig: isAuto(body),
           volumeToo: request.version.atLeast('2.93'),
+          unboundDisk: request.allowed(ZERO_DISK, { project_id: row.project_id }),
         })
         const now = await findServer(context, row.id, viewerOf(request))
         const devices = (await devicesByServer(context, [now])).get(row.id) ?? []

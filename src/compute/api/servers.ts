@@ -12,6 +12,7 @@ import { devicesByServer, pageOfServers, SERVER_QUERY } from '../app/server-list
 import { parseZone } from '../app/zone.ts'
 import { AcceptedServer, ServerAnswer, ServerList, ServerSummaries } from './answers.ts'
 import { isAuto, isTrue, links, nextLink, server, targetServer, viewerOf } from './common.ts'
+import { ZERO_DISK } from './policies.ts'
 import { serverQuery } from './server-query.ts'
 import { ChangeServerBody, NewServerBody } from './server-schemas.ts'
 import { changedView, hostStatuses, serverSummary, serverView } from './server-view.ts'
@@ -198,6 +199,7 @@ function newServer(request: ApiRequest): NewServer {
     accessIPv6: body.accessIPv6 ? canonical(body.accessIPv6) : null,
     adminPass: body.adminPass ?? null,
     trustedCertificates: body.trusted_image_certificates ?? null,
+    unboundDisk: request.allowed(ZERO_DISK),
   }
 }
 

@@ -10,7 +10,7 @@ import { recordActions } from './action.ts'
 import type { ComputeContext } from './context.ts'
 import { autoDiskConfig } from './disk-config.ts'
 import { findFlavor, specOfFlavor } from './flavor.ts'
-import { checkFits, imageSpec } from './image-spec.ts'
+import { checkBound, checkFits, imageSpec } from './image-spec.ts'
 import { domainNameOf, type ServerRequest } from './instance-spec.ts'
 import { findKeypair } from './keypair.ts'
 import type { NewServer } from './new-server.ts'
@@ -54,8 +54,7 @@ export async function acceptServers(
   const root = devices.find((one) => one.boot_index === 0)
   if (named) checkFits(named, flavor, root)
   const image = root ? null : named // a volume that boots stands before it
-  if (flavor.rootGiB === 0 && image && image.sizeBytes > 2 ** 40)
-    throw badRequest('The image is too large for a flavor without a disk of its own.')
+  if (image) checkBound(flavor, wanted.unboundDisk)
   if (context.settings.scheduler.enabledFilters.includes('JsonFilter')) parseQuery(wanted.hints.query)
   checkLimits(limits, wanted)
 

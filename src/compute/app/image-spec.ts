@@ -1,5 +1,5 @@
 import type { ImageDocument } from '../../image/client.ts'
-import { badRequest, Fault } from '../../kernel/errors/errors.ts'
+import { badRequest, Fault, forbidden } from '../../kernel/errors/errors.ts'
 import type { RequestContext } from '../../kernel/http/context.ts'
 import { GiB } from '../../kernel/units/units.ts'
 import type { FlavorSpec, ImageSpec } from '../rpc.ts'
@@ -104,4 +104,10 @@ export function checkFits(image: ImageSpec, flavor: FlavorSpec, root?: { size: n
       `Flavor's disk is too small for requested image. Flavor disk is ${flavor.rootGiB * GiB} bytes, image is ${image.sizeBytes} bytes.`,
       'FlavorDiskSmallerThanImage',
     )
+}
+
+/** An image says itself how large its disk is: where the flavor gives no bound, it could be as large as it likes. @throws Fault 403 */
+export function checkBound(flavor: FlavorSpec, unboundDisk: boolean): void {
+  if (flavor.rootGiB === 0 && !unboundDisk)
+    throw forbidden('Only volume-backed servers are allowed for flavors with zero disk.', 'BootFromVolumeRequiredForZeroDiskFlavor')
 }

@@ -31,6 +31,8 @@ export interface NewServer {
   accessIPv6: string | null
   adminPass: string | null
   trustedCertificates: string[] | null
+  /** Whoever asks may have an image's disk without a bound: with a flavor that gives none. */
+  unboundDisk: boolean
 }
 
 export interface WantedNetwork {

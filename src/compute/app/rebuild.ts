@@ -8,7 +8,7 @@ import type { ImageSpec } from '../rpc.ts'
 import { operate } from './action.ts'
 import type { ComputeContext } from './context.ts'
 import { autoDiskConfig } from './disk-config.ts'
-import { checkFits, imageSpec } from './image-spec.ts'
+import { checkBound, checkFits, imageSpec } from './image-spec.ts'
 import { flavorOf, requestOf } from './instance-spec.ts'
 import { findKeypair } from './keypair.ts'
 
@@ -27,6 +27,8 @@ export interface Rebuild {
   autoDiskConfig: boolean | null
   /** A volume that it boots from gets the image, too. */
   volumeToo: boolean
+  /** As with a new server. */
+  unboundDisk: boolean
 }
 
 /** @throws Fault 400 for an image that does not fit, 409 for a state in the way */
@@ -39,6 +41,7 @@ export async function rebuild(context: ComputeContext, request: RequestContext, 
       'ImageUnacceptable',
     )
   checkFits(image, flavorOf(row), root ?? undefined)
+  if (!root) checkBound(flavorOf(row), wanted.unboundDisk)
   const keypair = wanted.keyName ? await findKeypair(context, row.user_id, wanted.keyName) : null
   await operate(context, request, row, {
     action: 'rebuild',

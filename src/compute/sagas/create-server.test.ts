@@ -77,6 +77,7 @@ async function world(): Promise<SagaWorld> {
     accessIPv6: null,
     adminPass: null,
     trustedCertificates: null,
+    unboundDisk: false,
   }
   let id = ''
   const status = async () => (await cloud.api('GET', `/compute/v2.1/servers/${id}`)).server
