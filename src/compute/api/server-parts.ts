@@ -279,7 +279,7 @@ function tagRoutes(context: ComputeContext): Route[] {
         await change(request, (tags) => [...tags, request.params.tag!])
         return new Reply(undefined, {
           status: had ? 204 : 201,
-          headers: { Location: request.link(`/servers/${request.params.server_id}/tags/${request.params.tag}`) },
+          headers: { Location: request.link(`/servers/${request.params.server_id}/tags/${encodeURIComponent(request.params.tag!)}`) },
         })
       },
     },

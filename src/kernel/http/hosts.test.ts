@@ -6,6 +6,7 @@ import Type from 'typebox'
 import { silent } from '../log/log.ts'
 import { Policy } from '../policy/policy.ts'
 import type { Api } from './api.ts'
+import type { Limiter } from './rate-limit.ts'
 import { ApiServer } from './server.ts'
 import { fakeAuthenticator } from './testing.ts'
 
@@ -110,5 +111,29 @@ test('an address that leads nowhere is told as it came, whatever it looks like',
     assert.deepEqual(JSON.parse((await ask(server, 'Host: a\r\n', { path })).body), {
       error: { code: 404, title: 'Not Found', message: `There is no service at ${path}: GET / says where each one is.` },
     })
+  await server.close()
+})
+
+test('who asks too often is known by the connection, not by what a header says', async () => {
+  const asked: string[] = []
+  const limiter: Limiter = {
+    limits: [],
+    async take(who) {
+      asked.push(who)
+      return null
+    },
+  }
+  const server = new ApiServer({ log: silent(), authenticator: fakeAuthenticator, publicUrl: 'http://127.0.0.1' })
+  server.mount({ ...api, limiter })
+  await server.listen(0, '127.0.0.1')
+  for (const header of [
+    'X-Forwarded-For: 10.9.9.9',
+    'X-Real-IP: 10.9.9.9',
+    'Forwarded: for=10.9.9.9',
+    'X-Client-IP: 10.9.9.9',
+    'X-Auth-Token: nobody',
+  ])
+    await ask(server, `Host: a\r\n${header}\r\n`)
+  assert.deepEqual(new Set(asked), new Set(['127.0.0.1']))
   await server.close()
 })
