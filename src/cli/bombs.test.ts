@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict'
-import { after, before, describe, test } from 'node:test'
+import { after, before, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
-import { serviceDatabases } from '../cloud/databases.ts'
+import { onCloudDatabases } from '../cloud/databases-testing.ts'
 import { House } from '../compute/testing.ts'
-import { onMariaDb } from '../kernel/db/testing.ts'
-import { createDatabase, dropDatabase, type ServiceDatabase } from '../kernel/db/upgrade.ts'
 import type { Api } from '../kernel/http/api.ts'
 import { bodyFor } from '../kernel/http/junk-testing.ts'
 import type { Route } from '../kernel/http/route.ts'
@@ -206,16 +204,4 @@ function walk(database: () => Promise<string | undefined>): void {
   })
 }
 
-describe('sqlite', () => walk(async () => undefined))
-onMariaDb((fresh) => {
-  let databases: ServiceDatabase[] = []
-  walk(async () => {
-    const url = await fresh()
-    databases = serviceDatabases({ stateDir: '', url })
-    for (const one of databases) await createDatabase(one.url)
-    return url
-  })
-  after(async () => {
-    for (const one of databases) await dropDatabase(one.url)
-  })
-})
+onCloudDatabases(walk)

@@ -2,13 +2,11 @@ import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Readable } from 'node:stream'
-import { after, before, describe, test } from 'node:test'
+import { after, before, test } from 'node:test'
 import fc from 'fast-check'
-import { serviceDatabases } from '../cloud/databases.ts'
+import { onCloudDatabases } from '../cloud/databases-testing.ts'
 import { eventually } from '../compute/sagas/testing.ts'
 import { House } from '../compute/testing.ts'
-import { onMariaDb } from '../kernel/db/testing.ts'
-import { createDatabase, dropDatabase, type ServiceDatabase } from '../kernel/db/upgrade.ts'
 import { Fault } from '../kernel/errors/errors.ts'
 import type { Api } from '../kernel/http/api.ts'
 import { bodyFor } from '../kernel/http/junk-testing.ts'
@@ -137,16 +135,4 @@ function isFault(api: Api, text: string): boolean {
   }
 }
 
-describe('sqlite', () => walk(async () => undefined))
-onMariaDb((fresh) => {
-  let databases: ServiceDatabase[] = []
-  walk(async () => {
-    const url = await fresh()
-    databases = serviceDatabases({ stateDir: '', url })
-    for (const one of databases) await createDatabase(one.url)
-    return url
-  })
-  after(async () => {
-    for (const one of databases) await dropDatabase(one.url)
-  })
-})
+onCloudDatabases(walk)

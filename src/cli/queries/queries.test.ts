@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict'
-import { after, before, describe, test } from 'node:test'
-import { serviceDatabases } from '../../cloud/databases.ts'
+import { after, before, test } from 'node:test'
+import { onCloudDatabases } from '../../cloud/databases-testing.ts'
 import { Yard } from '../../compute/sagas/testing.ts'
-import { onMariaDb } from '../../kernel/db/testing.ts'
-import { createDatabase, dropDatabase, type ServiceDatabase } from '../../kernel/db/upgrade.ts'
 import { Counts, counted, countQueries, routesOf } from './counting-testing.ts'
 import { QUERIES } from './lists.ts'
 import { type Look, looks } from './looks-testing.ts'
@@ -131,16 +129,4 @@ function countIn(database: () => Promise<string | undefined>): void {
   })
 }
 
-describe('sqlite', () => countIn(async () => undefined))
-onMariaDb((fresh) => {
-  let databases: ServiceDatabase[] = []
-  countIn(async () => {
-    const url = await fresh()
-    databases = serviceDatabases({ stateDir: '', url })
-    for (const one of databases) await createDatabase(one.url)
-    return url
-  })
-  after(async () => {
-    for (const one of databases) await dropDatabase(one.url)
-  })
-})
+onCloudDatabases(countIn)
