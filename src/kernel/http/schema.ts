@@ -15,9 +15,19 @@ function validator(schema: TSchema, kind: Kind): ValidateFunction {
   const cache = kind === 'response' ? compiledAnswers : compiled
   const known = cache.get(schema)
   if (known) return known
-  const fresh = kind === 'response' ? answers.compile(closed(schema)) : (kind === 'query' ? query : body).compile(schema)
+  const all = everyName(schema)
+  const fresh = kind === 'response' ? answers.compile(closed(all)) : (kind === 'query' ? query : body).compile(all)
   cache.set(schema, fresh)
   return fresh
+}
+
+/** How a record says that it takes any name, and how it must: a dot is no line break, and a name that no pattern fits would be there with anything behind it. */
+const [ANY, EVERY] = ['^.*$', '^[\\s\\S]*$']
+
+function everyName(schema: any): any {
+  if (Array.isArray(schema)) return schema.map(everyName)
+  if (typeof schema !== 'object' || schema === null || !JSON.stringify(schema).includes(JSON.stringify(ANY))) return schema
+  return Object.fromEntries(Object.entries(schema).map(([key, value]) => [key === ANY ? EVERY : key, everyName(value)]))
 }
 
 type Kind = 'body' | 'query' | 'response'
