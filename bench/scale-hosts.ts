@@ -56,6 +56,7 @@ async function hosts(settings: Settings, url: string): Promise<void> {
     control,
   })
   process.once('SIGTERM', () => void running.stop().then(() => process.exit(0)))
+  process.once('disconnect', () => process.exit(1)) // the benchmark was killed: a thousand hosts would go on by themselves
   bus.publish(ready, null)
 }
 
