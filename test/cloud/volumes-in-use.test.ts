@@ -78,8 +78,9 @@ test('volumes grow while the guest writes onto them, and it sees that', async ()
   // each line is on the disk before the next: a write that fails ends it
   const count =
     'i=0; while [ ! -e /tmp/enough ] && echo $i | dd of=/dev/vdb bs=512 count=1 conv=sync,fsync 2>/dev/null; do i=$((i+1)); echo $i > /tmp/count; done'
-  await guest.sh(`sudo sh -c '${count}' > /dev/null 2>&1 < /dev/null & sleep 1`)
+  await guest.sh(`sudo sh -c '${count}' > /dev/null 2>&1 < /dev/null &`)
   const counted = async () => Number(await guest.sh('cat /tmp/count'))
+  await eventually('the guest writes', 60_000, async () => (await counted().catch(() => 0)) > 0)
   const size = async (disk: string) => Number(await guest.sh(`cat /sys/block/${disk}/size`)) / 2 ** 21
   for (const [disk, id] of [
     ['vdb', (await os('volume', 'show', 'grown')).id],

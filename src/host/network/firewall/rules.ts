@@ -124,7 +124,7 @@ interface Member {
 }
 
 /** Lines in the order of their texts, so that where one belongs is found without looking at all. */
-export type MemberLines = Record<Family, { from: string[]; to: string[] }>
+type MemberLines = Record<Family, { from: string[]; to: string[] }>
 
 const lists = new WeakMap<string[], MemberLines>()
 
