@@ -56,9 +56,8 @@ export const bootMessages = (name: string): string =>
     .map((line) => `${name}: ${line}\n`)
     .join('')
 
-/** The domain as it runs: with the aliases, ports and devices that starting it gives. What has them keeps them. */
-export function bootDevices(definition: Element, id: number): Element {
-  const live = cloneOf(definition)
+/** Makes a definition the domain as it runs: with the aliases, ports and devices that starting it gives. What has them keeps them. */
+export function bootDevices(live: Element, id: number): Element {
   live.attributes.id = String(id)
   for (const graphics of find(live, 'devices', 'graphics'))
     if (graphics.attributes.port === '-1') graphics.attributes.port = String(5900 + id)

@@ -25,7 +25,7 @@ export function simulatedMigration(made: SimulatedWorld): MigrationCalls {
     if (there?.live && !waiting(there))
       throw libvirtFault(libvirtError.operationInvalid, `domain '${there.name}' is already active`, `migrate-prepare ${there.name}`)
     if (there?.live) throwAway(there)
-    const live = bootDevices(definition, world.nextId)
+    const live = bootDevices(parseXml(xml), world.nextId)
     const taps: string[] = []
     try {
       for (const card of find(live, 'devices', 'interface')) {

@@ -150,8 +150,8 @@ export function createComputeHost(options: ComputeHostOptions): ComputeHost {
     inTurn(messages.launch, ({ uuid }) => launch(world, uuid))
     inTurn(messages.start, async ({ uuid }) => {
       const started = await start(world, uuid)
-      await tellShare(world, uuid).catch((error) => log.warn({ err: error, uuid }, 'the share of a guest cannot be told'))
-      return started
+      await tellShare(world, started).catch((error) => log.warn({ err: error, uuid }, 'the share of a guest cannot be told'))
+      return started.answer
     })
     serve(messages.destroy, ({ uuid }) => destroy(world, uuid))
     serve(messages.powerState, ({ uuid }) => powerState(world, uuid))

@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises'
-import { find, first, parseXml } from '../../drivers/libvirt/xml.ts'
+import { type Element, find, first, parseXml } from '../../drivers/libvirt/xml.ts'
 import type { Fault } from '../../kernel/errors/errors.ts'
 import { KiB } from '../../kernel/units/units.ts'
 import { domainOf, isActive } from './power-states.ts'
@@ -8,9 +8,9 @@ import type { World } from './world.ts'
 /** As much of a console log as one answer holds. */
 const MOST_BYTES = 100 * KiB
 
-/** From the XML of a running domain. */
-export function vncPortOf(xml: string): number | null {
-  const port = Number(find(parseXml(xml), 'devices', 'graphics').find(({ attributes }) => attributes.type === 'vnc')?.attributes.port ?? -1)
+/** Of a running domain. */
+export function vncPortOf(domain: Element): number | null {
+  const port = Number(find(domain, 'devices', 'graphics').find(({ attributes }) => attributes.type === 'vnc')?.attributes.port ?? -1)
   return port > 0 ? port : null
 }
 
@@ -19,9 +19,9 @@ export async function consoleAt({ machine: { libvirt }, options }: World, { uuid
   const host = ['0.0.0.0', '::'].includes(listens) ? options.hostIp : listens
   const domain = await domainOf(libvirt, uuid)
   if (!domain || !isActive(domain)) return { host, port: null, path: null }
-  const xml = await libvirt.domainXml(uuid)
-  if (kind === 'vnc') return { host, port: vncPortOf(xml), path: null }
-  return { host, port: null, path: first(parseXml(xml), 'devices', 'serial', 'source')?.attributes.path ?? null }
+  const root = parseXml(await libvirt.domainXml(uuid))
+  if (kind === 'vnc') return { host, port: vncPortOf(root), path: null }
+  return { host, port: null, path: first(root, 'devices', 'serial', 'source')?.attributes.path ?? null }
 }
 
 /** The end of what the guest said on its serial port; what the log daemon has put aside (`.0`) is read where the newest part is short. */

@@ -1,5 +1,6 @@
 import type { PowerState } from '../../compute/rpc.ts'
-import { first, parseXml } from '../../drivers/libvirt/xml.ts'
+import type { Domain } from '../../drivers/libvirt/driver.ts'
+import { type Element, first, parseXml } from '../../drivers/libvirt/xml.ts'
 import { badRequest } from '../../kernel/errors/errors.ts'
 import { vncPortOf } from './console.ts'
 import { domainOf, isActive, powerOf, unless } from './power-states.ts'
@@ -28,17 +29,22 @@ export async function launch({ machine: { libvirt } }: World, uuid: string): Pro
   return { domainId: (await libvirt.domainByUuid(uuid)).id }
 }
 
+/** What step 37 answers, and the guest that it speaks of. */
+export interface Started {
+  answer: { powerState: PowerState; domainId: number; vncPort: number | null }
+  domain: Domain
+  root: Element
+}
+
 /** Step 37. A guest that runs already stays as it is; one that was launched begins. */
-export async function start({ machine: { libvirt } }: World, uuid: string) {
+export async function start({ machine: { libvirt } }: World, uuid: string): Promise<Started> {
   const before = await libvirt.domainByUuid(uuid)
   if (before.state === 'paused') await unless(['DomainState'], libvirt.resumeDomain(uuid))
   else if (!isActive(before)) await unless(['DomainState'], libvirt.startDomain(uuid))
   const domain = await libvirt.domainByUuid(uuid)
-  return {
-    powerState: await powerOf(libvirt, domain),
-    domainId: domain.id,
-    vncPort: isActive(domain) ? vncPortOf(await libvirt.domainXml(uuid)) : null,
-  }
+  const root = parseXml(await libvirt.domainXml(uuid))
+  const vncPort = isActive(domain) ? vncPortOf(root) : null
+  return { answer: { powerState: await powerOf(libvirt, domain), domainId: domain.id, vncPort }, domain, root }
 }
 
 /** Pulls the plug; memory that was saved is forgotten with it. */

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises'
-import { find, first, parseXml } from '../../drivers/libvirt/xml.ts'
+import { find, first } from '../../drivers/libvirt/xml.ts'
 import { now, record } from '../../kernel/trace/trace.ts'
 import { LIMIT_IDS } from '../network/names.ts'
+import type { Started } from './domain.ts'
 import type { World } from './world.ts'
 
 /** Where control groups hold a machine's weight: version 1, version 2 without a service manager, version 2 under systemd. */
@@ -14,10 +15,9 @@ const WEIGHTS = [
 ]
 
 /** Step 43: which share of this host the guest has, as the kernel holds it where it can be read, else as the domain says. */
-export async function tellShare({ machine: { libvirt, ovs }, options }: World, uuid: string): Promise<void> {
+export async function tellShare({ machine: { ovs }, options }: World, { domain, root }: Started): Promise<void> {
   const startedAt = now()
-  const domain = await libvirt.domainByUuid(uuid)
-  const root = parseXml(await libvirt.domainXml(uuid))
+  const { uuid } = domain
   const limits = find(root, 'devices', 'disk', 'iotune').length
   const held = options.simulated ? null : await weightOf(domain.id, domain.name)
   const shares = first(root, 'cputune', 'shares')?.text

@@ -59,7 +59,7 @@ async function within(promise: Promise<void>, ms: number): Promise<boolean> {
 export async function reboot(world: World, { uuid, hard }: { uuid: string; hard: boolean }): Promise<{ powerState: PowerState }> {
   if (hard) await destroy(world, uuid)
   else await stop(world, { uuid, timeoutMs: REBOOT_PATIENCE_MS })
-  return { powerState: (await start(world, uuid)).powerState }
+  return { powerState: (await start(world, uuid)).answer.powerState }
 }
 
 export async function pause({ machine: { libvirt } }: World, uuid: string): Promise<void> {
