@@ -19,11 +19,18 @@ export default async function* reporter(source: AsyncIterable<{ type: string; da
     if (type === 'test:fail' && data.details?.type !== 'suite' && data.details?.error?.failureType !== 'subtestsFailed') {
       failed++
       const error = data.details.error
-      const cause = error?.cause ?? error
-      yield `    ✖ ${data.file ? relative(process.cwd(), data.file) : ''}: ${data.name}\n${indent(cause?.stack ?? cause?.message ?? String(cause))}\n`
+      yield `    ✖ ${data.file ? relative(process.cwd(), data.file) : ''}: ${data.name}\n${reasons(error?.cause ?? error)
+        .map(indent)
+        .join('\n')}\n`
     }
   }
   if (process.env.YUN_TEST_COUNTS) writeFileSync(process.env.YUN_TEST_COUNTS, JSON.stringify({ passed, failed, skipped }))
+}
+
+/** What was thrown and what that came of, the last first: a property that failed says below what its test saw. */
+function reasons(error: any): string[] {
+  const own = error?.stack ?? error?.message ?? String(error)
+  return error?.cause ? [...reasons(error.cause), own] : [own]
 }
 
 const indent = (text: string) =>

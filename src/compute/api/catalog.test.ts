@@ -106,7 +106,8 @@ describe('hosts', () => {
     const { services } = (await admin('GET', '/os-services?binary=nova-compute', undefined, '2.53')).body
     assert.deepEqual([services.length, services[0].status, services[0].state], [1, 'enabled', 'up'])
     const change = (body: object) => admin('PUT', `/os-services/${services[0].id}`, body, '2.53')
-    assert.equal((await change({ disabled_reason: 'why' })).status, 400)
+    for (const body of [{ disabled_reason: 'why' }, {}, { status: 'enabled', colour: 'red' }])
+      assert.equal((await change(body)).status, 400, JSON.stringify(body))
     assert.equal((await change({ status: 'disabled', disabled_reason: 'new disks' })).body.service.disabled_reason, 'new disks')
     const one = await house.server()
     assert.equal(one.status, 'ERROR')

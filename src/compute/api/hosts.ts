@@ -91,16 +91,19 @@ function serviceRoutes(context: ComputeContext, startedAt: string): Route[] {
       policy: policy('update'),
       microversions: { min: '2.53' },
       body: Type.Partial(
-        Type.Object(
-          { status: Choice(['enabled', 'disabled']), disabled_reason: Type.String({ minLength: 1, maxLength: 255 }), forced_down: Truth },
-          closed,
-        ),
+        Type.Object({
+          status: Choice(['enabled', 'disabled']),
+          disabled_reason: Type.String({ minLength: 1, maxLength: 255 }),
+          forced_down: Truth,
+        }),
+        closed,
       ),
       response: Shown('service', Service),
       async handler(request) {
         const { status, disabled_reason: reason, forced_down: forced } = request.body
         if (reason !== undefined && status !== 'disabled') throw badRequest('disabled_reason needs status disabled')
         const host = await byId(request.params.service_id!)
+        if (!status && forced === undefined) throw badRequest("There is nothing to change: 'status' or 'forced_down' is needed.")
         await updateHost(context, host.host, {
           ...(status ? { disabled: status === 'disabled' ? 1 : 0, disabled_reason: reason ?? null } : {}),
           ...(forced !== undefined ? { forced_down: isTrue(forced) ? 1 : 0 } : {}),

@@ -184,6 +184,21 @@ describe('ports and volumes', () => {
     await house.remove(younger)
   })
 
+  test('not while something else has the server: it may be elsewhere afterwards', async () => {
+    const one = await house.server()
+    const on = (path: string, body: object) => house.ask('POST', `/servers/${one.id}/${path}`, { body })
+    assert.equal((await on('action', { shelve: null })).status, 202)
+    for (const [path, body] of [
+      ['os-interface', {}],
+      ['os-volume_attachments', { volumeAttachment: { volumeId: house.yard.imageId } }],
+    ] as const) {
+      const refused = await on(path, body)
+      assert.equal(refused.status, 409, refused.message)
+      assert.match(refused.message, /while it is in task_state shelving/)
+    }
+    await house.remove(one.id)
+  })
+
   test('that there are not, or that are taken', async () => {
     const port = (body: object) => house.ask('POST', `/servers/${id}/os-interface`, { body: { interfaceAttachment: body } })
     assert.equal((await port({ port_id: house.yard.imageId })).status, 400)

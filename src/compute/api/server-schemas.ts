@@ -6,7 +6,8 @@ const Address = Type.Union([Type.String({ format: 'ipv4' }), Type.String({ forma
 const Tag = Type.String({ minLength: 1, maxLength: 60, pattern: '^[^,/]*$' })
 
 const Network = Type.Partial(
-  Type.Object({ uuid: Nullable(Uuid), port: Nullable(Uuid), fixed_ip: Nullable(Address), tag: Nullable(Tag) }, closed),
+  Type.Object({ uuid: Nullable(Uuid), port: Nullable(Uuid), fixed_ip: Nullable(Address), tag: Nullable(Tag) }),
+  closed,
 )
 
 const BlockDevice = Type.Object(
@@ -77,16 +78,14 @@ export const NewServerBody = Type.Object(
 
 export const ChangeServerBody = Type.Object({
   server: Type.Partial(
-    Type.Object(
-      {
-        name: Name,
-        'OS-DCF:diskConfig': DiskConfig,
-        accessIPv4: Nullable(Type.Union([Type.String({ format: 'ipv4' }), Type.Literal('')])),
-        accessIPv6: Nullable(Type.Union([Type.String({ format: 'ipv6' }), Type.Literal('')])),
-        description: Nullable(Type.String({ maxLength: 255 })),
-        hostname: Type.String({ minLength: 1, maxLength: 255, pattern: '^[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?$' }),
-      },
-      closed,
-    ),
+    Type.Object({
+      name: Name,
+      'OS-DCF:diskConfig': DiskConfig,
+      accessIPv4: Nullable(Type.Union([Type.String({ format: 'ipv4' }), Type.Literal('')])),
+      accessIPv6: Nullable(Type.Union([Type.String({ format: 'ipv6' }), Type.Literal('')])),
+      description: Nullable(Type.String({ maxLength: 255 })),
+      hostname: Type.String({ minLength: 1, maxLength: 255, pattern: '^[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?$' }),
+    }),
+    closed,
   ),
 })

@@ -7,20 +7,23 @@ import type { BlockDeviceRow, InstanceRow, VmState } from '../db/tables.ts'
 import { recordAction } from './action.ts'
 import type { ComputeContext } from './context.ts'
 import { requestOf } from './instance-spec.ts'
-import { hostOf } from './server-state.ts'
+import { hostOf, mustBeIn } from './server-state.ts'
 import { nextDevice } from './volume-connection.ts'
 
-const ATTACHABLE: VmState[] = ['active', 'paused', 'stopped', 'resized', 'soft-delete']
+/** In which a server's devices may change. */
+export const ATTACHABLE: VmState[] = ['active', 'paused', 'stopped', 'resized', 'soft-delete']
 /** Volumes also of a server that is put away: it finds them when it comes back. */
 const WITH_SHELVED: VmState[] = [...ATTACHABLE, 'shelved', 'shelved_offloaded']
 
 /** ms that a request waits for what failed to be taken back. */
 const UNWINDING_MS = 5_000
 
+/** @throws Fault 409 when the server is locked, in another state, taken by another operation or on no host */
 export function mayChange(request: RequestContext, row: InstanceRow, action: string, vmStates = ATTACHABLE): void {
   if (row.locked && !request.isAdmin) throw conflict(`Instance ${row.id} is locked`, 'InstanceIsLocked')
-  if (!vmStates.includes(row.vm_state))
-    throw conflict(`Cannot '${action}' instance ${row.id} while it is in vm_state ${row.vm_state}`, 'InstanceInvalidState')
+  mustBeIn(vmStates, row, action)
+  if (row.task_state !== null)
+    throw conflict(`Cannot '${action}' instance ${row.id} while it is in task_state ${row.task_state}`, 'InstanceInvalidState')
   if (row.vm_state !== 'shelved_offloaded') hostOf(row)
 }
 

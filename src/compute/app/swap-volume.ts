@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { badRequest, conflict, Fault } from '../../kernel/errors/errors.ts'
+import { badRequest, Fault } from '../../kernel/errors/errors.ts'
 import type { RequestContext } from '../../kernel/http/context.ts'
 import type { VolumeDocument } from '../../volume/client.ts'
 import type { InstanceRow, VmState } from '../db/tables.ts'
@@ -26,8 +26,6 @@ export async function swapVolume(
     throw error
   })
   mayChange(request, row, 'swap_volume', SWAPPABLE)
-  if (row.task_state !== null)
-    throw conflict(`Cannot 'swap_volume' instance ${row.id} while it is in task_state ${row.task_state}`, 'InstanceInvalidState')
   requireFit(row, former, wanted)
   if ((await writersOf(context, former)) > 1)
     throw badRequest(

@@ -2,7 +2,9 @@ import { fromJson, toJson } from '../../kernel/db/columns.ts'
 import { Fault, notFound } from '../../kernel/errors/errors.ts'
 import { at, saga, step } from '../../kernel/saga/saga.ts'
 import { failAction } from '../app/action.ts'
+import { ATTACHABLE } from '../app/attachment.ts'
 import { flavorOf, requestOf, type ServerRequest, vifsOf } from '../app/instance-spec.ts'
+import { hostOf, mustBeIn } from '../app/server-state.ts'
 import { host, type Vif } from '../rpc.ts'
 import { says } from './evidence.ts'
 import { allocateNetwork, networkInfo } from './networking.ts'
@@ -34,8 +36,12 @@ export const detachInterface = saga<ServerRun<{ portId: string }>>(
   { failed: (run, error) => failAction(run.world.database.db, run.input.serverId, run.requestId, error.message) },
 )
 
+/** What was under way when it was asked for may have taken the server elsewhere. */
 async function addWish(run: Attach): Promise<void> {
-  const request = requestOf(await serverOf(run))
+  const row = await serverOf(run)
+  mustBeIn(ATTACHABLE, row, 'attach_interface')
+  hostOf(row)
+  const request = requestOf(row)
   const networks = [...request.networks.filter((one) => one.portId !== run.input.wanted.portId), run.input.wanted]
   await change(run, { request_json: toJson({ ...request, networks }) })
 }
@@ -72,33 +78,33 @@ async function plug(run: Attach): Promise<void> {
   const vif = await vifOf(run, run.input.wanted.portId)
   if (!vif) throw notFound(`Port ${run.input.wanted.portId} is not the server's.`, 'PortNotFound')
   for (const message of [host.createBridge, host.createVeth, host.joinBridge, host.joinIntegration])
-    await tell(run, row.host!, message as typeof host.createBridge, { uuid: row.id, vif, flavor: flavorOf(row) })
+    await tell(run, hostOf(row), message as typeof host.createBridge, { uuid: row.id, vif, flavor: flavorOf(row) })
 }
 
 async function unplug(run: Attach): Promise<void> {
   const row = await serverOf(run)
   const vif = await vifOf(run, run.input.wanted.portId)
-  if (vif) await tell(run, row.host!, host.unplug, { vifs: [vif] })
+  if (vif && row.host) await tell(run, row.host, host.unplug, { vifs: [vif] })
 }
 
 async function attach(run: Attach): Promise<void> {
   const row = await serverOf(run)
   const vif = (await vifOf(run, run.input.wanted.portId))!
-  await ask(run, row.host!, host.attachInterface, { uuid: row.id, vif, live: LIVE.includes(row.vm_state) })
+  await ask(run, hostOf(row), host.attachInterface, { uuid: row.id, vif, live: LIVE.includes(row.vm_state) })
 }
 
 async function unattach(run: Attach): Promise<void> {
   const row = await serverOf(run)
   const vif = await vifOf(run, run.input.wanted.portId)
-  if (vif) await tell(run, row.host!, host.detachInterface, { uuid: row.id, vif, live: LIVE.includes(row.vm_state) })
+  if (vif && row.host) await tell(run, row.host, host.detachInterface, { uuid: row.id, vif, live: LIVE.includes(row.vm_state) })
 }
 
 async function detach(run: ServerRun<{ portId: string }>): Promise<void> {
   const row = await serverOf(run)
   const vif = await vifOf(run, run.input.portId)
-  if (!vif) return
-  await tell(run, row.host!, host.detachInterface, { uuid: row.id, vif, live: LIVE.includes(row.vm_state) })
-  await tell(run, row.host!, host.unplug, { vifs: [vif] })
+  if (!vif || !row.host) return
+  await tell(run, row.host, host.detachInterface, { uuid: row.id, vif, live: LIVE.includes(row.vm_state) })
+  await tell(run, row.host, host.unplug, { vifs: [vif] })
 }
 
 async function release(run: ServerRun<{ portId: string }>): Promise<void> {

@@ -191,3 +191,20 @@ test('a server whose volume got no other image is left alone by what would come 
   assert.deepEqual([server.status, server['OS-EXT-STS:task_state'], server['OS-EXT-STS:power_state']], ['ACTIVE', null, 1])
   await yard.remove(id)
 })
+
+test('a port for a server that was put away meanwhile: refused, and nothing of it is left', async () => {
+  const id = await yard.server()
+  await act({ shelve: null })(yard, id)
+  const { database, engine, networks } = yard.context
+  const ports = await networks.ports({ device_id: id })
+  const subject = `server:${id}`
+  const wanted = { portId: randomUUID(), networkId: yard.networkId, fixedIp: null, given: false, tag: null }
+  const late = await database.transaction((trx) =>
+    engine.submit(trx, { kind: 'attach-interface', subject, input: { serverId: id, wanted } }),
+  )
+  engine.wake(subject)
+  const { error } = await engine.finished(late)
+  assert.match(error!.message, /Cannot 'attach_interface' instance \S+ while it is in vm_state shelved_offloaded/)
+  assert.deepEqual(await networks.ports({ device_id: id }), ports)
+  await yard.remove(id)
+})

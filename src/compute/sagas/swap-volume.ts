@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { at, saga, step } from '../../kernel/saga/saga.ts'
 import { failAction } from '../app/action.ts'
+import { hostOf } from '../app/server-state.ts'
 import { connect, formerConnection } from '../app/volume-connection.ts'
 import type { BlockDeviceRow } from '../db/tables.ts'
 import { host, type VolumeSwap } from '../rpc.ts'
@@ -93,7 +94,7 @@ async function untilDone(run: Swap | null, look: () => Promise<boolean>): Promis
 async function swapOf(run: Swap): Promise<{ host: string; payload: VolumeSwap }> {
   const row = await serverOf(run)
   const connection = await connect(run.world, row, newDevice(run))
-  return { host: row.host!, payload: { uuid: row.id, former: formerConnection(formerDevice(run)), connection } }
+  return { host: hostOf(row), payload: { uuid: row.id, former: formerConnection(formerDevice(run)), connection } }
 }
 
 /** For the way back: no target is made. */
@@ -119,5 +120,5 @@ async function replace(run: Swap, from: BlockDeviceRow, { id, volume_id, size, s
 async function forgetSecret(run: Swap): Promise<void> {
   const row = await serverOf(run)
   const connection = formerConnection(formerDevice(run))
-  await tell(run, row.host!, host.detachVolume, { uuid: row.id, connection, live: true })
+  await tell(run, hostOf(row), host.detachVolume, { uuid: row.id, connection, live: true })
 }
