@@ -47,9 +47,9 @@ export const MOST_BYTES_READ = 512 * 1024
  * @throws Fault 404 when there is no such file, 400 when it is no regular file, 503 when it cannot be read
  */
 export async function inspectImage(path: string): Promise<Inspection> {
-  const file = await openRegular(path)
+  const { file, size } = await openRegular(path)
   try {
-    return await inspectBytes(boundedReader((await file.stat()).size, (buffer, offset) => fill(file, buffer, offset)))
+    return await inspectBytes(boundedReader(size, (buffer, offset) => fill(file, buffer, offset)))
   } catch (error) {
     if (error instanceof Fault) throw error
     throw unavailable(`Image ${basename(path)} cannot be read: ${(error as Error).message}`, 'ImageUnreadable', error)
@@ -61,7 +61,8 @@ export async function inspectImage(path: string): Promise<Inspection> {
 /** The same over any source of bytes. */
 export async function inspectBytes(bytes: Bytes): Promise<Inspection> {
   const head = await bytes.read(0, HEAD_BYTES)
-  const tail = await bytes.read(Math.max(0, bytes.size - TAIL_BYTES), TAIL_BYTES)
+  const end = Math.max(0, bytes.size - TAIL_BYTES)
+  const tail = end + TAIL_BYTES <= HEAD_BYTES ? head.subarray(end, end + TAIL_BYTES) : await bytes.read(end, TAIL_BYTES)
   const found = FORMATS.filter((format) => format.detect(head, tail))
   const [format] = found
   if (!format) return { format: 'raw', virtualSizeBytes: bytes.size, partitionTable: partitionTable(head), problems: [] }
@@ -112,7 +113,7 @@ export function boundedReader(size: number, fillFrom: (buffer: Buffer, offset: n
   }
 }
 
-async function openRegular(path: string): Promise<FileHandle> {
+async function openRegular(path: string): Promise<{ file: FileHandle; size: number }> {
   let file: FileHandle
   try {
     file = await open(path, 'r')
@@ -120,7 +121,8 @@ async function openRegular(path: string): Promise<FileHandle> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw imageNotFound(path)
     throw unavailable(`Image ${basename(path)} cannot be opened: ${(error as Error).message}`, 'ImageUnreadable', error)
   }
-  if ((await file.stat()).isFile()) return file
+  const status = await file.stat()
+  if (status.isFile()) return { file, size: status.size }
   await file.close()
   throw badRequest(`${basename(path)} is not a regular file, so it is no image.`, 'ImageNotSafe')
 }

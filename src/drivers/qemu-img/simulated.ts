@@ -1,9 +1,9 @@
-import { copyFile, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { copyFile, readFile, rename, stat, truncate, writeFile } from 'node:fs/promises'
 import { badRequest } from '../../kernel/errors/errors.ts'
 import type { DiskCheck, DiskFile, DiskInfo, OwnDisk, QemuImg } from './driver.ts'
 import { imageInvalid, shrinkRefused } from './faults.ts'
 import { decodeBacking, encodeQcow2Header } from './formats/qcow2-header.ts'
-import { inspectImage } from './inspect.ts'
+import { boundedReader, inspectBytes, inspectImage } from './inspect.ts'
 import { withWords } from './words.ts'
 
 /**
@@ -84,16 +84,18 @@ async function commit(path: string): Promise<void> {
 }
 
 async function look({ path, format }: DiskFile): Promise<Picture> {
-  const found = await inspectImage(path)
-  if (format === 'raw') return { virtualSizeBytes: sectors((await stat(path)).size), backing: null }
+  const status = await stat(path).catch(() => undefined)
+  if (format === 'raw' && status?.isFile()) return { virtualSizeBytes: sectors(status.size), backing: null }
+  const own = format === 'qcow2' && status?.isFile() && status.size <= HEADER_LIMIT ? await readFile(path) : null
+  const found = await (own
+    ? inspectBytes(boundedReader(own.length, async (buffer, offset) => void own.copy(buffer, 0, offset)))
+    : inspectImage(path))
   if (found.format !== format) throw imageInvalid(`${path} is ${found.format}, not ${format}`)
-  const own = format === 'qcow2' && (await stat(path)).size <= HEADER_LIMIT
-  return { virtualSizeBytes: found.virtualSizeBytes, backing: own ? (decodeBacking(await readFile(path)) as DiskFile | null) : null }
+  return { virtualSizeBytes: found.virtualSizeBytes, backing: own && (decodeBacking(own) as DiskFile | null) }
 }
 
 async function write({ path, format }: OwnDisk, { virtualSizeBytes, backing }: Picture): Promise<void> {
   const part = `${path}.part`
-  await rm(part, { force: true })
   await writeFile(part, format === 'raw' ? '' : encodeQcow2Header({ virtualSizeBytes: sectors(virtualSizeBytes), backing }))
   if (format === 'raw') await truncate(part, sectors(virtualSizeBytes))
   await rename(part, path)

@@ -50,7 +50,10 @@ export function baseImages(world: World) {
       underWay.get(sha) ??
       world
         .busy(() => fetch(world, image, sha))
-        .then(async () => ({ ...(await find(image, sha))!, cached: false }))
+        .then(async (virtualSizeBytes) => {
+          if (virtualSizeBytes !== null) sizes.set(sha, virtualSizeBytes)
+          return { ...(await find(image, sha))!, cached: false }
+        })
         .finally(() => underWay.delete(sha))
     underWay.set(sha, work)
     return await work
@@ -70,7 +73,8 @@ const ownFormat = ({ diskFormat }: ImageSpec): 'raw' | 'qcow2' => (qemuFormat(di
 const isCutOff = ({ diskFormat, sizeBytes }: ImageSpec, bytes: number) =>
   sizeBytes > 0 && bytes !== sizeBytes && ['raw', 'qcow2'].includes(diskFormat)
 
-async function fetch({ options, places, machine }: World, image: ImageSpec, sha: string): Promise<void> {
+/** @returns what a guest sees of it, where it stays as it came */
+async function fetch({ options, places, machine }: World, image: ImageSpec, sha: string): Promise<number | null> {
   const what = `the image ${image.name || image.id}`
   const path = places.base(sha)
   const [part, converted] = [`${path}.part`, `${path}.converted`]
@@ -78,7 +82,7 @@ async function fetch({ options, places, machine }: World, image: ImageSpec, sha:
   await assertSpace(options.host, places.directory, image.sizeBytes, what)
   try {
     await download(options.images, image, part)
-    const { format } = await assertSafe(part, image.diskFormat, image.name || image.id)
+    const { format, virtualSizeBytes } = await assertSafe(part, image.diskFormat, image.name || image.id)
     if (ownFormat(image) === 'qcow2' && format !== 'qcow2') {
       const from = { path: part, format: format as DiskFormat }
       // compressed, a megabyte may stand for terabytes
@@ -87,14 +91,15 @@ async function fetch({ options, places, machine }: World, image: ImageSpec, sha:
       await machine.qemuImg.convert(from, { path: converted, format: 'qcow2' })
       await chmod(converted, 0o644)
       await rename(converted, path)
-    } else {
-      await chmod(part, 0o644) // guests read it
-      await rename(part, path)
+      await rm(part, { force: true })
+      return null
     }
+    await chmod(part, 0o644) // guests read it
+    await rename(part, path)
+    return virtualSizeBytes
   } catch (error) {
-    throw spaceFault(error, options.host, places.bases, what)
-  } finally {
     await Promise.all([part, converted].map((each) => rm(each, { force: true })))
+    throw spaceFault(error, options.host, places.bases, what)
   }
 }
 

@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises'
+import { access, rm } from 'node:fs/promises'
 import { driveFiles } from '../../compute/instance-metadata.ts'
 import type { InstanceSpec, Vif } from '../../compute/rpc.ts'
 import { goesIntoDisk } from './injection.ts'
@@ -16,7 +16,11 @@ const LABEL = 'config-2'
 /** Step 29. Personality files come onto it with step 30; a drive from before (of a rebuilt server) goes. */
 export async function buildConfigDrive(world: World, { instance, vifs }: Guest): Promise<{ path: string | null; bytes: number }> {
   if (instance.configDrive) return await writeDrive(world, { instance: { ...instance, files: [] }, vifs })
-  await removeConfigDrive(world, instance.uuid)
+  const there = await access(world.places.configDrive(instance.uuid)).then(
+    () => true,
+    () => false,
+  )
+  if (there) await removeConfigDrive(world, instance.uuid)
   return { path: null, bytes: 0 }
 }
 

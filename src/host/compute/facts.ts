@@ -36,11 +36,10 @@ export function factsOf(options: ComputeHostOptions): Facts {
       return known
     },
     async disk() {
-      const { blocks, bavail, bsize } = await statfs(options.directory)
-      const freeDiskGiB = Math.floor((bavail * bsize) / GiB)
-      if (!options.capacity) return { diskGiB: Math.floor((blocks * bsize) / GiB), freeDiskGiB }
-      const { diskGiB } = options.capacity
-      return { diskGiB, freeDiskGiB: options.simulated ? diskGiB : freeDiskGiB }
+      const { capacity, simulated, directory } = options
+      if (capacity && simulated) return { diskGiB: capacity.diskGiB, freeDiskGiB: capacity.diskGiB }
+      const { blocks, bavail, bsize } = await statfs(directory)
+      return { diskGiB: capacity?.diskGiB ?? Math.floor((blocks * bsize) / GiB), freeDiskGiB: Math.floor((bavail * bsize) / GiB) }
     },
   }
 }
