@@ -33,17 +33,23 @@ export type Ask = (
 /** What requests need, by the route that they came to: the most queries that it was seen with, as not everything that is asked has belongings. */
 export class Counts {
   readonly seen = new Map<string, string[]>()
-  private readonly yard: Yard
-  private readonly names: (method: string, path: string, body: unknown) => string
+  protected readonly yard: Yard
+  /** The name of the route that a request comes to. */
+  protected readonly names: (method: string, path: string, body: unknown) => string
 
   constructor(yard: Yard) {
     this.yard = yard
     this.names = namesOf(yard)
   }
 
+  /** @throws Error when it is refused */
+  protected send(method: string, path: string, body: unknown, headers: Record<string, string>): Promise<any> {
+    return this.yard.cloud.api(method, path, body, headers)
+  }
+
   readonly ask: Ask = async (method, path, body, headers = {}, way = '') => {
     await this.settled()
-    const { answer, queries: made } = await counted(() => this.yard.cloud.api(method, path, body, headers))
+    const { answer, queries: made } = await counted(() => this.send(method, path, body, headers))
     const name = `${this.names(method, path, body)}${way && ` (${way})`}`
     const known = this.seen.get(name)
     if (!known || made.length > known.length) this.seen.set(name, made)
@@ -55,7 +61,7 @@ export class Counts {
     const [method, path, body, headers = {}] = asked
     await this.settled()
     const { answer, queries: made } = await counted(() =>
-      this.yard.cloud.api(method, path, body, headers).then(
+      this.send(method, path, body, headers).then(
         () => 'it is answered',
         (error: Error) => error.message,
       ),
