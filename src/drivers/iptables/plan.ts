@@ -90,7 +90,16 @@ export async function bring(
 }
 
 /** The chain or verdict that a rule jumps to. */
-export const targetOf = (rule: string): string | undefined => / ?(?:-j|-g) (\S+)/.exec(rule.replace(/"(?:[^"\\]|\\.)*"/g, '""'))?.[1]
+export function targetOf(rule: string): string | undefined {
+  const words = rule.includes('"') ? rule.replace(QUOTED, '""') : rule
+  const jump = words.search(JUMP)
+  if (jump < 0) return undefined
+  const end = words.indexOf(' ', jump + 3)
+  return words.slice(jump + 3, end < 0 ? undefined : end)
+}
+
+const QUOTED = /"(?:[^"\\]|\\.)*"/g
+const JUMP = /-[jg] (?=\S)/
 
 const same = (a: string[], b: string[]) =>
   a === b || (a.length === b.length && a.every((line, i) => line === b[i] || comparable(line) === comparable(b[i]!)))

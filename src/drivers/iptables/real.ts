@@ -47,9 +47,17 @@ export function realIpTables(): IpTables {
 
 const program = (family: Family, what: 'save' | 'restore') => `ip${family === 6 ? '6' : ''}tables-${what}`
 
-export function textOf(tables: Restore): string {
-  for (const line of Object.values(tables).flat())
-    if (/[\n\r\0]/.test(line) || line.trim() === '') throw badRequest(`${JSON.stringify(line)} is not one rule.`, 'BadRule')
+const SEVERAL = /[\n\r\0]/
+
+/** @throws Fault 400 BadRule for what would be no line, or several */
+export function assertLines(tables: Restore): void {
+  for (const lines of Object.values(tables))
+    for (const line of lines)
+      if (SEVERAL.test(line) || line.trim() === '') throw badRequest(`${JSON.stringify(line)} is not one rule.`, 'BadRule')
+}
+
+function textOf(tables: Restore): string {
+  assertLines(tables)
   return Object.entries(tables)
     .map(([table, lines]) => [`*${table}`, ...lines, 'COMMIT', ''].join('\n'))
     .join('')

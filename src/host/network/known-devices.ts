@@ -16,6 +16,7 @@ class Told<T> {
 
   /** Answers whether it is anything that was asked for here. */
   doubt(id: string): boolean {
+    if (this.values.size === 0 && this.asking.size === 0 && this.absent.size === 0) return false
     if (this.absent.has(id)) return true
     if (!this.values.has(id) && !this.asking.has(id)) return false
     this.doubtful.add(id)
@@ -98,9 +99,10 @@ function paced(wake: () => void, everyMs: number): { tell(): void; stop(): void 
   }
 }
 
-function withMembers(members: string[], joined: Set<string>): string[] {
-  for (const member of members) joined.delete(member)
-  return joined.size === 0 ? members : [...members, ...joined]
+function withMembers(members: string[], joined: string[]): string[] {
+  const more = new Set(joined)
+  for (const member of members) more.delete(member)
+  return more.size === 0 ? members : [...members, ...more]
 }
 
 /** Ports are asked for in parts of this size. */
@@ -112,8 +114,10 @@ export class KnownDevices {
   private readonly devices: Told<DeviceDetails>
   private readonly groups: Told<string[]>
   private readonly neighbours: Told<Neighbour[]>
-  /** Who has come into groups since these were looked at. */
-  private readonly joined = new Map<string, Set<string>>()
+  /** Who has come into groups since these were looked at: in parts, as it was heard. */
+  private joined = new Map<string, string[][]>()
+  /** Who has come since the groups were asked for, but for those. A list of all is made when somebody wants it: a thousand members are news every few seconds. */
+  private since = new Map<string, string[]>()
 
   constructor(bus: Bus, host: string) {
     this.bus = bus
@@ -154,8 +158,9 @@ export class KnownDevices {
         if (portIds.map((id) => devices.doubt(id)).includes(true)) wake()
       }),
       bus.subscribe(events.groupMembersChanged, ({ groupIds, joined }) => {
-        const news = (id: string) => (joined && groups.holds(id) ? this.join(id, joined) : groups.doubt(id))
-        if (groupIds.map(news).includes(true)) members.tell()
+        let any = false
+        for (const id of groupIds) any = (joined && groups.holds(id) ? this.join(id, joined) : groups.doubt(id)) || any
+        if (any) members.tell()
       }),
     ]
     return () => {
@@ -164,9 +169,9 @@ export class KnownDevices {
   }
 
   private join(groupId: string, addresses: string[]): true {
-    const joined = this.joined.get(groupId) ?? new Set()
-    for (const address of addresses) joined.add(address)
-    this.joined.set(groupId, joined)
+    const parts = this.joined.get(groupId)
+    if (parts) parts.push(addresses)
+    else this.joined.set(groupId, [addresses])
     return true
   }
 
@@ -186,7 +191,9 @@ export class KnownDevices {
   async groupsOf(ports: DeviceDetails[]): Promise<Map<string, string[]>> {
     const named = new Set<string>()
     for (const { rules } of ports) for (const { remoteGroupId } of rules) if (remoteGroupId) named.add(remoteGroupId)
-    this.takeJoined() // what is in doubt, or was never told, is asked for now
+    this.takeJoined()
+    for (const [id, joined] of this.since) this.groups.amend(id, (members) => withMembers(members, joined))
+    this.since.clear() // what is in doubt, or was never told, is asked for now
     return await this.groups.of([...named])
   }
 
@@ -196,10 +203,16 @@ export class KnownDevices {
   }
 
   private takeJoined(): Map<string, string[]> {
-    const all = [...this.joined]
-    this.joined.clear()
-    for (const [id, joined] of all) this.groups.amend(id, (members) => withMembers(members, joined))
-    return new Map(all.map(([id, joined]) => [id, [...joined]]))
+    const all = new Map<string, string[]>()
+    for (const [id, parts] of this.joined) {
+      const joined = parts.flat()
+      all.set(id, joined)
+      const since = this.since.get(id)
+      if (since) since.push(...joined)
+      else this.since.set(id, [...joined])
+    }
+    this.joined = new Map()
+    return all
   }
 
   /** Who is on these networks on other hosts. */

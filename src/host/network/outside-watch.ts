@@ -15,7 +15,8 @@ export class OutsideWatch {
   private readonly context: Context
   private readonly seen = new Set<string>()
   private routers: RouterDetails[] = []
-  private readonly stops: (() => void)[] = []
+  /** Of listening for news, which is of use only while there is a way outside. */
+  private deaf: (() => void) | undefined
   private news = 0
   private looked = 0
   private timer: NodeJS.Timeout | undefined
@@ -26,13 +27,8 @@ export class OutsideWatch {
   }
 
   start(): void {
-    const { bus } = this.context
-    const news = () => {
-      this.news = Date.now()
-    }
-    news()
-    this.stops.push(bus.subscribe(events.portChanged, news), bus.subscribe(events.routerChanged, news))
     this.timer = setInterval(() => {
+      if (this.routers.length === 0) return
       const rest = Date.now() - this.news < SHORTLY_MS ? EVERY_MS : SELDOM_MS
       if (Date.now() - this.looked < rest) return
       this.looked = Date.now()
@@ -47,13 +43,31 @@ export class OutsideWatch {
 
   async stop(): Promise<void> {
     clearInterval(this.timer)
-    for (const stop of this.stops.splice(0)) stop()
+    this.routers = []
+    this.listen(false)
     await this.looking
   }
 
   /** Routers without a gateway have no outside. */
   follow(routers: RouterDetails[]): void {
     this.routers = routers.filter((router) => router.gateway !== null)
+    this.listen(this.routers.length > 0)
+  }
+
+  private listen(wanted: boolean): void {
+    if (wanted === (this.deaf !== undefined)) return
+    this.deaf?.()
+    this.deaf = undefined
+    if (!wanted) return
+    const news = () => {
+      this.news = Date.now()
+    }
+    news()
+    const { bus } = this.context
+    const stops = [bus.subscribe(events.portChanged, news), bus.subscribe(events.routerChanged, news)]
+    this.deaf = () => {
+      for (const stop of stops) stop()
+    }
   }
 
   async look(): Promise<void> {

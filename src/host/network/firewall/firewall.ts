@@ -1,7 +1,7 @@
 import type { Chain, Family, IpTables, Restore, Tables } from '../../../drivers/iptables/driver.ts'
 import { comparable, difference, targetOf, type Wanted } from '../../../drivers/iptables/plan.ts'
 import type { DeviceDetails } from '../../../network/rpc.ts'
-import { chainsOf, type FilteredPort, firewallOf, groupChains, memberLines, ownsFirewallChain, zonesIn } from './rules.ts'
+import { chainsOf, type FilteredPort, firewallOf, groupChains, membersOf, ownsFirewallChain, zonesIn } from './rules.ts'
 
 const FIRST_ZONE = 4097
 const LAST_ZONE = 65_535
@@ -68,12 +68,12 @@ export class HybridFirewall {
       const chains = new Map<string, Chain>()
       const lines: string[] = []
       for (const [group, addresses] of joined) {
-        const due = memberLines(addresses)[family]
-        const { from, to } = groupChains(group)
-        for (const [name, rules] of [[from, due.from] as const, [to, due.to] as const]) {
+        const chainOf = groupChains(group)
+        for (const side of ['from', 'to'] as const) {
+          const name = chainOf[side]
           const chain = tables.filter[name]
           if (!chain) continue
-          const put = insertions(chain.rules, rules)
+          const put = insertions(chain.rules, membersOf(addresses).lines(family, side))
           for (const { at, rule } of put.made) lines.push(`-I ${name} ${at + 1} ${rule}`)
           if (put.made.length > 0) chains.set(name, { ...chain, rules: put.rules })
         }
@@ -109,8 +109,9 @@ export class HybridFirewall {
 
 /** Puts rules where they belong among others, which are in order; those that are there already stay alone. */
 function insertions(there: string[], rules: string[]): { rules: string[]; made: { at: number; rule: string }[] } {
-  const all = [...there]
   const made: { at: number; rule: string }[] = []
+  if (rules.length === 0) return { rules: there, made }
+  const all = [...there]
   for (const rule of rules) {
     let [low, high] = [0, all.length]
     while (low < high) {

@@ -112,8 +112,11 @@ function memberChains(group: string, addresses: string[], ports: FilteredPort[],
     ports.some(({ rules }) =>
       rules.some((rule) => rule.remoteGroupId === group && rule.direction === direction && rule.etherType === `IPv${family}`),
     )
-  const lines = memberLines(addresses)[family]
-  return { ...(named('ingress') ? { [from]: lines.from } : {}), ...(named('egress') ? { [to]: lines.to } : {}) }
+  const members = membersOf(addresses)
+  return {
+    ...(named('ingress') ? { [from]: members.lines(family, 'from') } : {}),
+    ...(named('egress') ? { [to]: members.lines(family, 'to') } : {}),
+  }
 }
 
 /** A range of addresses, with the lines that let in what comes from it and what goes to it. */
@@ -123,21 +126,31 @@ interface Member {
   to: string
 }
 
-/** Lines in the order of their texts, so that where one belongs is found without looking at all. */
-type MemberLines = Record<Family, { from: string[]; to: string[] }>
+/** A group's members, each once. Their lines are made when they are asked for, in the order of their texts: where one belongs is found without looking at all. */
+class Members {
+  private readonly members: Record<Family, Member[]> = { 4: [], 6: [] }
+  private readonly made: Record<Family, { from?: string[]; to?: string[] }> = { 4: {}, 6: {} }
 
-const lists = new WeakMap<string[], MemberLines>()
+  constructor(addresses: string[]) {
+    const read = new Set<Member>()
+    for (const address of addresses) read.add(memberOf(address))
+    for (const member of read) this.members[member.family].push(member)
+  }
 
-/** Each range once. The same list as before has been read before. */
-export function memberLines(addresses: string[]): MemberLines {
+  lines(family: Family, side: 'from' | 'to'): string[] {
+    const made = this.made[family]
+    made[side] ??= this.members[family].map((one) => one[side]).sort()
+    return made[side]
+  }
+}
+
+const lists = new WeakMap<string[], Members>()
+
+/** The same list as before has been read before. */
+export function membersOf(addresses: string[]): Members {
   const known = lists.get(addresses)
   if (known) return known
-  const read = [...new Set(addresses.map(memberOf))]
-  const of = (family: Family) => {
-    const members = read.filter((one) => one.family === family)
-    return { from: members.map((one) => one.from).sort(), to: members.map((one) => one.to).sort() }
-  }
-  const made = { 4: of(4), 6: of(6) }
+  const made = new Members(addresses)
   lists.set(addresses, made)
   return made
 }
