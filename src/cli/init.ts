@@ -7,7 +7,7 @@ const HELP = `Writes commented configurations for a cloud of several machines.
 
 Usage: npx yun init [options]
 
-  --cluster              for several control processes on MariaDB Galera and RabbitMQ, with a load balancer's configuration; else for one with SQLite
+  --cluster              for several control processes on MariaDB Galera and RabbitMQ, with configurations of its load balancer and brokers; else for one with SQLite
   --dir DIR              where to (/etc/yun)
 `
 
@@ -25,6 +25,7 @@ export async function run(argv: string[]): Promise<number> {
         ['config/cluster-control.yaml', 'control.yaml'],
         ['config/host.yaml', 'host.yaml'],
         ['haproxy.cfg', 'haproxy.cfg'],
+        ['rabbitmq-advanced.config', 'rabbitmq-advanced.config'],
       ]
     : [
         ['config/control.yaml', 'control.yaml'],

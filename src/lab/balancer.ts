@@ -9,12 +9,8 @@ const EXAMPLE = join(import.meta.dirname, '../../deploy/haproxy.cfg')
 
 /** HAProxy with the configuration that deploy/ ships, for the addresses given (`host:port`). Returns how to stop it. */
 export async function startBalancer({ dir, listen, servers }: { dir: string; listen: string; servers: string[] }): Promise<() => void> {
-  const lines = readFileSync(EXAMPLE, 'utf8')
-    .split('\n')
-    .filter((line) => !/^ {2}server /.test(line))
-    .map((line) => line.replace(/^( {2}bind ).*/, `$1${listen}`))
   const file = join(dir, 'haproxy.cfg')
-  writeFileSync(file, `${lines.join('\n').trimEnd()}\n${servers.map((server, i) => `  server control${i + 1} ${server}\n`).join('')}`)
+  writeFileSync(file, configurationOf({ listen, servers }))
   const log = openSync(join(dir, 'haproxy.out'), 'a')
   const child = spawn('haproxy', ['-f', file, '-db'], { stdio: ['ignore', log, log] })
   const [host, port] = listen.split(':') as [string, string]
@@ -24,6 +20,14 @@ export async function startBalancer({ dir, listen, servers }: { dir: string; lis
     return listens(host, Number(port))
   })
   return () => void child.kill('SIGKILL')
+}
+
+/** The example's, with these addresses in place of its own. */
+function configurationOf({ listen, servers }: { listen: string; servers: string[] }): string {
+  const example = readFileSync(EXAMPLE, 'utf8')
+  const [, options] = /^ {2}server \S+ \S+(.*)$/m.exec(example)!
+  const others = example.replaceAll(/^ {2}server .*\n/gm, '').replace(/^( {2}bind ).*/m, `$1${listen}`)
+  return `${others}${servers.map((server, i) => `  server control${i + 1} ${server}${options}\n`).join('')}`
 }
 
 const listens = (host: string, port: number): Promise<boolean> =>

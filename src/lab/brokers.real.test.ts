@@ -8,6 +8,7 @@ import { message } from '../kernel/bus/bus.ts'
 import { busContract } from '../kernel/bus/contract-testing.ts'
 import { connectRabbit } from '../kernel/bus/rabbitmq.ts'
 import { type Brokers, startBrokers } from './brokers.ts'
+import { cut } from './cut-testing.ts'
 
 const add = message<{ a: number; b: number }, number>('add')
 let dir: string
@@ -54,6 +55,41 @@ test('several receivers share a topic; the work of one that leaves is done by th
   await two!.close()
   assert.equal(await asker!.call('shared', add, { a: 1, b: 1 }), 2)
   await Promise.all([asker!.close(), one!.close()])
+})
+
+test('what was given to a receiver whose network is cut goes to another before a caller has to ask again, and it comes back', {
+  timeout: 60_000,
+}, async (t) => {
+  const [asker, near, cutOff] = await Promise.all([join_(), join_(), join_()])
+  t.after(() => Promise.all([asker!.close(), near!.close(), cutOff!.close()]))
+  const did = { near: 0, cutOff: 0 }
+  near!.serve('cut', add, ({ a, b }) => {
+    did.near++
+    return a + b
+  })
+  cutOff!.serve('cut', add, ({ a, b }) => {
+    did.cutOff++
+    return a + b
+  })
+  const both = async () => {
+    const before = { ...did }
+    while (did.near === before.near || did.cutOff === before.cutOff) assert.equal(await asker!.call('cut', add, { a: 1, b: 1 }), 2)
+  }
+  await both()
+  const { localPort } = (cutOff as unknown as { connection: { _socket: Socket } }).connection._socket
+  const network = await cut(localPort!)
+  t.after(network.heal)
+  const asked = performance.now()
+  const took = await Promise.all(
+    Array.from({ length: 20 }, async (_, a) => {
+      assert.equal(await asker!.call('cut', add, { a, b: 1 }), a + 1)
+      return performance.now() - asked
+    }),
+  )
+  t.diagnostic(`all answered after ${Math.max(...took).toFixed(0)} ms`)
+  assert.ok(Math.max(...took) < 5_000)
+  await network.heal()
+  await both()
 })
 
 test('a broker node that is killed costs time and no message', async (t) => {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { waitUntil } from '../host/machine/wait.ts'
 import { unavailable } from '../kernel/errors/errors.ts'
 
-/** RabbitMQ nodes in one cluster, for labs and tests. */
+/** RabbitMQ nodes in one cluster, for labs and tests, with the options that deploy/ ships. */
 export interface Brokers {
   /** amqp://…, one for each node. */
   urls: string[]
@@ -27,6 +27,7 @@ export interface BrokerOptions {
   enter?: string[]
 }
 
+const ADVANCED = join(import.meta.dirname, '../../deploy/rabbitmq-advanced.config')
 const SERVER = '/usr/lib/rabbitmq/bin/rabbitmq-server'
 const UP_MS = 90_000
 
@@ -52,6 +53,7 @@ export async function startBrokers({ dir, count, address, port = 15_670, enter =
     RABBITMQ_LOG_BASE: join(place(n), 'log'),
     RABBITMQ_PID_FILE: join(place(n), 'pid'),
     RABBITMQ_CONFIG_FILE: join(place(n), 'rabbitmq'),
+    RABBITMQ_ADVANCED_CONFIG_FILE: ADVANCED,
     RABBITMQ_ENABLED_PLUGINS_FILE: join(dir, 'plugins'),
     RABBITMQ_CONF_ENV_FILE: '/dev/null',
     HOME: home,
