@@ -10,16 +10,16 @@ import { requestOf } from './instance-spec.ts'
 import { hostOf, mustBeIn } from './server-state.ts'
 import { nextDevice } from './volume-connection.ts'
 
-/** In which a server's devices may change. */
-export const ATTACHABLE: VmState[] = ['active', 'paused', 'stopped', 'resized', 'soft-delete']
+/** In which a server's ports may change: not while two hosts have them. */
+export const PORTS_MAY_CHANGE: VmState[] = ['active', 'paused', 'stopped']
 /** Volumes also of a server that is put away: it finds them when it comes back. */
-const WITH_SHELVED: VmState[] = [...ATTACHABLE, 'shelved', 'shelved_offloaded']
+const VOLUMES_MAY_CHANGE: VmState[] = [...PORTS_MAY_CHANGE, 'resized', 'soft-delete', 'shelved', 'shelved_offloaded']
 
 /** ms that a request waits for what failed to be taken back. */
 const UNWINDING_MS = 5_000
 
 /** @throws Fault 409 when the server is locked, in another state, taken by another operation or on no host */
-export function mayChange(request: RequestContext, row: InstanceRow, action: string, vmStates = ATTACHABLE): void {
+export function mayChange(request: RequestContext, row: InstanceRow, action: string, vmStates: VmState[]): void {
   if (row.locked && !request.isAdmin) throw conflict(`Instance ${row.id} is locked`, 'InstanceIsLocked')
   mustBeIn(vmStates, row, action)
   if (row.task_state !== null)
@@ -34,7 +34,7 @@ export async function attachVolume(
   row: InstanceRow,
   wanted: { volumeId: string; device: string | null; tag: string | null; deleteOnTermination: boolean; sharedToo: boolean },
 ): Promise<BlockDeviceRow> {
-  mayChange(request, row, 'attach_volume', WITH_SHELVED)
+  mayChange(request, row, 'attach_volume', VOLUMES_MAY_CHANGE)
   const volume = await context.volumes.volume(wanted.volumeId, { token: request.token, requestId: request.requestId })
   if (volume.multiattach && !wanted.sharedToo)
     throw badRequest(`Volume ${volume.id} is one that several servers may have: that needs microversion 2.60.`, 'MultiattachNotSupported')
@@ -92,7 +92,7 @@ export async function keepOnTermination(context: ComputeContext, device: BlockDe
 }
 
 export async function detachVolume(context: ComputeContext, request: RequestContext, row: InstanceRow, volumeId: string): Promise<void> {
-  mayChange(request, row, 'detach_volume', WITH_SHELVED)
+  mayChange(request, row, 'detach_volume', VOLUMES_MAY_CHANGE)
   const device = await findAttachment(context, row, volumeId)
   if (Number(device.boot_index) === 0 && device.boot_index !== null)
     throw new Fault(403, 'RootVolume', `Cannot detach the root device volume ${volumeId}.`)
@@ -106,14 +106,14 @@ export async function attachInterface(
   row: InstanceRow,
   wanted: { portId: string; networkId: string | null; fixedIp: string | null; given: boolean; tag: string | null },
 ): Promise<void> {
-  mayChange(request, row, 'attach_interface')
+  mayChange(request, row, 'attach_interface', PORTS_MAY_CHANGE)
   const id = await begin(context, request, row, 'attach_interface', 'attach-interface', { wanted })
   const { error } = await context.engine.finished(id, { unwindingMs: UNWINDING_MS })
   if (error) throw error
 }
 
 export async function detachInterface(context: ComputeContext, request: RequestContext, row: InstanceRow, portId: string): Promise<void> {
-  mayChange(request, row, 'detach_interface')
+  mayChange(request, row, 'detach_interface', PORTS_MAY_CHANGE)
   await begin(context, request, row, 'detach_interface', 'detach-interface', { portId })
 }
 

@@ -1,4 +1,4 @@
-import { unavailable } from '../../kernel/errors/errors.ts'
+import { Fault, unavailable } from '../../kernel/errors/errors.ts'
 import { blockDevicesOf } from '../db/instances.ts'
 import type { BlockDeviceRow, InstanceRow } from '../db/tables.ts'
 import type { VolumeConnection } from '../rpc.ts'
@@ -40,13 +40,22 @@ async function addressOf({ database: { db } }: ComputeContext, name: string): Pr
   return stateOf(await db.selectFrom('hosts').selectAll().where('host', '=', name).executeTakeFirstOrThrow()).hostIp
 }
 
-/** All volumes of a server, for its domain's XML. */
+/** All volumes that a server has, for its domain's XML. */
 export async function connectionsOf(context: ComputeContext, row: InstanceRow): Promise<VolumeConnection[]> {
   const connections: VolumeConnection[] = []
-  for (const device of await blockDevicesOf(context.database.db, [row.id]))
-    if (device.volume_id) connections.push(await connect(context, row, device))
+  for (const device of await blockDevicesOf(context.database.db, [row.id])) {
+    if (!device.volume_id) continue
+    const connection = await connect(context, row, device).catch((error) => {
+      if (device.boot_index === null && isToCome(error)) return null
+      throw error
+    })
+    if (connection) connections.push(connection)
+  }
   return connections
 }
+
+/** A volume that is asked for has no attachment before its own saga, which waits for the one that asks here, makes it. */
+const isToCome = (error: unknown) => error instanceof Fault && error.status === 404
 
 /** What a host must know to take a volume away: no target is made for it. */
 export const formerConnection = (device: BlockDeviceRow): VolumeConnection => ({

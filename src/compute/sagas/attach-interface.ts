@@ -2,7 +2,7 @@ import { fromJson, toJson } from '../../kernel/db/columns.ts'
 import { Fault, notFound } from '../../kernel/errors/errors.ts'
 import { at, saga, step } from '../../kernel/saga/saga.ts'
 import { failAction } from '../app/action.ts'
-import { ATTACHABLE } from '../app/attachment.ts'
+import { PORTS_MAY_CHANGE } from '../app/attachment.ts'
 import { flavorOf, requestOf, type ServerRequest, vifsOf } from '../app/instance-spec.ts'
 import { hostOf, mustBeIn } from '../app/server-state.ts'
 import { host, type Vif } from '../rpc.ts'
@@ -39,7 +39,7 @@ export const detachInterface = saga<ServerRun<{ portId: string }>>(
 /** What was under way when it was asked for may have taken the server elsewhere. */
 async function addWish(run: Attach): Promise<void> {
   const row = await serverOf(run)
-  mustBeIn(ATTACHABLE, row, 'attach_interface')
+  mustBeIn(PORTS_MAY_CHANGE, row, 'attach_interface')
   hostOf(row)
   const request = requestOf(row)
   const networks = [...request.networks.filter((one) => one.portId !== run.input.wanted.portId), run.input.wanted]

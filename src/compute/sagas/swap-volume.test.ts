@@ -140,6 +140,19 @@ test('a server that is deleted while its volume is copied keeps nobody waiting',
   assert.deepEqual([status(input.newVolumeId), old, await yard.leaks()], ['available', true, []])
 })
 
+test('a volume that is asked for meanwhile comes after it', async () => {
+  const id = await yard.server()
+  const { volumeId, newVolumeId } = await swapIn(yard, id)
+  const more = await yard.volume()
+  const path = `/compute/v2.1/servers/${id}/os-volume_attachments`
+  await yard.cloud.api('PUT', `${path}/${volumeId}`, { volumeAttachment: { volumeId: newVolumeId } })
+  await yard.cloud.api('POST', path, { volumeAttachment: { volumeId: more } })
+  await yard.settled()
+  const { volumeAttachments } = await yard.cloud.api('GET', path)
+  assert.deepEqual(volumeAttachments.map((one: { volumeId: string }) => one.volumeId).sort(), [newVolumeId, more].sort())
+  await yard.remove(id)
+})
+
 test('a copy that breaks off leaves the guest with what it had, and says why', async () => {
   const id = await yard.server()
   const input = await swapIn(yard, id)
