@@ -70,16 +70,23 @@ export function simulatedIpTables(options: { file?: string; namespaces?: () => P
       const key = await place(namespace, family)
       for (const [table, lines] of Object.entries(tables)) {
         const kept = noflush ? memory.state[key]?.[table] : undefined
-        const next = kept ? { ...kept } : emptyTable(table)
-        const own = new Set(kept ? [] : Object.values(next))
-        // a chain that a rule leads to cannot go, so those that stood before lead somewhere
-        const put: string[] = []
-        for (const line of lines) {
-          const rule = carryOut(next, line, own)
-          if (rule !== undefined) put.push(rule)
+        const next = kept ?? emptyTable(table)
+        const before = new Map<string, Chain | undefined>()
+        try {
+          // a chain that a rule leads to cannot go, so those that stood before lead somewhere
+          const put: string[] = []
+          for (const line of lines) {
+            const rule = carryOut(next, line, before)
+            if (rule !== undefined) put.push(rule)
+          }
+          for (const rule of put) checkTarget(next, rule)
+        } catch (error) {
+          for (const [name, chain] of before)
+            if (chain) next[name] = chain
+            else delete next[name]
+          throw error
         }
-        for (const rule of put) checkTarget(next, rule)
-        memory.state[key] = { ...memory.state[key], [table]: next }
+        if (!kept) memory.state[key] = { ...memory.state[key], [table]: next }
       }
       changes++
       memory.save()
@@ -97,10 +104,10 @@ const VERBS = ['-A ', '-I ', '-D ', '-X ', '-F ', '-N ']
 const NAME_AT = 3
 const POSITION = /^\d+ /
 
-/** Chains that are not `own` were there before and are copied before they change. Returns the rule that is put into one. */
-function carryOut(table: Tables[string], line: string, own: Set<Chain>): string | undefined {
+/** Chains are noted in `before` when they first change, and copied: who holds one holds what was. Returns the rule that is put into one. */
+function carryOut(table: Tables[string], line: string, before: Map<string, Chain | undefined>): string | undefined {
   const put = (name: string, chain: Chain) => {
-    own.add(chain)
+    if (!before.has(name)) before.set(name, table[name])
     table[name] = chain
     return chain
   }
@@ -123,7 +130,7 @@ function carryOut(table: Tables[string], line: string, own: Set<Chain>): string 
   }
   const there = table[name]
   if (!there) throw refused(line, `there is no chain ${name}`)
-  const chain = verb === 'X' || own.has(there) ? there : put(name, { ...there, rules: [...there.rules] })
+  const chain = verb === 'X' || before.has(name) ? there : put(name, { ...there, rules: [...there.rules] })
   if (verb === 'A') {
     chain.rules.push(rest.trim())
     return rest.trim()
@@ -144,6 +151,7 @@ function carryOut(table: Tables[string], line: string, own: Set<Chain>): string 
   } else {
     const user = Object.entries(table).find(([, each]) => each.rules.some((rule) => targetOf(rule) === name))
     if (chain.rules.length || user) throw refused(line, user ? `${user[0]} still jumps to it` : 'it is not empty')
+    if (!before.has(name)) before.set(name, there)
     delete table[name]
   }
   return undefined

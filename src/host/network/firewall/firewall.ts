@@ -81,7 +81,8 @@ export class HybridFirewall {
       if (lines.length === 0) continue
       this.held.delete(family)
       await this.iptables.restore(undefined, family, { filter: lines }, { noflush: true })
-      this.held.set(family, { ...tables, filter: { ...tables.filter, ...Object.fromEntries(chains) } })
+      for (const [name, chain] of chains) tables.filter[name] = chain
+      this.held.set(family, tables)
       changes.push(`firewall IPv${family}: ${inWords({ filter: lines })}`)
     }
     return changes
@@ -107,22 +108,25 @@ export class HybridFirewall {
   }
 }
 
-/** Puts rules where they belong among others, which are in order; those that are there already stay alone. */
+/** Puts rules where they belong among others; both are in order, and those that are there already stay alone. */
 function insertions(there: string[], rules: string[]): { rules: string[]; made: { at: number; rule: string }[] } {
   const made: { at: number; rule: string }[] = []
-  if (rules.length === 0) return { rules: there, made }
-  const all = [...there]
+  const all: string[] = []
+  let copied = 0
   for (const rule of rules) {
-    let [low, high] = [0, all.length]
+    let [low, high] = [copied, there.length]
     while (low < high) {
       const middle = (low + high) >>> 1
-      if (all[middle]! < rule) low = middle + 1
+      if (there[middle]! < rule) low = middle + 1
       else high = middle
     }
-    if (all[low] === rule) continue
-    all.splice(low, 0, rule)
-    made.push({ at: low, rule })
+    if (there[low] === rule) continue
+    while (copied < low) all.push(there[copied++]!)
+    made.push({ at: all.length, rule })
+    all.push(rule)
   }
+  if (made.length === 0) return { rules: there, made }
+  while (copied < there.length) all.push(there[copied++]!)
   return { rules: all, made }
 }
 
