@@ -193,6 +193,6 @@ export const events = {
   routerChanged: message<{ routerId: string }, void>('network.router-changed'),
   /** The rules of these ports are others now. */
   securityGroupChanged: message<{ portIds: string[] }, void>('network.security-group-changed'),
-  /** These groups have other ports, or their ports other addresses. `joined`: all that happened is that each has gained these addresses (CIDR), so there is nothing to ask. */
-  groupMembersChanged: message<{ groupIds: string[]; joined?: string[] }, void>('network.group-members-changed'),
+  /** These groups have other ports, or their ports other addresses. `joined`: all that happened is that each has gained these addresses (CIDR), so there is nothing to ask. `by`: the process of control that has taken some away. */
+  groupMembersChanged: message<{ groupIds: string[]; joined?: string[]; by?: string }, void>('network.group-members-changed'),
 }

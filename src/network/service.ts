@@ -23,6 +23,7 @@ import { rootRoutes, versionRoutes } from './api/versions.ts'
 import { zoneRoutes } from './api/zones.ts'
 import type { NetworkContext } from './app/context.ts'
 import { serveAgents } from './app/control.ts'
+import { GroupNews } from './app/group-news.ts'
 import { Heartbeats } from './app/heartbeats.ts'
 import { migrations } from './db/migrations.ts'
 import type { NetworkTables } from './db/tables.ts'
@@ -76,6 +77,7 @@ export async function createNetworkService(options: NetworkOptions): Promise<Net
     dnsDomain: options.dnsDomain ?? 'openstacklocal',
     wakeNotices: () => notices.wake(),
     heartbeats: new Heartbeats(),
+    groupNews: new GroupNews(options.bus),
   }
   const notices = noticeReconciler(context, options.notifyCompute)
   const takeOver = takeOverReconciler(context)

@@ -27,7 +27,7 @@ test('the DHCP server has the port before the port is reported; the lease is tol
     const third = device(3)
     lab.control.devices.push(third)
     lab.control.networks = [dhcpNetwork(lab.control.devices)]
-    lab.bus.publish(events.portChanged, { portId: third.portId, networkId: NETWORK })
+    lab.bus.publish(events.portChanged, { portId: third.portId, networkId: NETWORK }, [NETWORK])
     await until(
       'the third is ready',
       () => lab.control.heard('dhcp-ready').some((each) => each.portIds.length === 1 && each.portIds[0] === third.portId),
@@ -40,7 +40,7 @@ test('ports of networks that are served elsewhere wake no address service', () =
     const { reconciler } = lab.host.dhcp
     const runsAfter = async (networkId: string) => {
       const { runs } = await reconciler.settle()
-      lab.bus.publish(events.portChanged, { portId: device(1).portId, networkId })
+      lab.bus.publish(events.portChanged, { portId: device(1).portId, networkId }, [networkId])
       await new Promise((heard) => setImmediate(() => setImmediate(heard)))
       return (await reconciler.settle()).runs - runs
     }

@@ -1,17 +1,36 @@
-import type { Bus } from '../../kernel/bus/bus.ts'
+import type { Bus, Message } from '../../kernel/bus/bus.ts'
 import { control, type DeviceDetails, events, NETWORK_CONTROL, type Neighbour } from '../../network/rpc.ts'
 
 /** What control told, by id: asked for once, and again after a doubt. A doubt that comes while control answers counts for the next time. */
 class Told<T> {
   private readonly ask: (ids: string[]) => Promise<Map<string, T>>
+  private readonly hear: (id: string) => () => void
+  private readonly heard = new Map<string, () => void>()
+  private listening = false
   private readonly values = new Map<string, T>()
   private readonly asking = new Set<string>()
   private readonly doubtful = new Set<string>()
   /** What was asked for and is not known to control. */
   private readonly absent = new Set<string>()
 
-  constructor(ask: (ids: string[]) => Promise<Map<string, T>>) {
+  /** `hear` listens to news of one id and returns how to stop; what is asked for is listened to from before it is asked. */
+  constructor(ask: (ids: string[]) => Promise<Map<string, T>>, hear: (id: string) => () => void) {
     this.ask = ask
+    this.hear = hear
+  }
+
+  listen(wanted: boolean): void {
+    this.listening = wanted
+    this.listenTo(new Set([...this.values.keys(), ...this.asking, ...this.absent]))
+  }
+
+  private listenTo(ids: Set<string>): void {
+    for (const [id, stop] of this.heard) {
+      if (this.listening && ids.has(id)) continue
+      stop()
+      this.heard.delete(id)
+    }
+    if (this.listening) for (const id of ids) if (!this.heard.has(id)) this.heard.set(id, this.hear(id))
   }
 
   /** Answers whether it is anything that was asked for here. */
@@ -47,6 +66,7 @@ class Told<T> {
   /** Those of `ids` that control knows; others are forgotten. */
   async of(ids: string[]): Promise<Map<string, T>> {
     const wanted = new Set(ids)
+    this.listenTo(wanted)
     for (const id of this.values.keys()) if (!wanted.has(id)) this.values.delete(id)
     for (const id of this.absent) if (!wanted.has(id)) this.absent.delete(id)
     const missing = [...wanted].filter((id) => !this.values.has(id) || this.doubtful.has(id))
@@ -105,6 +125,8 @@ function withMembers(members: string[], joined: string[]): string[] {
   return more.size === 0 ? members : [...members, ...more]
 }
 
+type Hears<E> = E extends Message<infer In, void> ? (payload: In) => void : never
+
 /** Ports are asked for in parts of this size. */
 const AT_ONCE = 200
 
@@ -114,6 +136,8 @@ export class KnownDevices {
   private readonly devices: Told<DeviceDetails>
   private readonly groups: Told<string[]>
   private readonly neighbours: Told<Neighbour[]>
+  /** Who is told of what is heard. */
+  private tell = { all: () => {}, members: () => {} }
   /** Who has come into groups since these were looked at: in parts, as it was heard. */
   private joined = new Map<string, string[][]>()
   /** Who has come since the groups were asked for, but for those. A list of all is made when somebody wants it: a thousand members are news every few seconds. */
@@ -121,18 +145,31 @@ export class KnownDevices {
 
   constructor(bus: Bus, host: string) {
     this.bus = bus
+    const portNews: Hears<typeof events.portChanged> = ({ portId, networkId }) => {
+      const [own, near] = [this.devices.doubt(portId), this.neighbours.doubt(networkId)]
+      if (own || near) this.tell.all()
+    }
+    const memberNews: Hears<typeof events.groupMembersChanged> = ({ groupIds, joined }) => {
+      let any = false
+      for (const id of groupIds) any = (joined && this.groups.holds(id) ? this.join(id, joined) : this.groups.doubt(id)) || any
+      if (any) this.tell.members()
+    }
+    const ofPort = (id: string) => bus.subscribe(events.portChanged, portNews, id)
+    const ofMembers = (id: string) => bus.subscribe(events.groupMembersChanged, memberNews, id)
     this.devices = new Told(async (ids) => {
       const found = new Map<string, DeviceDetails>()
       for (let i = 0; i < ids.length; i += AT_ONCE)
         for (const each of await bus.call(NETWORK_CONTROL, control.deviceDetails, { host, portIds: ids.slice(i, i + AT_ONCE) }))
           found.set(each.portId, each)
       return found
-    })
+    }, ofPort)
     this.groups = new Told(
       async (groupIds) => new Map(Object.entries(await bus.call(NETWORK_CONTROL, control.groupAddresses, { groupIds }))),
+      ofMembers,
     )
     this.neighbours = new Told(
       async (networkIds) => new Map(Object.entries(await bus.call(NETWORK_CONTROL, control.neighbours, { host, networkIds }))),
+      ofPort, // of any port of this network
     )
   }
 
@@ -140,12 +177,10 @@ export class KnownDevices {
   follow(wake: () => void, regroup: () => void): () => void {
     const { bus, devices, groups, neighbours } = this
     const members = paced(regroup, MEMBERS_MS)
+    this.tell = { all: wake, members: members.tell }
+    for (const told of [devices, groups, neighbours]) told.listen(true)
     const stops = [
       members.stop,
-      bus.subscribe(events.portChanged, ({ portId, networkId }) => {
-        const [own, near] = [devices.doubt(portId), neighbours.doubt(networkId)]
-        if (own || near) wake()
-      }),
       bus.subscribe(events.tunnelsChanged, () => {
         neighbours.doubtAll()
         wake()
@@ -157,13 +192,9 @@ export class KnownDevices {
       bus.subscribe(events.securityGroupChanged, ({ portIds }) => {
         if (portIds.map((id) => devices.doubt(id)).includes(true)) wake()
       }),
-      bus.subscribe(events.groupMembersChanged, ({ groupIds, joined }) => {
-        let any = false
-        for (const id of groupIds) any = (joined && groups.holds(id) ? this.join(id, joined) : groups.doubt(id)) || any
-        if (any) members.tell()
-      }),
     ]
     return () => {
+      for (const told of [devices, groups, neighbours]) told.listen(false)
       for (const stop of stops) stop()
     }
   }

@@ -43,7 +43,7 @@ test('a port that control does not know, or that is down, is heard by nobody', (
     }
     assert.equal(lab.control.up.size, 0)
     lab.control.devices = [device(1)]
-    lab.bus.publish(events.portChanged, { portId: known.portId, networkId: NETWORK })
+    lab.bus.publish(events.portChanged, { portId: known.portId, networkId: NETWORK }, [known.portId])
     await until('it is up', () => lab.control.up.has(known.portId), 2_000)
     assert.deepEqual(lab.host.status().l2.unknown, [qvoOf(stranger.portId)])
   }))
@@ -165,7 +165,7 @@ test('who joins a group is let in at once, and of many who follow each other non
     const members = Array.from({ length: 20 }, (_, n) => `10.1.0.${100 + n}/32`)
     for (const member of members) {
       lab.control.groups[group].push(member)
-      lab.bus.publish(events.groupMembersChanged, { groupIds: [group] })
+      lab.bus.publish(events.groupMembersChanged, { groupIds: [group] }, [group])
       await new Promise((heard) => setImmediate(heard))
     }
     await until(
@@ -192,7 +192,7 @@ test('who is told to have joined a group is let in without a question, and a loo
       ...JSON.stringify(await lab.machine.iptables.save(undefined, 4)).matchAll(/-s (10\.1\.0\.\d+)\/32 -j ACCEPT/g),
     ]
     const seen = async (count: number) => (await members()).length === count
-    lab.bus.publish(events.groupMembersChanged, { groupIds: [group], joined: ['10.1.0.2/32', '10.1.0.1/32'] })
+    lab.bus.publish(events.groupMembersChanged, { groupIds: [group], joined: ['10.1.0.2/32', '10.1.0.1/32'] }, [group])
     await until('the second is let in', () => seen(2), 5_000)
     await lab.host.settle()
     await until('control knows of one', () => seen(1), 5_000)

@@ -25,13 +25,15 @@ function scene(guests = [device(1), device(2)]) {
   let woken = 0
   networks.follow(() => woken++)
   const changed = async (portId: string, networkId = NETWORK) => {
-    bus.publish(events.portChanged, { portId, networkId })
+    bus.publish(events.portChanged, { portId, networkId }, [portId, networkId])
     await new Promise((heard) => setImmediate(() => setImmediate(heard)))
   }
   const served = async () => (await networks.all())[0]!.ports.map(({ id }) => id)
   return { bus, asked, stage, networks, changed, served, woken: () => woken }
 }
 
+/** What is asked when a network is new here: once more when it is listened to. */
+const NEW = ['all', 'all']
 const [one, two, three] = [device(1), device(2), device(3)]
 
 test('a port that comes, changes or goes is asked for alone', async () => {
@@ -44,7 +46,7 @@ test('a port that comes, changes or goes is asked for alone', async () => {
   await changed(one.portId)
   assert.deepEqual(await served(), [two.portId, three.portId])
   assert.deepEqual(await served(), [two.portId, three.portId])
-  assert.deepEqual(asked, ['all', '1 ports', '1 ports'])
+  assert.deepEqual(asked, [...NEW, '1 ports', '1 ports'])
 })
 
 test('with a port of a router or an address service everything is asked for', async () => {
@@ -57,11 +59,13 @@ test('with a port of a router or an address service everything is asked for', as
   stage.network = dhcpNetwork([one, two], { isolated: true })
   await changed(router.portId)
   assert.equal((await networks.all())[0]!.isolated, true)
-  assert.deepEqual(asked, ['all', '1 ports', 'all', '1 ports', 'all'])
+  assert.deepEqual(asked, [...NEW, '1 ports', 'all', '1 ports', 'all'])
 })
 
 test('what is heard while everything is asked for counts for the next time', async () => {
-  const { stage, asked, changed, served } = scene()
+  const { stage, asked, changed, networks, served } = scene()
+  await served()
+  networks.doubt()
   stage.whileAsked = async () => {
     stage.whileAsked = async () => {}
     stage.network = dhcpNetwork([one, two, three])
@@ -69,7 +73,17 @@ test('what is heard while everything is asked for counts for the next time', asy
   }
   assert.deepEqual(await served(), [one.portId, two.portId])
   assert.deepEqual(await served(), [one.portId, two.portId, three.portId])
-  assert.deepEqual(asked, ['all', 'all'])
+  assert.deepEqual(asked, [...NEW, 'all', 'all'])
+})
+
+test('a port that comes to a network before it is listened to is seen at once', async () => {
+  const { stage, changed, served } = scene()
+  stage.whileAsked = async () => {
+    stage.whileAsked = async () => {}
+    stage.network = dhcpNetwork([one, two, three])
+    await changed(three.portId)
+  }
+  assert.deepEqual(await served(), [one.portId, two.portId, three.portId])
 })
 
 test('a port that control does not tell of leaves everything in doubt', async () => {
@@ -82,7 +96,7 @@ test('a port that control does not tell of leaves everything in doubt', async ()
   await assert.rejects(served(), /away/)
   stop()
   assert.deepEqual(await served(), [one.portId, two.portId])
-  assert.deepEqual(asked, ['all', 'all'])
+  assert.deepEqual(asked, [...NEW, 'all'])
 })
 
 test('changes on networks of others wake nobody', async () => {

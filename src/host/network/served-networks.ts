@@ -12,6 +12,9 @@ export class ServedNetworks {
   private known: Map<string, DhcpNetwork> | null = null
   /** Ports of known networks that changed since, by network. */
   private readonly changed = new Map<string, Set<string>>()
+  /** Of listening to each network's ports. */
+  private readonly heard = new Map<string, () => void>()
+  private hear: ((networkId: string) => () => void) | undefined
   /** Something was heard of which the answer that is under way may not know. */
   private doubted = false
 
@@ -27,19 +30,36 @@ export class ServedNetworks {
       this.doubt()
       wake()
     }
+    const portNews = ({ portId, networkId }: { portId: string; networkId: string }) => {
+      if (!this.known) return doubtful()
+      if (!this.known.has(networkId)) return
+      this.changed.set(networkId, (this.changed.get(networkId) ?? new Set()).add(portId))
+      wake()
+    }
+    this.hear = (networkId) => bus.subscribe(events.portChanged, portNews, networkId)
+    this.listenTo([...(this.known?.keys() ?? [])])
     const stops = [
-      bus.subscribe(events.portChanged, ({ portId, networkId }) => {
-        if (!this.known) return doubtful()
-        if (!this.known.has(networkId)) return
-        this.changed.set(networkId, (this.changed.get(networkId) ?? new Set()).add(portId))
-        wake()
-      }),
       bus.subscribe(events.networkChanged, doubtful),
       bus.subscribe(events.routerChanged, () => this.known?.size !== 0 && doubtful()),
     ]
     return () => {
+      this.hear = undefined
+      this.listenTo([])
       for (const stop of stops) stop()
     }
+  }
+
+  /** Answers whether any of these networks was not listened to before. */
+  private listenTo(networkIds: string[]): boolean {
+    for (const [id, stop] of this.heard) {
+      if (networkIds.includes(id)) continue
+      stop()
+      this.heard.delete(id)
+    }
+    const { hear } = this
+    const fresh = hear ? networkIds.filter((id) => !this.heard.has(id)) : []
+    for (const id of fresh) this.heard.set(id, hear!(id))
+    return fresh.length > 0
   }
 
   /** Events may have been missed: everything is asked for again. */
@@ -58,9 +78,14 @@ export class ServedNetworks {
   }
 
   private async ask(): Promise<Map<string, DhcpNetwork>> {
-    this.doubted = false
-    const all = await this.bus.call(NETWORK_CONTROL, control.dhcpNetworks, { host: this.host })
-    const networks = new Map(all.map((network) => [network.segment.networkId, network]))
+    const ask = async () => {
+      this.doubted = false
+      const all = await this.bus.call(NETWORK_CONTROL, control.dhcpNetworks, { host: this.host })
+      return new Map(all.map((network) => [network.segment.networkId, network]))
+    }
+    let networks = await ask()
+    // what happened to the ports of a new one meanwhile was not heard
+    while (this.listenTo([...networks.keys()])) networks = await ask()
     if (!this.doubted) this.known = networks
     return networks
   }

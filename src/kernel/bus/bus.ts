@@ -38,8 +38,13 @@ export interface Bus {
    * `elsewhere`: the handler only sends on, at once, what it is given, and what it answers came over a wire.
    */
   serve<In, Out>(topic: string, message: Message<In, Out>, handler: Handler<In, Out>, of?: { elsewhere?: boolean }): () => void
-  publish<In>(event: Message<In, void>, payload: In): void
-  subscribe<In>(event: Message<In, void>, handler: (payload: In) => void): () => void
+  /** `about`: what it speaks of, by id, for those who hear of some things only. */
+  publish<In>(event: Message<In, void>, payload: In, about?: string[]): void
+  /**
+   * Returns how to stop. `about`: only what is published about this. What is asked (call) after it is answered when it counts: who subscribes and then asks misses nothing.
+   * An event that is about several things may be heard once for each.
+   */
+  subscribe<In>(event: Message<In, void>, handler: (payload: In) => void, about?: string): () => void
   stats(): Promise<BusStats>
   close(): Promise<void>
 }

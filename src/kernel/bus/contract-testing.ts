@@ -142,6 +142,42 @@ export function busContract(open: () => Promise<Ends>): void {
     assert.deepEqual(heard.filter((one) => !one.includes('try')).sort(), ['0 x', '0 y', '1 x', '1 y'])
   })
 
+  test('who hears of one thing hears of no other; who hears of all hears once; what is asked after a subscription finds it counting', async () => {
+    const { near, far } = await both()
+    const topic = fresh()
+    const [mine, other] = [`${topic}-mine`, `${topic}-other`]
+    const heard: string[] = []
+    const hears = (who: string) => (payload: { what: string }) =>
+      void (payload.what.startsWith(topic) && heard.push(`${who} ${payload.what}`))
+    near.serve(topic, add, ({ a, b }) => {
+      near.publish(happened, { what: `${topic} early` }, [mine])
+      return a + b
+    })
+    far.subscribe(happened, hears('mine'), mine)
+    far.subscribe(happened, hears('all'))
+    const stop = far.subscribe(happened, hears('gone'), mine)
+    await far.call(topic, add, { a: 1, b: 1 })
+    const soon = async (count: number) => {
+      const end = Date.now() + 10_000
+      while (heard.length < count && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    await soon(3)
+    stop()
+    await far.call(topic, add, { a: 1, b: 1 })
+    await soon(5)
+    near.publish(happened, { what: `${topic} other` }, [other])
+    near.publish(happened, { what: `${topic} both` }, [other, mine])
+    near.publish(happened, { what: `${topic} none` })
+    await soon(9)
+    const say = (who: string, ...what: string[]) => what.map((one) => `${who} ${topic} ${one}`)
+    const expected = [
+      ...say('mine', 'early', 'early', 'both'),
+      ...say('all', 'early', 'early', 'other', 'both', 'none'),
+      ...say('gone', 'early'),
+    ]
+    assert.deepEqual(heard.sort(), expected.sort())
+  })
+
   test('two hundred calls at once are all answered', async () => {
     const { near, far } = await both()
     const topic = fresh()

@@ -6,8 +6,8 @@ export type Frame =
   | { do: 'call'; id: number; topic: string; name: string; payload: unknown; key?: string; requestId?: string; timeoutMs?: number }
   | { do: 'cast'; id: number; topic: string; name: string; payload: unknown; key?: string; requestId?: string }
   | { do: 'serve' | 'unserve'; topic: string; name: string }
-  | { do: 'subscribe' | 'unsubscribe'; name: string }
-  | { do: 'event'; name: string; payload: unknown }
+  | { do: 'subscribe' | 'unsubscribe'; name: string; about?: string }
+  | { do: 'event'; name: string; payload: unknown; about?: string[] }
   | ({ do: 'answer'; id: number } & Answer)
 
 /** With what the receiver did to the world meanwhile: evidence of the step that asked. */

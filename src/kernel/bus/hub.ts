@@ -14,6 +14,7 @@ import {
 import { DoneOnce } from './done-once.ts'
 import { type Answer, answered, answerOf, type Channel, type Frame } from './frames.ts'
 import { ReceiverGone } from './memory.ts'
+import { routeOf, Subscribers } from './subscribers.ts'
 
 /** What a process at the other end of a channel may do on the bus. */
 export interface Leave {
@@ -50,7 +51,7 @@ export function joinBus(bus: Bus, channel: Channel, leave: Leave = ALL): void {
     } else if (frame.do === 'call' || frame.do === 'cast') {
       void passOn(bus, channel, frame, leave)
     } else if (frame.do === 'event') {
-      if (leave.publish(frame.name)) bus.publish({ name: frame.name }, frame.payload)
+      if (leave.publish(frame.name)) bus.publish({ name: frame.name }, frame.payload, frame.about)
     } else if (frame.do === 'serve') {
       if (leave.serve(frame.topic))
         hold(
@@ -58,13 +59,14 @@ export function joinBus(bus: Bus, channel: Channel, leave: Leave = ALL): void {
           bus.serve(frame.topic, { name: frame.name }, forward(frame.topic, frame.name), { elsewhere: true }),
         )
     } else if (frame.do === 'subscribe') {
-      const { name } = frame
+      const { name, about } = frame
+      const told = about === undefined ? { name } : { name, about: [about] }
       hold(
-        `subscribe ${name}`,
-        bus.subscribe({ name }, (payload) => channel.send({ do: 'event', name, payload })),
+        `subscribe ${routeOf(name, about)}`,
+        bus.subscribe({ name }, (payload) => channel.send({ do: 'event', ...told, payload }), about),
       )
     } else {
-      const id = frame.do === 'unserve' ? `serve ${frame.topic} ${frame.name}` : `subscribe ${frame.name}`
+      const id = 'topic' in frame ? `serve ${frame.topic} ${frame.name}` : `subscribe ${routeOf(frame.name, frame.about)}`
       stops.get(id)?.()
       stops.delete(id)
     }
@@ -96,7 +98,7 @@ interface Asked {
 export class HubBus implements Bus {
   private channel: Channel | undefined
   private readonly receivers = new Map<string, Handler<any, any>>()
-  private readonly subscribers = new Map<string, Set<(payload: any) => void>>()
+  private readonly subscribers = new Subscribers()
   private readonly asked = new Map<number, Asked>()
   private readonly once = new DoneOnce()
   private readonly onError: OnBusError
@@ -116,14 +118,16 @@ export class HubBus implements Bus {
       if (this.channel === channel) this.channel = undefined
     })
     for (const id of this.receivers.keys()) channel.send({ do: 'serve', ...partsOf(id) })
-    for (const name of this.subscribers.keys()) channel.send({ do: 'subscribe', name })
+    for (const route of this.subscribers.all()) channel.send({ do: 'subscribe', ...subscriptionOf(route) })
     for (const { frame } of this.asked.values()) channel.send(frame)
   }
 
   private async hear(channel: Channel, frame: Frame): Promise<void> {
     if (frame.do === 'answer') return void this.asked.get(frame.id)?.settle(frame)
     if (frame.do === 'event') {
-      tellAll([...(this.subscribers.get(frame.name) ?? [])], frame.payload, (error) => this.onError(error, frame.name))
+      const { name, about, payload } = frame
+      const routes = about?.map((one) => routeOf(name, one)) ?? [name]
+      tellAll(this.subscribers.on(routes), payload, (error) => this.onError(error, name))
     } else if (frame.do === 'call') {
       const { topic, name, payload, key, requestId } = frame
       const handler = this.receivers.get(`${topic} ${name}`)
@@ -173,18 +177,15 @@ export class HubBus implements Bus {
     }
   }
 
-  publish<In>({ name }: Message<In, void>, payload: In): void {
-    this.channel?.send({ do: 'event', name, payload })
+  publish<In>({ name }: Message<In, void>, payload: In, about?: string[]): void {
+    this.channel?.send({ do: 'event', name, payload, about })
   }
 
-  subscribe<In>({ name }: Message<In, void>, handler: (payload: In) => void): () => void {
-    const all = this.subscribers.get(name) ?? new Set()
-    if (all.size === 0) this.channel?.send({ do: 'subscribe', name })
-    this.subscribers.set(name, all.add(handler))
+  subscribe<In>({ name }: Message<In, void>, handler: (payload: In) => void, about?: string): () => void {
+    const route = routeOf(name, about)
+    if (this.subscribers.add(route, handler)) this.channel?.send({ do: 'subscribe', name, about })
     return () => {
-      all.delete(handler)
-      if (all.size > 0 || !this.subscribers.delete(name)) return
-      this.channel?.send({ do: 'unsubscribe', name })
+      if (this.subscribers.remove(route, handler)) this.channel?.send({ do: 'unsubscribe', name, about })
     }
   }
 
@@ -197,6 +198,11 @@ export class HubBus implements Bus {
     this.subscribers.clear()
     this.channel = undefined
   }
+}
+
+function subscriptionOf(route: string): { name: string; about?: string } {
+  const { topic, name } = partsOf(route)
+  return route.includes(' ') ? { name: topic, about: name } : { name: route }
 }
 
 const partsOf = (id: string) => ({ topic: id.slice(0, id.indexOf(' ')), name: id.slice(id.indexOf(' ') + 1) })

@@ -13,6 +13,7 @@ import {
   tellAll,
 } from './bus.ts'
 import { DoneOnce } from './done-once.ts'
+import { routeOf, Subscribers } from './subscribers.ts'
 
 const copy = <T>(value: T): T => (value === undefined ? value : JSON.parse(JSON.stringify(value)))
 
@@ -33,7 +34,7 @@ export class ReceiverGone extends Error {}
 /** The bus of a cloud that is one process, and the middle of one whose hosts are processes of their own (see socket.ts). */
 export class MemoryBus implements Bus {
   private readonly receivers = new Map<string, Receiver>()
-  private readonly subscribers = new Map<string, Set<(payload: any) => void>>()
+  private readonly subscribers = new Subscribers()
   private readonly waiting = new Map<string, Set<() => void>>()
   private readonly once = new DoneOnce()
   private readonly onError: OnBusError
@@ -116,18 +117,18 @@ export class MemoryBus implements Bus {
     }
   }
 
-  publish<In>(event: Message<In, void>, payload: In): void {
-    const handlers = [...(this.subscribers.get(event.name) ?? [])]
+  publish<In>(event: Message<In, void>, payload: In, about: string[] = []): void {
+    const handlers = this.subscribers.on([event.name, ...about.map((one) => routeOf(event.name, one))])
     if (handlers.length === 0) return
     // a thousand hosts may listen: one copy for all, that none can change
     const sent = frozen(copy(payload))
     setImmediate(() => this.apart(() => tellAll(handlers, sent, (error) => this.onError(error, event.name))))
   }
 
-  subscribe<In>(event: Message<In, void>, handler: (payload: In) => void): () => void {
-    const handlers = this.subscribers.get(event.name) ?? new Set()
-    this.subscribers.set(event.name, handlers.add(handler))
-    return () => handlers.delete(handler)
+  subscribe<In>(event: Message<In, void>, handler: (payload: In) => void, about?: string): () => void {
+    const route = routeOf(event.name, about)
+    this.subscribers.add(route, handler)
+    return () => void this.subscribers.remove(route, handler)
   }
 
   async stats(): Promise<BusStats> {

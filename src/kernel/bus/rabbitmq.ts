@@ -17,6 +17,7 @@ import {
 import { DoneOnce } from './done-once.ts'
 import { type Answer, answered, answerOf } from './frames.ts'
 import { Sender, within } from './rabbit-sender.ts'
+import { routeOf, Subscribers } from './subscribers.ts'
 
 /** Messages of one process under way at once. */
 const AT_ONCE = 128
@@ -37,6 +38,8 @@ const REMOVAL_MS = 30_000
 /** A message may be lost on its way from a broker that dies: receivers know a repeat. */
 const ANSWER_MS = 5_000
 const CLOSE_MS = 2_000
+/** Of one message: all of its header goes in one frame. */
+const MOST_ROUTES = 200
 const EVENTS = 'yun.events'
 const queueOf = (topic: string) => `yun.${topic}`
 /** Queues of hosts that never come back go after a week without receivers. */
@@ -70,8 +73,9 @@ export class RabbitBus implements Bus {
   private readonly sender: Sender
   private readonly consumers = new Map<string, Consumer>()
   private readonly receivers = new Map<string, Map<string, Handler<any, any>>>()
-  private readonly subscribers = new Map<string, Set<(payload: any) => void>>()
+  private readonly subscribers = new Subscribers()
   private readonly bindings: { exchange: string; queue: string; routingKey: string }[] = []
+  private readonly beingBound = new Set<Promise<void>>()
   private readonly asked = new Map<string, Asked>()
   private readonly seen = new Map<string, number>()
   /** Asked again by a caller whose broker died, while the first is still being done here. */
@@ -113,7 +117,7 @@ export class RabbitBus implements Bus {
           exchanges: [{ exchange: EVENTS, type: 'direct', durable: true }],
           queueBindings: this.bindings, // grows: a new connection binds what was bound before
         },
-        (message) => this.hear(message.routingKey, message.body),
+        (message) => this.hear(message.routingKey, message.headers?.CC ?? [], message.body),
       ),
     ]
     for (const [i, consumer] of consumers.entries()) this.consumers.set(`own ${i}`, this.watch(consumer, 'own queues'))
@@ -124,6 +128,7 @@ export class RabbitBus implements Bus {
 
   async call<In, Out>(topic: string, { name }: Message<In, Out>, payload: In, options: CallOptions = {}): Promise<Out> {
     const timeoutMs = options.timeoutMs ?? PATIENCE_MS
+    if (this.beingBound.size > 0) await within(ANSWER_MS, Promise.all(this.beingBound)) // what was subscribed to before counts
     await this.receiverOf(topic, name, Math.min(timeoutMs, this.patienceMs))
     const id = randomUUID()
     let timer: NodeJS.Timeout | undefined
@@ -290,34 +295,42 @@ export class RabbitBus implements Bus {
     })
   }
 
-  publish<In>({ name }: Message<In, void>, payload: In): void {
-    this.sender
-      .send({ exchange: EVENTS, routingKey: name }, JSON.stringify(payload), wantedFor(PATIENCE_MS))
-      .catch((error) => this.onError(error, `event ${name}`))
-  }
-
-  subscribe<In>({ name }: Message<In, void>, handler: (payload: In) => void): () => void {
-    const all = this.subscribers.get(name) ?? new Set()
-    if (all.size === 0) this.bind(name)
-    this.subscribers.set(name, all.add(handler))
-    return () => {
-      all.delete(handler)
-      if (all.size > 0 || !this.subscribers.delete(name)) return
-      const index = this.bindings.findIndex((one) => one.routingKey === name)
-      const [binding] = this.bindings.splice(index, 1)
-      if (binding && this.connection.ready) this.connection.queueUnbind(binding).catch((error) => this.onError(error, `event ${name}`))
+  publish<In>({ name }: Message<In, void>, payload: In, about: string[] = []): void {
+    const text = JSON.stringify(payload)
+    for (let i = 0; i === 0 || i < about.length; i += MOST_ROUTES) {
+      const routes = about.slice(i, i + MOST_ROUTES).map((one) => routeOf(name, one))
+      const headers = routes.length > 0 ? { CC: routes } : undefined // the broker sends it these ways, too, and to each queue once
+      this.sender
+        .send({ exchange: EVENTS, routingKey: name, headers }, text, wantedFor(PATIENCE_MS))
+        .catch((error) => this.onError(error, `event ${name}`))
     }
   }
 
-  private bind(name: string): void {
-    const binding = { exchange: EVENTS, queue: this.events, routingKey: name }
-    this.bindings.push(binding)
-    if (this.connection.ready) this.connection.queueBind(binding).catch((error) => this.onError(error, `event ${name}`))
+  subscribe<In>({ name }: Message<In, void>, handler: (payload: In) => void, about?: string): () => void {
+    const route = routeOf(name, about)
+    if (this.subscribers.add(route, handler)) this.bind(route)
+    return () => {
+      if (!this.subscribers.remove(route, handler)) return
+      const index = this.bindings.findIndex((one) => one.routingKey === route)
+      const [binding] = this.bindings.splice(index, 1)
+      if (binding && this.connection.ready) this.connection.queueUnbind(binding).catch((error) => this.onError(error, `event ${route}`))
+    }
   }
 
-  private hear(name: string, body: unknown): void {
+  private bind(route: string): void {
+    const binding = { exchange: EVENTS, queue: this.events, routingKey: route }
+    this.bindings.push(binding)
+    if (!this.connection.ready) return
+    const bound: Promise<void> = this.connection
+      .queueBind(binding)
+      .catch((error) => this.onError(error, `event ${route}`))
+      .finally(() => this.beingBound.delete(bound))
+    this.beingBound.add(bound)
+  }
+
+  private hear(name: string, routes: string[], body: unknown): void {
     const payload = typeof body === 'string' || Buffer.isBuffer(body) ? JSON.parse(String(body)) : body
-    tellAll([...(this.subscribers.get(name) ?? [])], payload, (error) => this.onError(error, name))
+    tellAll(this.subscribers.on([name, ...routes]), payload, (error) => this.onError(error, name))
   }
 
   async stats(): Promise<BusStats> {

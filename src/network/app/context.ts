@@ -4,6 +4,7 @@ import { isDuplicate } from '../../kernel/db/failures.ts'
 import type { Log } from '../../kernel/log/log.ts'
 import { lock, type Trx } from '../db/handle.ts'
 import type { NetworkTables } from '../db/tables.ts'
+import type { GroupNews } from './group-news.ts'
 import type { Heartbeats } from './heartbeats.ts'
 
 export interface NetworkContext {
@@ -17,6 +18,7 @@ export interface NetworkContext {
   external: { cidr: string; gateway: string }
   dnsDomain: string
   heartbeats: Heartbeats
+  groupNews: GroupNews
   /** There is word for compute to deliver. */
   wakeNotices: () => void
 }

@@ -141,8 +141,10 @@ eachDatabaseUrl((databaseUrl) => {
   test('the groups of a new port hear whose addresses they have gained; after any other change who is in them is to be asked', async () => {
     const { network } = await house.network('10.4.1.0/24')
     const heard: (string[] | undefined)[] = []
-    const quiet = house.bus.subscribe(events.groupMembersChanged, ({ joined }) => void heard.push(joined))
-    const port = await guest(network.id, { allowed_address_pairs: [{ ip_address: '10.9.0.0/24' }, { ip_address: 'fd00::9' }] })
+    const { id: group } = await house.make('/security-groups', 'security_group', { name: 'heard of' })
+    const quiet = house.bus.subscribe(events.groupMembersChanged, ({ joined }) => void heard.push(joined), group)
+    const pairs = [{ ip_address: '10.9.0.0/24' }, { ip_address: 'fd00::9' }]
+    const port = await guest(network.id, { security_groups: [group], allowed_address_pairs: pairs })
     const address = port.fixed_ips[0].ip_address
     await house.client.updatePort(port.id, { allowed_address_pairs: [] })
     await house.client.deletePort(port.id)

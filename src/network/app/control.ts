@@ -13,6 +13,7 @@ import { giveWork } from './scheduling.ts'
 export function serveAgents(context: NetworkContext): () => void {
   const { bus } = context
   const stops = [
+    context.groupNews.start(),
     bus.serve(NETWORK_CONTROL, control.deviceDetails, ({ portIds }) => deviceDetails(context, portIds)),
     bus.serve(NETWORK_CONTROL, control.groupAddresses, ({ groupIds }) => groupAddresses(context, groupIds)),
     bus.serve(NETWORK_CONTROL, control.devicesUp, ({ host, devices }) =>

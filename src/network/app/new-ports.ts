@@ -3,7 +3,6 @@ import { conflict } from '../../kernel/errors/errors.ts'
 import type { Handle } from '../db/handle.ts'
 import { insertRow, rowsWhere } from '../db/rows.ts'
 import type { NetworkRow, PortRow, SubnetRow } from '../db/tables.ts'
-import { events } from '../rpc.ts'
 import { vifTypesOn } from './bindings.ts'
 import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
 import { memberAddresses } from './group-addresses.ts'
@@ -11,7 +10,7 @@ import { allocationRows, chooseAllAddresses } from './ipam.ts'
 import { networkNoun } from './networks.ts'
 import { missing, seeRows } from './noun.ts'
 import { loadPorts, type Port } from './port.ts'
-import { tellMembersChanged } from './port-removal.ts'
+import { tellMembersChanged, tellPortChanged } from './port-removal.ts'
 import { newMac, newPortRow } from './port-row.ts'
 import { type AskedPort, checkSecurity, groupsFor, plainColumns } from './port-rules.ts'
 import { recordPorts } from './port-steps.ts'
@@ -173,7 +172,6 @@ export async function subnetsOf(db: Handle, networkIds: string[]): Promise<Map<s
 
 /** Agents look again: at the port, and at the groups that list its addresses; those of a new port are `joined`. */
 export function tellPort(work: Work, port: PortRow, groups: string[], joined?: string[]): void {
-  const { after, context } = work
-  after.push(() => context.bus.publish(events.portChanged, { portId: port.id, networkId: port.network_id }))
+  work.after.push(() => tellPortChanged(work.context, port))
   tellMembersChanged(work, groups, joined)
 }

@@ -3,7 +3,7 @@ import { timestamp } from '../../kernel/db/columns.ts'
 import { deleteRows, insertRow, rowsWhere, updateRows } from '../db/rows.ts'
 import type { NoticeRow, PortRow } from '../db/tables.ts'
 import { events } from '../rpc.ts'
-import type { Work } from './context.ts'
+import type { NetworkContext, Work } from './context.ts'
 
 export const NOWHERE = { port_id: null, fixed_ip_address: null, router_id: null, status: 'DOWN' as const, associated_at: null }
 
@@ -27,7 +27,12 @@ export async function removePortRows(work: Work, ports: PortRow[]): Promise<void
   if (groups.length > 0) await deleteRows(trx, 'port_security_groups', 'port_id', ids)
   await deleteRows(trx, 'ports', 'id', ids)
   await notice(work, ports.filter(isServers), 'network-vif-deleted', null)
-  for (const port of ports) after.push(() => context.bus.publish(events.portChanged, { portId: port.id, networkId: port.network_id }))
+  for (const port of ports) after.push(() => tellPortChanged(context, port))
+}
+
+/** For the host that has the port, and for those that serve its network or have tunnels of it. */
+export function tellPortChanged({ bus }: NetworkContext, { id, network_id }: Pick<PortRow, 'id' | 'network_id'>): void {
+  bus.publish(events.portChanged, { portId: id, networkId: network_id }, [id, network_id])
 }
 
 export const isServers = (port: Pick<PortRow, 'device_owner' | 'device_id'>) =>
@@ -44,5 +49,5 @@ export async function notice(work: Work, ports: PortRow[], name: string, status:
 
 /** Agents look again at who is in these groups, if rules of theirs name them. `joined`: they need not, these addresses came and none went. */
 export function tellMembersChanged({ after, context }: Work, groupIds: string[], joined?: string[]): void {
-  if (groupIds.length > 0) after.push(() => context.bus.publish(events.groupMembersChanged, { groupIds, joined }))
+  if (groupIds.length > 0) after.push(() => context.groupNews.changed(groupIds, joined))
 }

@@ -2,6 +2,7 @@ import { rowsWhere, updateRow, updateRows } from '../db/rows.ts'
 import { events } from '../rpc.ts'
 import { mutate, type NetworkContext, type Work } from './context.ts'
 import { addDhcpPorts, hasDhcp } from './dhcp-port.ts'
+import { tellPortChanged } from './port-removal.ts'
 import { portsOfRouter, routerLock, tellRouter } from './router.ts'
 import { candidates, DHCP_HOSTS, hostsForRouters } from './serving-hosts.ts'
 
@@ -20,7 +21,7 @@ async function movePorts({ trx, after, context }: Work, ports: { id: string; net
   await updateRows(trx, 'ports', ids, { host, vif_type: host ? 'ovs' : 'unbound', wired: 0 })
   for (const port of ports)
     after.push(() => {
-      context.bus.publish(events.portChanged, { portId: port.id, networkId: port.network_id })
+      tellPortChanged(context, port)
       context.bus.publish(events.networkChanged, { networkId: port.network_id })
     })
 }
