@@ -199,23 +199,24 @@ function interfaceRoutes(context: ComputeContext): Route[] {
       doc: 'Give a server a port, or one more on a network',
       policy: policy('create'),
       target,
-      body: Type.Object({
-        interfaceAttachment: Type.Optional(
-          Nullable(
-            Type.Object(
-              {
-                net_id: Type.Optional(Type.String({ format: 'uuid' })),
-                port_id: Type.Optional(Type.String({ format: 'uuid' })),
-                fixed_ips: Type.Optional(
-                  Type.Array(Type.Object({ ip_address: Type.String() }, { additionalProperties: true }), { minItems: 1, maxItems: 1 }),
-                ),
-                tag: Type.Optional(Type.String({ minLength: 1, maxLength: 60, pattern: '^[^,/]*$' })),
-              },
-              closed,
+      body: Type.Object(
+        {
+          interfaceAttachment: Type.Optional(
+            Nullable(
+              Type.Object(
+                {
+                  net_id: Type.Optional(Type.String({ format: 'uuid' })),
+                  port_id: Type.Optional(Type.String({ format: 'uuid' })),
+                  fixed_ips: Type.Optional(Type.Array(Type.Object({ ip_address: Type.String() }, closed), { minItems: 1, maxItems: 1 })),
+                  tag: Type.Optional(Type.String({ minLength: 1, maxLength: 60, pattern: '^[^,/]*$' })),
+                },
+                closed,
+              ),
             ),
           ),
-        ),
-      }),
+        },
+        closed,
+      ),
       response: Answer,
       async handler(request) {
         refuseUnknown(request, 'interfaceAttachment', request.body.interfaceAttachment, { tag: '2.49' })

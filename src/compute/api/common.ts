@@ -18,8 +18,12 @@ export const Truth = Type.Union([
   Choice(['true', 'True', 'TRUE', 'false', 'False', 'FALSE', '1', '0', 'yes', 'no', 'on', 'off', 't', 'f']),
 ])
 export const isTrue = (value: unknown) => value === true || /^(1|t|true|yes|on)$/i.test(String(value))
-/** The one key of a body or an answer. */
-export const Wrapped = (key: string, schema: TSchema = Type.Unknown()) => Type.Object({ [key]: schema }, { additionalProperties: true })
+/** Nova looks at nothing here but that it is there. */
+export const Anything = Type.Unsafe<unknown>({ description: 'that it is there is what counts' })
+/** As Nova leaves them open, for clients who send more than they need. */
+export const open = (description: string) => ({ additionalProperties: Type.Unsafe<unknown>({ description }) })
+/** The one key of a body. */
+export const Wrapped = (key: string, schema: TSchema = Type.Unknown()) => Type.Object({ [key]: schema }, closed)
 
 const known = new WeakMap<ApiRequest, Promise<InstanceRow>>()
 

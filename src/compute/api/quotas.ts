@@ -6,7 +6,7 @@ import type { ComputeContext } from '../app/context.ts'
 import * as quota from '../app/quota.ts'
 import { summed, usageReport } from '../app/usage.ts'
 import { Limits, Link, Paged, QuotaDetail, QuotaSet, Shown, TenantUsage, TenantUsageOrNone } from './answers.ts'
-import { nextLink, Wrapped, wholeNumber } from './common.ts'
+import { nextLink, Truth, Wrapped, wholeNumber } from './common.ts'
 
 const NETWORK = new Set<quota.Resource>(['floating_ips', 'fixed_ips', 'security_groups', 'security_group_rules'])
 const FILES = new Set<quota.Resource>(['injected_files', 'injected_file_content_bytes', 'injected_file_path_bytes'])
@@ -35,7 +35,7 @@ const QuotaBody = (key: string, more: Record<string, TSchema> = {}) =>
     Type.Object(
       {
         ...Object.fromEntries(quota.RESOURCES.map((one) => [one, Type.Optional(Limit)])),
-        force: Type.Optional(Type.Unknown()),
+        force: Type.Optional(Truth),
         tenant_id: Type.Optional(Type.String()),
         networks: Type.Optional(Limit),
         ...more,

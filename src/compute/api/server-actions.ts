@@ -18,7 +18,21 @@ import { addSecurityGroup, removeSecurityGroup } from '../app/server-security.ts
 import { move } from '../app/server-state.ts'
 import type { Action } from './action-entry.ts'
 import { ServerAnswer, Shown } from './answers.ts'
-import { Choice, closed, isAuto, isTrue, Metadata, Name, Nullable, server, Truth, targetServer, viewerOf, Wrapped } from './common.ts'
+import {
+  Anything,
+  Choice,
+  closed,
+  isAuto,
+  isTrue,
+  Metadata,
+  Name,
+  Nullable,
+  server,
+  Truth,
+  targetServer,
+  viewerOf,
+  Wrapped,
+} from './common.ts'
 import { pictureActions } from './picture-actions.ts'
 import { ZERO_DISK } from './policies.ts'
 import { DiskConfig, NewServerBody } from './server-schemas.ts'
@@ -26,10 +40,22 @@ import { changedView, hostStatuses } from './server-view.ts'
 import { shelveActions } from './shelve-actions.ts'
 import { refuseUnknown, required, type Since } from './since.ts'
 
-const Nothing = Type.Unknown()
+const Nothing = Anything
 const AdminPass = Type.Object({ adminPass: Type.String() })
 const HostName = Type.String({ minLength: 1, maxLength: 255, pattern: '^[a-zA-Z0-9._-]+$' })
 
+/** What a server is rebuilt with as it is created with it. */
+const REBUILT = [
+  'description',
+  'hostname',
+  'personality',
+  'adminPass',
+  'key_name',
+  'user_data',
+  'accessIPv4',
+  'accessIPv6',
+  'trusted_image_certificates',
+] as const
 const REBUILD: Since = {
   description: '2.19',
   key_name: '2.54',
@@ -112,8 +138,8 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
         {
           host: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
           adminPass: Type.Optional(Type.String()),
-          onSharedStorage: Type.Optional(Type.Unknown()),
-          force: Type.Optional(Type.Unknown()),
+          onSharedStorage: Type.Optional(Truth),
+          force: Type.Optional(Truth),
         },
         closed,
       ),
@@ -148,11 +174,10 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
           name: Type.Optional(Name),
           metadata: Type.Optional(Metadata),
           'OS-DCF:diskConfig': Type.Optional(DiskConfig),
-          ...Type.Partial(
-            Type.Pick(NewServerBody.properties.server, ['description', 'hostname', 'personality', 'adminPass', 'key_name', 'user_data']),
-          ).properties,
+          preserve_ephemeral: Type.Optional(Truth),
+          ...Type.Partial(Type.Pick(NewServerBody.properties.server, REBUILT)).properties,
         },
-        { additionalProperties: true },
+        closed,
       ),
       async run(row, request) {
         const body = request.body.rebuild
@@ -255,13 +280,13 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
     addSecurityGroup: {
       doc: 'Add a security group to all ports of a server',
       policy: 'os-security-groups:add',
-      body: Type.Object({ name: Name }, { additionalProperties: true }),
+      body: Type.Object({ name: Name }, closed),
       run: (row, request) => addSecurityGroup(context, request.context, row, request.body.addSecurityGroup.name),
     },
     removeSecurityGroup: {
       doc: 'Take a security group from all ports of a server',
       policy: 'os-security-groups:remove',
-      body: Type.Object({ name: Name }, { additionalProperties: true }),
+      body: Type.Object({ name: Name }, closed),
       run: (row, request) => removeSecurityGroup(context, request.context, row, request.body.removeSecurityGroup.name),
     },
     'os-resetState': {

@@ -10,7 +10,7 @@ import { groupsOf } from '../app/server-security.ts'
 import { traceOf } from '../app/trace.ts'
 import { computeTopic, host } from '../rpc.ts'
 import { Addresses, ConsoleTarget, Diagnostics, LibvirtDiagnostics, SecurityGroup, Shown, Topology, Trace } from './answers.ts'
-import { Choice, Metadata, server, targetServer, Wrapped } from './common.ts'
+import { Choice, closed, Metadata, server, targetServer, Wrapped } from './common.ts'
 import { inCommonWords, inLibvirtsWords } from './diagnostics-view.ts'
 import { serverPasswordRoutes } from './server-password.ts'
 import { addressesOf } from './server-view.ts'
@@ -73,7 +73,10 @@ export function serverPartRoutes(context: ComputeContext): Route[] {
       policy: 'os_compute_api:os-remote-consoles',
       microversions: { min: '2.6' },
       target,
-      body: Wrapped('remote_console', Type.Object({ protocol: Choice(['vnc', 'spice', 'serial', 'rdp', 'mks']), type: Type.String() })),
+      body: Wrapped(
+        'remote_console',
+        Type.Object({ protocol: Choice(['vnc', 'spice', 'serial', 'rdp', 'mks']), type: Type.String() }, closed),
+      ),
       response: Shown('remote_console', Type.Object({ protocol: Type.String(), type: Type.String(), url: Type.String() })),
       async handler(request) {
         const { protocol, type } = request.body.remote_console

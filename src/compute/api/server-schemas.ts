@@ -1,5 +1,5 @@
 import Type from 'typebox'
-import { Choice, Count, closed, Metadata, Name, Nullable, Truth } from './common.ts'
+import { Anything, Choice, Count, closed, Metadata, Name, Nullable, open, Truth } from './common.ts'
 
 const Uuid = Type.String({ format: 'uuid' })
 const Address = Type.Union([Type.String({ format: 'ipv4' }), Type.String({ format: 'ipv6' })])
@@ -22,14 +22,29 @@ const BlockDevice = Type.Object(
     guest_format: Type.Optional(Nullable(Type.String())),
     device_type: Type.Optional(Nullable(Type.String())),
     disk_bus: Type.Optional(Nullable(Type.String())),
-    no_device: Type.Optional(Type.Unknown()),
+    no_device: Type.Optional(Anything),
     volume_type: Type.Optional(Nullable(Type.String())),
     tag: Type.Optional(Nullable(Tag)),
   },
   closed,
 )
 
-const Hints = Type.Object({}, { additionalProperties: true })
+/** As clients wrote them before v2. */
+const OldBlockDevice = Type.Object(
+  {
+    virtual_name: Type.Optional(Type.String({ maxLength: 255 })),
+    volume_id: Type.Optional(Nullable(Uuid)),
+    snapshot_id: Type.Optional(Nullable(Uuid)),
+    volume_size: Type.Optional(Nullable(Count(0))),
+    device_name: Type.Optional(Type.String({ minLength: 1, maxLength: 255, pattern: '^[a-zA-Z0-9._/-]*$' })),
+    delete_on_termination: Type.Optional(Truth),
+    no_device: Type.Optional(Anything),
+    connection_info: Type.Optional(Type.String()),
+  },
+  closed,
+)
+
+const Hints = Type.Object({}, open('hints of schedulers that are not here'))
 
 export const DiskConfig = Choice(['AUTO', 'MANUAL'])
 
@@ -49,14 +64,14 @@ export const NewServerBody = Type.Object(
         personality: Type.Optional(Type.Array(Type.Object({ path: Type.String({ minLength: 1 }), contents: Type.String() }, closed))),
         availability_zone: Type.Optional(Nullable(Type.String({ minLength: 1, maxLength: 255 }))),
         block_device_mapping_v2: Type.Optional(Type.Array(BlockDevice)),
-        block_device_mapping: Type.Optional(Type.Array(Type.Object({}, { additionalProperties: true }))),
+        block_device_mapping: Type.Optional(Type.Array(OldBlockDevice)),
         config_drive: Type.Optional(Nullable(Truth)),
         key_name: Type.Optional(Nullable(Name)),
         min_count: Type.Optional(Count(1)),
         max_count: Type.Optional(Count(1)),
         return_reservation_id: Type.Optional(Truth),
         security_groups: Type.Optional(
-          Type.Array(Type.Object({ name: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })) }, { additionalProperties: true })),
+          Type.Array(Type.Object({ name: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })) }, closed)),
         ),
         user_data: Type.Optional(Nullable(Type.String({ maxLength: 65_535 }))),
         description: Type.Optional(Nullable(Type.String({ maxLength: 255 }))),
@@ -76,16 +91,19 @@ export const NewServerBody = Type.Object(
   closed,
 )
 
-export const ChangeServerBody = Type.Object({
-  server: Type.Partial(
-    Type.Object({
-      name: Name,
-      'OS-DCF:diskConfig': DiskConfig,
-      accessIPv4: Nullable(Type.Union([Type.String({ format: 'ipv4' }), Type.Literal('')])),
-      accessIPv6: Nullable(Type.Union([Type.String({ format: 'ipv6' }), Type.Literal('')])),
-      description: Nullable(Type.String({ maxLength: 255 })),
-      hostname: Type.String({ minLength: 1, maxLength: 255, pattern: '^[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?$' }),
-    }),
-    closed,
-  ),
-})
+export const ChangeServerBody = Type.Object(
+  {
+    server: Type.Partial(
+      Type.Object({
+        name: Name,
+        'OS-DCF:diskConfig': DiskConfig,
+        accessIPv4: Nullable(Type.Union([Type.String({ format: 'ipv4' }), Type.Literal('')])),
+        accessIPv6: Nullable(Type.Union([Type.String({ format: 'ipv6' }), Type.Literal('')])),
+        description: Nullable(Type.String({ maxLength: 255 })),
+        hostname: Type.String({ minLength: 1, maxLength: 255, pattern: '^[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?$' }),
+      }),
+      closed,
+    ),
+  },
+  closed,
+)

@@ -6,7 +6,7 @@ import type { ComputeContext } from '../../app/context.ts'
 import { ruleView } from '../../app/older-security-groups.ts'
 import { as } from '../../app/wanted-networks.ts'
 import { Shown } from '../answers.ts'
-import { closed, isTrue, Nullable, Wrapped, wholeNumber } from '../common.ts'
+import { closed, isTrue, Nullable, open, wholeNumber } from '../common.ts'
 
 const POLICY = 'os_compute_api:os-security-groups:'
 const Port = Nullable(Type.Union([Type.Integer(), Type.String({ maxLength: 16 })]))
@@ -27,23 +27,26 @@ export const OlderGroup = Type.Object(
   closed,
 )
 const Text = Type.Union([Type.String({ maxLength: 255 }), Type.Null()])
-const NewGroup = Wrapped(
-  'security_group',
-  Type.Object({ name: Type.String({ minLength: 1, maxLength: 255 }), description: Type.Optional(Text) }, closed),
+const more = open('what Nova overlooks here, too')
+const NewGroup = Type.Object(
+  { security_group: Type.Object({ name: Type.String({ minLength: 1, maxLength: 255 }), description: Type.Optional(Text) }, more) },
+  more,
 )
-const NewRule = Wrapped(
-  'security_group_rule',
-  Type.Object(
-    {
-      parent_group_id: Type.String({ format: 'uuid' }),
-      ip_protocol: Type.Optional(Nullable(Type.String())),
-      from_port: Type.Optional(Port),
-      to_port: Type.Optional(Port),
-      cidr: Type.Optional(Nullable(Type.String())),
-      group_id: Type.Optional(Nullable(Type.String())),
-    },
-    closed,
-  ),
+const NewRule = Type.Object(
+  {
+    security_group_rule: Type.Object(
+      {
+        parent_group_id: Type.String({ format: 'uuid' }),
+        ip_protocol: Type.Optional(Nullable(Type.String())),
+        from_port: Type.Optional(Port),
+        to_port: Type.Optional(Port),
+        cidr: Type.Optional(Nullable(Type.String())),
+        group_id: Type.Optional(Nullable(Type.String())),
+      },
+      more,
+    ),
+  },
+  more,
 )
 const shared = { microversions: { max: '2.35' } }
 
