@@ -271,11 +271,12 @@ const exists = (route: Route, version: Version) =>
   (!route.microversions?.min || version.atLeast(route.microversions.min)) &&
   (!route.microversions?.max || version.atMost(route.microversions.max))
 
-/** Of the routes that share POST …/action the one whose name is the body's key. `everywhere`: those of other microversions, too. */
+/** Of the routes that share POST …/action the one whose name is the body's only key. `everywhere`: those of other microversions, too. */
 function choose(routes: Route[], body: unknown, everywhere: Route[]): Route {
   if (!routes.some((route) => route.action)) return routes[0]!
   const names = body && typeof body === 'object' && !Array.isArray(body) ? Object.keys(body) : []
   if (names.length === 0) throw new Fault(400, 'MalformedRequestBody', 'Malformed request body: an action is needed')
+  if (names.length > 1) throw new Fault(400, 'MalformedRequestBody', 'Malformed request body: one action at a time')
   const route = routes.find((candidate) => names.includes(candidate.action!))
   if (!route && everywhere.some((candidate) => names.includes(candidate.action!))) throw notFound('The resource could not be found.')
   if (!route) throw new Fault(400, 'NoSuchAction', `There is no such action: ${names[0]}`)

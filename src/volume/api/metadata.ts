@@ -28,6 +28,8 @@ function routesOf(
   policy: { read: string; write: string; remove: string },
 ): Route[] {
   const path = `/${plural}/:${kind}_id/metadata`
+  const bodies =
+    kind === 'volume' ? { all: shape.MetadataBody, one: shape.MetaBody } : { all: shape.SnapshotMetadataBody, one: shape.SnapshotMetaBody }
   const idOf = async (request: ApiRequest) => (await load(context, request)).id
   return [
     {
@@ -45,7 +47,7 @@ function routesOf(
       doc: `Add metadata to a ${kind}`,
       policy: policy.write,
       target,
-      body: shape.MetadataBody,
+      body: bodies.all,
       response: shape.MetadataAnswer,
       handler: async (request) => ({ metadata: await metadata.addMetadata(context, kind, await idOf(request), request.body.metadata) }),
     },
@@ -55,7 +57,7 @@ function routesOf(
       doc: `Replace a ${kind}'s metadata`,
       policy: policy.write,
       target,
-      body: shape.MetadataBody,
+      body: bodies.all,
       response: shape.MetadataAnswer,
       handler: async (request) => ({ metadata: await metadata.replaceMetadata(context, kind, await idOf(request), request.body.metadata) }),
     },
@@ -77,7 +79,7 @@ function routesOf(
       doc: `Set one item of a ${kind}'s metadata`,
       policy: policy.write,
       target,
-      body: shape.MetaBody,
+      body: bodies.one,
       response: shape.MetaAnswer,
       async handler(request) {
         const { meta } = request.body

@@ -14,8 +14,8 @@ const Specs = Type.Object({ id: Text, name: Text, consumer: Text, specs: ExtraSp
 const One = Type.Object({ qos_specs: Specs, links: Type.Array(Type.Object({ rel: Text, href: Text })) })
 const Associations = shown('qos_associations', Type.Array(Type.Object({ association_type: Text, id: Text, name: Text })))
 const Values = Type.Record(Type.String({ minLength: 1, maxLength: 255 }), shape.Text)
-const Body = Type.Object({ qos_specs: Values }, { additionalProperties: true })
-const Keys = Type.Object({ keys: Type.Array(Type.String({ minLength: 1, maxLength: 255 })) }, { additionalProperties: true })
+const Body = Type.Object({ qos_specs: Values }, { additionalProperties: false })
+const Keys = Type.Object({ keys: Type.Array(Type.String({ minLength: 1, maxLength: 255 })) }, { additionalProperties: false })
 const accepted = () => new Reply(undefined, { status: 202 })
 
 /** What a type of volumes promises of speed, and who keeps the promise. */

@@ -2,7 +2,8 @@ import Type, { type Static, type TSchema } from 'typebox'
 
 export const Nullable = <T extends TSchema>(schema: T) => Type.Union([Type.Null(), schema])
 export const Choice = <const T extends string>(values: readonly T[]) => Type.Unsafe<T>({ type: 'string', enum: values })
-const open = { additionalProperties: true }
+/** As Cinder leaves them open, for clients who send more than they need. */
+export const open = (description: string) => ({ additionalProperties: Type.Unsafe<unknown>({ description }) })
 const closed = { additionalProperties: false }
 
 export const Text = Type.String({ maxLength: 255 })
@@ -18,55 +19,54 @@ export const Flag = Type.Union([
 export const Metadata = Type.Record(Type.String({ minLength: 1, maxLength: 255 }), Type.String({ maxLength: 255 }))
 const Optional = Type.Optional
 const wrap = <const Name extends string, T extends TSchema>(name: Name, schema: T) =>
-  Type.Object({ [name]: schema } as Record<Name, T>, open)
+  Type.Object({ [name]: schema } as Record<Name, T>, closed)
 
 /** Lists take every parameter: unknown ones are no filters. */
-export const ListQuery = Type.Object({}, open)
+export const ListQuery = Type.Object({}, open('no filter'))
 
-export const NewVolume = wrap(
-  'volume',
+const newVolume = {
+  id: Optional(Uuid),
+  project_id: Optional(Nullable(Type.String({ minLength: 1, maxLength: 64 }))),
+  user_id: Optional(Nullable(Type.String({ minLength: 1, maxLength: 64 }))),
+  size: Optional(Nullable(Size)),
+  name: Optional(Name),
+  display_name: Optional(Name),
+  description: Optional(Name),
+  display_description: Optional(Name),
+  volume_type: Optional(Name),
+  availability_zone: Optional(Name),
+  metadata: Optional(Nullable(Metadata)),
+  imageRef: Optional(Name),
+  image_id: Optional(Name),
+  snapshot_id: Optional(Name),
+  source_volid: Optional(Name),
+  multiattach: Optional(Nullable(Flag)),
+  backup_id: Optional(Type.Null()),
+  group_id: Optional(Type.Null()),
+  consistencygroup_id: Optional(Type.Null()),
+  source_replica: Optional(Type.Null()),
+}
+const withHints = (volume: ReturnType<typeof Type.Object<typeof newVolume>>) =>
   Type.Object(
-    {
-      id: Optional(Uuid),
-      project_id: Optional(Nullable(Type.String({ minLength: 1, maxLength: 64 }))),
-      user_id: Optional(Nullable(Type.String({ minLength: 1, maxLength: 64 }))),
-      size: Optional(Nullable(Size)),
-      name: Optional(Name),
-      display_name: Optional(Name),
-      description: Optional(Name),
-      display_description: Optional(Name),
-      volume_type: Optional(Name),
-      availability_zone: Optional(Name),
-      metadata: Optional(Nullable(Metadata)),
-      imageRef: Optional(Name),
-      image_id: Optional(Name),
-      snapshot_id: Optional(Name),
-      source_volid: Optional(Name),
-      multiattach: Optional(Nullable(Flag)),
-      backup_id: Optional(Type.Null()),
-      group_id: Optional(Type.Null()),
-      consistencygroup_id: Optional(Type.Null()),
-      source_replica: Optional(Type.Null()),
-    },
-    open,
-  ),
-)
+    { volume, 'OS-SCH-HNT:scheduler_hints': Optional(Nullable(Type.Object({}, open('hints of schedulers that are not here')))) },
+    closed,
+  )
+/** Until 3.52 clients named what only the service could know, e.g. a status. */
+export const NewVolumeUntil352 = withHints(Type.Object(newVolume, open('what Cinder overlooks here, too')))
+export const NewVolume = withHints(Type.Object(newVolume, closed))
 
 /** `id`, `project_id` and `user_id` are for a caller with the role service or admin; the same id again answers the volume that is there. */
 export type NewVolumeDocument = Static<typeof NewVolume>['volume']
 
-const renaming = Type.Object(
-  {
-    name: Optional(Name),
-    display_name: Optional(Name),
-    description: Optional(Name),
-    display_description: Optional(Name),
-    metadata: Optional(Metadata),
-  },
-  open,
-)
-export const VolumeChange = wrap('volume', renaming)
-export const SnapshotChange = wrap('snapshot', renaming)
+const renaming = {
+  name: Optional(Name),
+  display_name: Optional(Name),
+  description: Optional(Name),
+  display_description: Optional(Name),
+  metadata: Optional(Metadata),
+}
+export const VolumeChange = wrap('volume', Type.Object(renaming, closed))
+export const SnapshotChange = wrap('snapshot', Type.Object(renaming, { ...closed, minProperties: 1 }))
 
 export const NewSnapshot = wrap(
   'snapshot',
@@ -81,14 +81,18 @@ export const NewSnapshot = wrap(
       metadata: Optional(Nullable(Metadata)),
       force: Optional(Nullable(Flag)),
     },
-    open,
+    closed,
   ),
 )
 
 export const MetadataBody = wrap('metadata', Metadata)
 export const MetaBody = wrap('meta', Metadata)
+const overlooked = open('what Cinder overlooks here, too')
+export const SnapshotMetadataBody = Type.Object({ metadata: Metadata }, overlooked)
+export const SnapshotMetaBody = Type.Object({ meta: Metadata }, overlooked)
 export const action = (name: string, schema: TSchema) => wrap(name, schema)
-export const Anything = Type.Unsafe<unknown>({})
+export const Anything = Type.Unsafe<unknown>({ description: 'that it is there is what counts' })
+/** Each protocol has its own words for who connects. */
 export const Connector = Type.Record(Type.String(), Anything)
 export const Mode = Choice(['rw', 'ro'])
 
@@ -102,10 +106,10 @@ export const NewAttachment = wrap(
       connector: Optional(Nullable(Connector)),
       mode: Optional(Nullable(Mode)),
     },
-    open,
+    closed,
   ),
 )
-export const AttachmentChange = wrap('attachment', Type.Object({ connector: Connector }, open))
+export const AttachmentChange = wrap('attachment', Type.Object({ connector: Connector }, closed))
 
 export const NewType = wrap(
   'volume_type',
@@ -116,14 +120,14 @@ export const NewType = wrap(
       extra_specs: Optional(Nullable(Metadata)),
       'os-volume-type-access:is_public': Optional(Flag),
     },
-    open,
+    closed,
   ),
 )
 export const TypeChange = wrap(
   'volume_type',
   Type.Object(
     { name: Optional(Nullable(Type.String({ minLength: 1, maxLength: 255 }))), description: Optional(Name), is_public: Optional(Flag) },
-    open,
+    closed,
   ),
 )
 export const ExtraSpecs = wrap('extra_specs', Metadata)
@@ -131,8 +135,8 @@ export const ExtraSpec = Metadata
 const Limit = Type.Union([Type.Integer({ minimum: -1, maximum: 2_147_483_647 }), Type.String({ pattern: '^(-1|[0-9]{1,9})$' })])
 export const QuotaChange = wrap('quota_set', Type.Record(Type.String(), Type.Union([Limit, Type.String(), Type.Null()])))
 export const QuotaClassChange = wrap('quota_class_set', Type.Record(Type.String(), Type.Union([Limit, Type.String(), Type.Null()])))
-export const ServiceChange = Type.Object({ host: Text, binary: Optional(Text), disabled_reason: Optional(Name) }, open)
-export const FrozenHost = Type.Object({ host: Text }, open)
+export const ServiceChange = Type.Object({ host: Text, binary: Optional(Text), disabled_reason: Optional(Name) }, closed)
+export const FrozenHost = Type.Object({ host: Text }, closed)
 
 /* What is answered. */
 

@@ -89,7 +89,10 @@ export function snapshotRoutes(context: VolumeContext): Route[] {
       target,
       body: shape.action(
         'os-reset_status',
-        Type.Object({ status: shape.Choice(['available', 'creating', 'deleting', 'error', 'error_deleting']) }),
+        Type.Object(
+          { status: shape.Choice(['available', 'creating', 'deleting', 'error', 'error_deleting']) },
+          { additionalProperties: false },
+        ),
       ),
       response: 'nothing',
       async handler(request) {
@@ -106,7 +109,10 @@ export function snapshotRoutes(context: VolumeContext): Route[] {
       target,
       body: shape.action(
         'os-update_snapshot_status',
-        Type.Object({ status: shape.Text, progress: Type.Optional(Type.String({ pattern: '^(100|[1-9]?[0-9])%$' })) }),
+        Type.Object(
+          { status: shape.Text, progress: Type.Optional(Type.String({ pattern: '^(100|[1-9]?[0-9])%$' })) },
+          { additionalProperties: false },
+        ),
       ),
       response: 'nothing',
       async handler(request) {

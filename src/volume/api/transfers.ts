@@ -27,14 +27,17 @@ const Transfer = Type.Object({
 const Answer = shown('transfer', Transfer)
 const List = Type.Object({ transfers: Type.Array(Transfer), transfers_links: Optional(Links) })
 
-const open = { additionalProperties: true }
+const closed = { additionalProperties: false }
 const NewTransfer = Type.Object(
   {
-    transfer: Type.Object({ volume_id: shape.Uuid, name: Optional(shape.Name), no_snapshots: Optional(shape.Nullable(shape.Flag)) }, open),
+    transfer: Type.Object(
+      { volume_id: shape.Uuid, name: Optional(shape.Name), no_snapshots: Optional(shape.Nullable(shape.Flag)) },
+      closed,
+    ),
   },
-  open,
+  closed,
 )
-const Accept = Type.Object({ accept: Type.Object({ auth_key: Type.String({ minLength: 1, maxLength: 255 }) }, open) }, open)
+const Accept = Type.Object({ accept: Type.Object({ auth_key: Type.String({ minLength: 1, maxLength: 255 }) }, closed) }, closed)
 
 /** Volumes that are given to another project. Since 3.55 under a name of their own, with their snapshots unless that is not wanted. */
 export function transferRoutes(context: VolumeContext): Route[] {

@@ -14,7 +14,8 @@ const ACCESS = 'os-volume-type-access:is_public'
 export function typeRoutes(context: VolumeContext): Route[] {
   const the = (request: ApiRequest) => types.seeType(context, viewerOf(request), request.params.type_id!)
   const mayRead = (request: ApiRequest) => request.allowed('volume_extension:types_extra_specs:index')
-  const accessBody = (name: string) => shape.action(name, Type.Object({ project: Type.String({ minLength: 1, maxLength: 64 }) }))
+  const accessBody = (name: string) =>
+    shape.action(name, Type.Object({ project: Type.String({ minLength: 1, maxLength: 64 }) }, { additionalProperties: false }))
   const access = (name: 'addProjectAccess' | 'removeProjectAccess', doc: string): Route => ({
     method: 'POST',
     path: '/types/:type_id/action',

@@ -12,7 +12,6 @@ import * as shape from './schemas.ts'
 import { theVolume, truth, viewerOf, volumeTarget } from './seen.ts'
 import { connectionView, time } from './views.ts'
 
-const open = { additionalProperties: true }
 const closed = { additionalProperties: false }
 const Optional = Type.Optional
 
@@ -47,7 +46,7 @@ export function volumeActionRoutes(context: VolumeContext): Route[] {
       'os-extend',
       'Make a volume larger',
       'volume:extend',
-      Type.Object({ new_size: shape.Size }),
+      Type.Object({ new_size: shape.Size }, closed),
       async (request, volume, { new_size }) => {
         const attached = volume.status === 'in-use' && request.version.atLeast('3.42')
         if (attached) request.enforce('volume:extend_attached_volume', await target(request))
@@ -64,7 +63,7 @@ export function volumeActionRoutes(context: VolumeContext): Route[] {
           attach_status: Optional(shape.Choice(['attached', 'detached'])),
           migration_status: Optional(shape.Anything),
         },
-        open,
+        closed,
       ),
       (_request, volume, { status, attach_status, migration_status }) =>
         migration_status !== undefined && !status && !attach_status
@@ -78,7 +77,7 @@ export function volumeActionRoutes(context: VolumeContext): Route[] {
       'os-set_bootable',
       'Say whether a server can boot from a volume',
       'volume:set_bootable',
-      Type.Object({ bootable: shape.Flag }),
+      Type.Object({ bootable: shape.Flag }, closed),
       async (_request, volume, { bootable }) => {
         await operations.setBootable(context, volume, truth(bootable))
       },
@@ -88,14 +87,14 @@ export function volumeActionRoutes(context: VolumeContext): Route[] {
       'os-update_readonly_flag',
       'Make a volume read-only or not',
       'volume:update_readonly_flag',
-      Type.Object({ readonly: shape.Flag }),
+      Type.Object({ readonly: shape.Flag }, closed),
       (_request, volume, { readonly }) => operations.setReadOnly(context, volume, truth(readonly)),
     ),
     act(
       'os-set_image_metadata',
       'Add to what a volume remembers of its image',
       'volume_extension:volume_image_metadata:set',
-      Type.Object({ metadata: shape.Metadata }),
+      Type.Object({ metadata: shape.Metadata }, closed),
       async (_request, volume, { metadata }) => ({ metadata: await addMetadata(context, 'image', volume.id, metadata) }),
       { status: 200, response: shape.ImageMetadata },
     ),
@@ -103,7 +102,7 @@ export function volumeActionRoutes(context: VolumeContext): Route[] {
       'os-unset_image_metadata',
       'Forget something of what a volume remembers of its image',
       'volume_extension:volume_image_metadata:remove',
-      Type.Object({ key: shape.Text }),
+      Type.Object({ key: shape.Text }, closed),
       (_request, volume, { key }) => dropMetadata(context, 'image', volume.id, key),
       { status: 200 },
     ),
@@ -122,7 +121,7 @@ export function volumeActionRoutes(context: VolumeContext): Route[] {
       'revert',
       'Take a volume back to its newest snapshot',
       'volume:revert_to_snapshot',
-      Type.Object({ snapshot_id: shape.Uuid }),
+      Type.Object({ snapshot_id: shape.Uuid }, shape.open('what Cinder overlooks here, too')),
       (request, volume, { snapshot_id }) => operations.revertVolume(context, viewerOf(request), volume, snapshot_id),
       { microversions: { min: '3.40' } },
     ),
@@ -141,10 +140,13 @@ export function volumeActionRoutes(context: VolumeContext): Route[] {
       'os-retype',
       'Give a volume another type where it lies',
       'volume:retype',
-      Type.Object({
-        new_type: Type.String({ minLength: 1, maxLength: 255 }),
-        migration_policy: Optional(shape.Nullable(shape.Choice(['on-demand', 'never']))),
-      }),
+      Type.Object(
+        {
+          new_type: Type.String({ minLength: 1, maxLength: 255 }),
+          migration_policy: Optional(shape.Nullable(shape.Choice(['on-demand', 'never']))),
+        },
+        closed,
+      ),
       (request, volume, { new_type }) => retypeVolume(context, viewerOf(request), volume, new_type),
     ),
     act('os-reserve', 'Reserve a volume', `${actions}:reserve`, undefined, (_request, volume) => legacy.reserve(context, volume)),
@@ -161,7 +163,7 @@ export function volumeActionRoutes(context: VolumeContext): Route[] {
       'os-initialize_connection',
       'Export a volume to a connector',
       `${actions}:initialize_connection`,
-      Type.Object({ connector: shape.Connector }),
+      Type.Object({ connector: shape.Connector }, closed),
       async (_request, volume, { connector }) => connectionView(await legacy.initializeConnection(context, volume, connector)),
       { status: 200, response: shape.Connection },
     ),
@@ -169,7 +171,7 @@ export function volumeActionRoutes(context: VolumeContext): Route[] {
       'os-terminate_connection',
       'End the export of a volume',
       `${actions}:terminate_connection`,
-      Type.Object({ connector: shape.Connector }),
+      Type.Object({ connector: shape.Connector }, closed),
       (_request, volume) => legacy.terminateConnection(context, volume),
     ),
     act('os-attach', 'Note that a volume is attached', `${actions}:attach`, AttachBody, (_request, volume, how) => {
@@ -178,18 +180,25 @@ export function volumeActionRoutes(context: VolumeContext): Route[] {
       const target = { instanceId: instance_uuid ?? null, host: host_name ?? null, mountpoint: mountpoint ?? null, mode: mode ?? 'rw' }
       return legacy.attach(context, volume, target)
     }),
-    act('os-detach', 'Note that a volume is detached', `${actions}:detach`, undefined, (_request, volume, what) =>
+    act('os-detach', 'Note that a volume is detached', `${actions}:detach`, shape.Nullable(DetachBody), (_request, volume, what) =>
       legacy.detach(context, volume, what?.attachment_id ?? null),
     ),
     act(
       'os-force_detach',
       'Detach a volume whatever the guest says (administrators)',
       'volume_extension:volume_admin_actions:force_detach',
-      undefined,
+      ForceDetachBody,
       (_request, volume, what) => legacy.forceDetach(context, volume, what?.attachment_id ?? null),
     ),
   ]
 }
+
+const detaching = { attachment_id: Optional(shape.Nullable(Type.String({ maxLength: 64 }))) }
+const DetachBody = Type.Object(detaching, closed)
+const ForceDetachBody = Type.Object(
+  { ...detaching, connector: Optional(shape.Nullable(Type.Union([shape.Connector, Type.String()]))) },
+  closed,
+)
 
 const AttachBody = Type.Object(
   {
@@ -198,7 +207,7 @@ const AttachBody = Type.Object(
     mountpoint: Optional(shape.Name),
     mode: Optional(shape.Nullable(shape.Mode)),
   },
-  open,
+  closed,
 )
 
 const UploadBody = Type.Object(
@@ -210,7 +219,7 @@ const UploadBody = Type.Object(
     visibility: Optional(shape.Nullable(shape.Choice(['private', 'shared', 'community', 'public']))),
     protected: Optional(shape.Nullable(shape.Flag)),
   },
-  open,
+  closed,
 )
 
 const upload = (context: VolumeContext) => async (request: ApiRequest, volume: Volume, asked: any) => {

@@ -1,3 +1,4 @@
+import { badRequest } from '../../kernel/errors/errors.ts'
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import type { VolumeContext } from '../app/context.ts'
 import { countRows, isTrue, listRows } from '../app/listing.ts'
@@ -57,19 +58,24 @@ export function volumeRoutes(context: VolumeContext): Route[] {
         return { 'volume-summary': { total_count: count, total_size: size, ...metadata } }
       },
     },
-    {
-      method: 'POST',
-      path: '/volumes',
-      doc: 'Create a volume: empty, or from an image, a snapshot or a volume',
-      policy: 'volume:create',
-      status: 202,
-      body: shape.NewVolume,
-      response: shape.VolumeAnswer,
-      async handler(request) {
-        const volume = await createVolume(context, viewerOf(request), newVolume(request))
-        return { volume: changedVolumeView(request, volume) }
-      },
-    },
+    ...[
+      { body: shape.NewVolumeUntil352, microversions: { max: '3.52' } },
+      { body: shape.NewVolume, microversions: { min: '3.53' } },
+    ].map(
+      (until): Route => ({
+        ...until,
+        method: 'POST',
+        path: '/volumes',
+        doc: 'Create a volume: empty, or from an image, a snapshot or a volume',
+        policy: 'volume:create',
+        status: 202,
+        response: shape.VolumeAnswer,
+        async handler(request) {
+          const volume = await createVolume(context, viewerOf(request), newVolume(request))
+          return { volume: changedVolumeView(request, volume) }
+        },
+      }),
+    ),
     {
       method: 'GET',
       path: '/volumes/:volume_id',
@@ -90,6 +96,8 @@ export function volumeRoutes(context: VolumeContext): Route[] {
       async handler(request) {
         const volume = await theVolume(context, request)
         const { metadata } = request.body.volume
+        if (request.version.atLeast('3.53') && Object.keys(request.body.volume).length === 0)
+          throw badRequest('Invalid input for field/attribute volume. Value: {}. There is nothing to change')
         await updateVolume(context, volume, renaming(request.body.volume))
         if (metadata) await addMetadata(context, 'volume', volume.id, metadata)
         return { volume: changedVolumeView(request, await seeVolume(context, viewerOf(request), volume.id)) }
