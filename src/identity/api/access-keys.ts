@@ -2,7 +2,7 @@ import Type from 'typebox'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
 import type { IdentityContext } from '../app/context.ts'
 import { type AccessKey, createAccessKey, deleteAccessKey, findAccessKey, listAccessKeys } from '../app/credential.ts'
-import { pageOf } from './schemas.ts'
+import { overlooked, pageOf } from './schemas.ts'
 
 const Text = Type.String()
 const Shown = Type.Object({
@@ -43,7 +43,7 @@ export function accessKeyRoutes(context: IdentityContext): Route[] {
       doc: 'Draw an access key and its secret for a project',
       policy: 'identity:ec2_create_credential',
       target,
-      body: Type.Object({ tenant_id: Type.String({ minLength: 1, maxLength: 64 }) }),
+      body: Type.Object({ tenant_id: Type.String({ minLength: 1, maxLength: 64 }) }, overlooked),
       response: Answer,
       status: 201,
       async handler(request) {

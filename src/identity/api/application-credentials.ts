@@ -8,7 +8,7 @@ import {
 } from '../app/application-credential.ts'
 import type { IdentityContext, IdentityTables } from '../app/context.ts'
 import { listRoles } from '../app/role.ts'
-import { pageOf } from './schemas.ts'
+import { closed, pageOf } from './schemas.ts'
 
 const Text = Type.String()
 const MaybeText = Type.Union([Text, Type.Null()])
@@ -29,19 +29,22 @@ const Shown = Type.Object(
   { additionalProperties: false },
 )
 const Answer = Type.Object({ application_credential: Shown })
-const Wish = Type.Object({
-  application_credential: Type.Object(
-    {
-      name: Type.String({ minLength: 1, maxLength: 255 }),
-      description: Type.Optional(MaybeText),
-      secret: Type.Optional(Type.String({ minLength: 1, maxLength: 4096 })),
-      expires_at: Type.Optional(MaybeText),
-      roles: Type.Optional(Type.Array(Type.Partial(Type.Object({ id: Text, name: Text })), { minItems: 1 })),
-      unrestricted: Type.Optional(Type.Boolean()),
-    },
-    { additionalProperties: false },
-  ),
-})
+const Wish = Type.Object(
+  {
+    application_credential: Type.Object(
+      {
+        name: Type.String({ minLength: 1, maxLength: 255 }),
+        description: Type.Optional(MaybeText),
+        secret: Type.Optional(Type.String({ minLength: 1, maxLength: 4096 })),
+        expires_at: Type.Optional(MaybeText),
+        roles: Type.Optional(Type.Array(Type.Partial(Type.Object({ id: Text, name: Text }), closed), { minItems: 1 })),
+        unrestricted: Type.Optional(Type.Boolean()),
+      },
+      closed,
+    ),
+  },
+  closed,
+)
 
 /** Passwords for programs: for one project, with some of a user's roles, and no use where another password is asked for. */
 export function applicationCredentialRoutes(context: IdentityContext): Route[] {

@@ -1,4 +1,4 @@
-import Type from 'typebox'
+import Type, { type TProperties } from 'typebox'
 import { badRequest } from '../../kernel/errors/errors.ts'
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import { catalog } from '../app/catalog.ts'
@@ -7,18 +7,20 @@ import { listProjects } from '../app/project.ts'
 import { domainsOfUser, projectsOfUser } from '../app/reach.ts'
 import { issueToken, revokeToken, validateToken } from '../app/tokens.ts'
 import type { Validated } from '../app/validated.ts'
-import { AccessView, Catalog, listOf, TenantList, TokenView } from './schemas.ts'
+import { AccessView, Catalog, listOf, overlooked, TenantList, TokenView } from './schemas.ts'
 import { accessView, collection, domainView, projectView, tokenView } from './views.ts'
 
 const Text = Type.String({ minLength: 1, maxLength: 255 })
-const Domain = Type.Object({ id: Type.Optional(Text), name: Type.Optional(Text) })
-const AuthBody = Type.Object({
-  auth: Type.Object({
-    identity: Type.Object({
+/** Keystone looks at what it needs of a login and overlooks the rest: other methods have words of their own. */
+const Part = <T extends TProperties>(properties: T) => Type.Object(properties, overlooked)
+const Domain = Part({ id: Type.Optional(Text), name: Type.Optional(Text) })
+const AuthBody = Part({
+  auth: Part({
+    identity: Part({
       methods: Type.Array(Type.String(), { minItems: 1 }),
       password: Type.Optional(
-        Type.Object({
-          user: Type.Object({
+        Part({
+          user: Part({
             id: Type.Optional(Text),
             name: Type.Optional(Text),
             domain: Type.Optional(Domain),
@@ -26,12 +28,12 @@ const AuthBody = Type.Object({
           }),
         }),
       ),
-      token: Type.Optional(Type.Object({ id: Type.String({ minLength: 1 }) })),
+      token: Type.Optional(Part({ id: Type.String({ minLength: 1 }) })),
       application_credential: Type.Optional(
-        Type.Object({
+        Part({
           id: Type.Optional(Text),
           name: Type.Optional(Text),
-          user: Type.Optional(Type.Object({ id: Type.Optional(Text), name: Type.Optional(Text), domain: Type.Optional(Domain) })),
+          user: Type.Optional(Part({ id: Type.Optional(Text), name: Type.Optional(Text), domain: Type.Optional(Domain) })),
           secret: Type.String({ minLength: 1, maxLength: 4096 }),
         }),
       ),
@@ -39,21 +41,21 @@ const AuthBody = Type.Object({
     scope: Type.Optional(
       Type.Union([
         Type.Literal('unscoped'),
-        Type.Object({
-          project: Type.Optional(Type.Object({ id: Type.Optional(Text), name: Type.Optional(Text), domain: Type.Optional(Domain) })),
+        Part({
+          project: Type.Optional(Part({ id: Type.Optional(Text), name: Type.Optional(Text), domain: Type.Optional(Domain) })),
           domain: Type.Optional(Domain),
-          system: Type.Optional(Type.Object({ all: Type.Boolean() })),
-          unscoped: Type.Optional(Type.Object({})),
-          'OS-TRUST:trust': Type.Optional(Type.Object({ id: Text })),
+          system: Type.Optional(Part({ all: Type.Boolean() })),
+          unscoped: Type.Optional(Part({})),
+          'OS-TRUST:trust': Type.Optional(Part({ id: Text })),
         }),
       ]),
     ),
   }),
 })
-const V2Body = Type.Object({
-  auth: Type.Object({
-    passwordCredentials: Type.Optional(Type.Object({ username: Text, password: Type.String() })),
-    token: Type.Optional(Type.Object({ id: Type.String({ minLength: 1 }) })),
+const V2Body = Part({
+  auth: Part({
+    passwordCredentials: Type.Optional(Part({ username: Text, password: Type.String() })),
+    token: Type.Optional(Part({ id: Type.String({ minLength: 1 }) })),
     tenantName: Type.Optional(Type.String()),
     tenantId: Type.Optional(Type.String()),
   }),

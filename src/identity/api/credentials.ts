@@ -2,7 +2,7 @@ import Type from 'typebox'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
 import type { IdentityContext, IdentityTables } from '../app/context.ts'
 import { createCredential, deleteCredential, findCredential, listCredentials, updateCredential } from '../app/credential.ts'
-import { pageOf } from './schemas.ts'
+import { overlooked, pageOf } from './schemas.ts'
 
 const Text = Type.String()
 const MaybeId = Type.Union([Type.String({ maxLength: 64 }), Type.Null()])
@@ -44,7 +44,10 @@ export function credentialRoutes(context: IdentityContext): Route[] {
       doc: 'Keep a credential; it lies sealed',
       policy: 'identity:create_credential',
       target: (request) => ({ 'target.credential.user_id': request.body.credential.user_id }),
-      body: Type.Object({ credential: Type.Object({ ...fields, user_id: Type.String({ minLength: 1, maxLength: 64 }) }) }),
+      body: Type.Object(
+        { credential: Type.Object({ ...fields, user_id: Type.String({ minLength: 1, maxLength: 64 }) }, overlooked) },
+        overlooked,
+      ),
       response: Answer,
       status: 201,
       handler: async (request) => ({ credential: view(request, await createCredential(context, request.context, sent(request))) }),
@@ -64,7 +67,7 @@ export function credentialRoutes(context: IdentityContext): Route[] {
       doc: 'Change a credential',
       policy: 'identity:update_credential',
       target,
-      body: Type.Object({ credential: Type.Partial(Type.Object(fields)) }),
+      body: Type.Object({ credential: Type.Partial(Type.Object(fields), { ...overlooked, minProperties: 1 }) }, overlooked),
       response: Answer,
       async handler(request) {
         const { user_id: _, ...asked } = sent(request)

@@ -37,7 +37,7 @@ import {
   updateGroup,
   updateUser,
 } from '../app/user.ts'
-import { listOf, oneOf, type Thing } from './schemas.ts'
+import { closed, listOf, oneOf, open, overlooked, type Thing } from './schemas.ts'
 import { collection, domainView, endpointView, groupView, projectView, regionView, roleView, serviceView, userView } from './views.ts'
 
 const Name = Type.String({ minLength: 1, maxLength: 255, pattern: '\\S' })
@@ -67,7 +67,28 @@ interface Noun {
   remove: (id: string) => Promise<void>
   /** Attributes of others are kept and shown. */
   keepsExtra?: boolean
+  /** Keystone overlooks what is sent beside it. */
+  looseBody?: boolean
 }
+
+const Switches = (...names: string[]) =>
+  Object.fromEntries(names.map((name) => [name, Type.Optional(Type.Union([Type.Boolean(), Type.Null()]))]))
+/** They are taken from clients who always send them, and switch nothing here. */
+const Options = Type.Object(Switches('immutable'), closed)
+const UserOptions = Type.Object(
+  {
+    ...Switches(
+      'ignore_change_password_upon_first_use',
+      'ignore_password_expiry',
+      'ignore_lockout_failure_attempts',
+      'lock_password',
+      'ignore_user_inactivity',
+      'multi_factor_auth_enabled',
+    ),
+    multi_factor_auth_rules: Type.Optional(Type.Union([Type.Array(Type.Array(Type.String())), Type.Null()])),
+  },
+  closed,
+)
 
 /** Of these nothing is kept: what was shown and is sent back, and a password that has no business here. */
 const NOT_KEPT = ['id', 'links', 'password_expires_at', 'password', 'original_password']
@@ -83,6 +104,8 @@ function routesOf(of: Noun): Route[] {
       Type.Optional(schema),
     ]),
   )
+  const around = of.looseBody ? overlooked : closed
+  const besides = of.keepsExtra ? open('kept and shown') : overlooked
   const one = (request: ApiRequest, row: unknown) => ({ [of.noun]: of.view(request, row) })
   const target = async (request: ApiRequest) => ({ [`target.${of.noun}.id`]: request.params.id })
   const sent = (request: ApiRequest) => {
@@ -112,7 +135,7 @@ function routesOf(of: Noun): Route[] {
       path: `/${of.path}`,
       doc: `Create a ${of.noun}`,
       policy: `identity:create_${of.noun}`,
-      body: Type.Object({ [of.noun]: Type.Object(all) }),
+      body: Type.Object({ [of.noun]: Type.Object(all, besides) }, around),
       response: oneOf(of.noun),
       status: 201,
       handler: async (request) => one(request, await of.create(sent(request))),
@@ -131,7 +154,7 @@ function routesOf(of: Noun): Route[] {
       path: `/${of.path}/:id`,
       doc: `Change a ${of.noun}`,
       policy: `identity:update_${of.noun}`,
-      body: Type.Object({ [of.noun]: Type.Object(some) }),
+      body: Type.Object({ [of.noun]: Type.Object(some, { ...besides, ...(of.noun === 'project' ? {} : { minProperties: 1 }) }) }, around),
       response: oneOf(of.noun),
       handler: async (request) => one(request, await of.update(request.params.id!, sent(request))),
     },
@@ -156,7 +179,7 @@ export function directoryRoutes(context: IdentityContext): Route[] {
     parent_id: MaybeId,
     is_domain: Flag,
     tags: Type.Array(Type.String()),
-    options: Type.Object({}),
+    options: Options,
   }
   const service = { type: Name, name: Type.String({ maxLength: 255 }), description: MaybeText, enabled: Flag }
   return [
@@ -199,7 +222,7 @@ export function directoryRoutes(context: IdentityContext): Route[] {
         email: MaybeText,
         enabled: Flag,
         password: Type.Union([Type.String({ maxLength: 4096 }), Type.Null()]),
-        options: Type.Object({}),
+        options: UserOptions,
       },
       required: ['name'],
       filters: { name: Type.String(), domain_id: Id, enabled: Truth },
@@ -227,7 +250,7 @@ export function directoryRoutes(context: IdentityContext): Route[] {
     ...routesOf({
       noun: 'role',
       path: 'roles',
-      fields: { name: Name, domain_id: MaybeId, description: MaybeText, options: Type.Object({}) },
+      fields: { name: Name, domain_id: MaybeId, description: MaybeText, options: Options },
       required: ['name'],
       filters: { name: Type.String(), domain_id: Type.String() },
       view: roleView,
@@ -240,6 +263,7 @@ export function directoryRoutes(context: IdentityContext): Route[] {
     ...routesOf({
       noun: 'service',
       path: 'services',
+      looseBody: true,
       fields: service,
       required: ['type'],
       filters: { type: Type.String(), name: Type.String() },
@@ -274,6 +298,7 @@ export function directoryRoutes(context: IdentityContext): Route[] {
     ...routesOf({
       noun: 'region',
       path: 'regions',
+      looseBody: true,
       fields: { id: Type.String({ maxLength: 64 }), description: Type.String(), parent_region_id: MaybeId },
       required: [],
       filters: { parent_region_id: Type.String() },
@@ -289,7 +314,10 @@ export function directoryRoutes(context: IdentityContext): Route[] {
       path: '/regions/:id',
       doc: 'Create a region with this id',
       policy: 'identity:create_region',
-      body: Type.Object({ region: Type.Object({ description: Type.Optional(Type.String()), parent_region_id: Type.Optional(MaybeId) }) }),
+      body: Type.Object(
+        { region: Type.Object({ description: Type.Optional(Type.String()), parent_region_id: Type.Optional(MaybeId) }, overlooked) },
+        overlooked,
+      ),
       response: oneOf('region'),
       status: 201,
       async handler(request) {
@@ -353,9 +381,10 @@ function memberRoutes(context: IdentityContext): Route[] {
       path: '/users/:id/password',
       doc: "Change one's own password",
       policy: { open: 'the old password says who asks: it may have expired' },
-      body: Type.Object({
-        user: Type.Object({ original_password: Type.String(), password: Type.String({ minLength: 1, maxLength: 4096 }) }),
-      }),
+      body: Type.Object(
+        { user: Type.Object({ original_password: Type.String(), password: Type.String({ minLength: 1, maxLength: 4096 }) }, closed) },
+        overlooked,
+      ),
       status: 204,
       response: 'nothing',
       handler: (request) => changeOwnPassword(context, request.params.id!, request.body.user.original_password, request.body.user.password),

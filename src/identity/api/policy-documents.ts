@@ -2,7 +2,7 @@ import Type from 'typebox'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
 import type { IdentityContext, IdentityTables } from '../app/context.ts'
 import { createPolicy, deletePolicy, findPolicy, listPolicies, updatePolicy } from '../app/policy-document.ts'
-import { pageOf } from './schemas.ts'
+import { overlooked, pageOf } from './schemas.ts'
 
 const Text = Type.String()
 const Shown = Type.Object({ id: Text, type: Text, blob: Text, links: Type.Object({ self: Text }) })
@@ -31,7 +31,7 @@ export function policyRoutes(context: IdentityContext): Route[] {
       path,
       doc: 'Keep a policy document',
       policy: 'identity:create_policy',
-      body: Type.Object({ policy: Type.Object(fields) }),
+      body: Type.Object({ policy: Type.Object(fields, overlooked) }, overlooked),
       response: Answer,
       status: 201,
       handler: async (request) => ({ policy: view(request, await createPolicy(context, request.body.policy)) }),
@@ -49,7 +49,7 @@ export function policyRoutes(context: IdentityContext): Route[] {
       path: `${path}/:id`,
       doc: 'Change a policy document',
       policy: 'identity:update_policy',
-      body: Type.Object({ policy: Type.Partial(Type.Object(fields)) }),
+      body: Type.Object({ policy: Type.Partial(Type.Object(fields), { ...overlooked, minProperties: 1 }) }, overlooked),
       response: Answer,
       handler: async (request) => ({ policy: view(request, await updatePolicy(context, request.params.id!, request.body.policy)) }),
     },

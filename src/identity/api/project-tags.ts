@@ -4,8 +4,9 @@ import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import type { IdentityContext } from '../app/context.ts'
 import { findProject } from '../app/project.ts'
 import { changeTags, tagsIn, without } from '../app/project-tags.ts'
+import { closed } from './schemas.ts'
 
-const Tags = Type.Object({ tags: Type.Array(Type.String()) })
+const Tags = Type.Object({ tags: Type.Array(Type.String()) }, closed)
 const Shown = Type.Object({ tags: Type.Array(Type.String()), links: Type.Object({ self: Type.String() }) })
 
 /** Words that users sort their projects by. */

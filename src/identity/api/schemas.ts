@@ -13,8 +13,12 @@ const Gone = Type.Null()
 const common = { id: Text, links: Links }
 const project = { ...common, name: Text, description: Text, enabled: Flag, tags: Type.Array(Text), options: Empty }
 
+export const closed = { additionalProperties: false }
+/** As Keystone leaves what is sent open, mostly because it keeps what it does not know. */
+export const open = (description: string) => ({ additionalProperties: Type.Unsafe<unknown>({ description }) })
+export const overlooked = open('what nothing here reads')
 /** Whatever else its maker has sent of it. */
-const more = { additionalProperties: Type.Unsafe<unknown>({ description: 'what its maker has sent of it besides' }) }
+const more = open('what its maker has sent of it besides')
 
 /** What has an address of its own, by the word under which it is shown. */
 const THINGS = {

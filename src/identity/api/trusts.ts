@@ -4,7 +4,7 @@ import type { ApiRequest, Route } from '../../kernel/http/route.ts'
 import type { IdentityContext, IdentityTables } from '../app/context.ts'
 import { listRoles } from '../app/role.ts'
 import { createTrust, deleteTrust, findTrust, listTrusts } from '../app/trust.ts'
-import { oneOf, pageOf } from './schemas.ts'
+import { closed, oneOf, overlooked, pageOf } from './schemas.ts'
 import { roleView } from './views.ts'
 
 type Trust = IdentityTables['trusts']
@@ -28,22 +28,25 @@ const Brief = Type.Object({
 const Role = (oneOf('role') as ReturnType<typeof Type.Object>).properties.role!
 const Shown = Type.Object({ ...Brief.properties, roles: Type.Array(Role), roles_links: Links })
 const Answer = Type.Object({ trust: Shown })
-const Wish = Type.Object({
-  trust: Type.Object(
-    {
-      trustor_user_id: Text,
-      trustee_user_id: Text,
-      impersonation: Type.Boolean(),
-      project_id: Type.Optional(Type.Union([Text, Type.Null()])),
-      roles: Type.Optional(Type.Array(Type.Partial(Type.Object({ id: Text, name: Type.String({ maxLength: 255 }) })))),
-      expires_at: Type.Optional(MaybeText),
-      remaining_uses: Type.Optional(Type.Union([Type.Integer({ minimum: 1, maximum: 2_147_483_647 }), Type.Null()])),
-      allow_redelegation: Type.Optional(Type.Boolean()),
-      redelegation_count: Type.Optional(Type.Union([Type.Integer({ minimum: 0, maximum: 2_147_483_647 }), Type.Null()])),
-    },
-    { additionalProperties: true },
-  ),
-})
+const Wish = Type.Object(
+  {
+    trust: Type.Object(
+      {
+        trustor_user_id: Text,
+        trustee_user_id: Text,
+        impersonation: Type.Boolean(),
+        project_id: Type.Optional(Type.Union([Text, Type.Null()])),
+        roles: Type.Optional(Type.Array(Type.Partial(Type.Object({ id: Text, name: Type.String({ maxLength: 255 }) }), closed))),
+        expires_at: Type.Optional(MaybeText),
+        remaining_uses: Type.Optional(Type.Union([Type.Integer({ minimum: 1, maximum: 2_147_483_647 }), Type.Null()])),
+        allow_redelegation: Type.Optional(Type.Boolean()),
+        redelegation_count: Type.Optional(Type.Union([Type.Integer({ minimum: 0, maximum: 2_147_483_647 }), Type.Null()])),
+      },
+      overlooked,
+    ),
+  },
+  closed,
+)
 
 /** A user lets another act with some of the first one's roles on a project. */
 export function trustRoutes(context: IdentityContext): Route[] {
