@@ -139,8 +139,9 @@ export const volumeWrites: Writes = async (of, { yard, counts, owners: { project
   }
 
   const [host] = (await api('GET', '/os-services?binary=cinder-volume')).services.map((one: { host: string }) => one.host)
-  for (const how of ['freeze', 'thaw', 'disable', 'disable-log-reason', 'enable'])
-    await ask('PUT', `/os-services/${how}`, { host, binary: 'cinder-volume', disabled_reason: 'a test' })
+  for (const how of ['freeze', 'thaw']) await ask('PUT', `/os-services/${how}`, { host })
+  await ask('PUT', '/os-services/disable-log-reason', { host, binary: 'cinder-volume', disabled_reason: 'a test' })
+  for (const how of ['disable', 'enable']) await ask('PUT', `/os-services/${how}`, { host, binary: 'cinder-volume' })
 
   await ask('POST', `/snapshots/${newest}/action`, { 'os-reset_status': { status: 'creating' } })
   await ask('POST', `/snapshots/${newest}/action`, { 'os-update_snapshot_status': { status: 'available', progress: '100%' } })
