@@ -32,7 +32,6 @@ import { leaveOf } from './leave.ts'
 import { serveMetadata } from './metadata.ts'
 import type { Secrets } from './secrets.ts'
 import type { Settings } from './settings.ts'
-import { forwardSteps } from './steps.ts'
 import { version } from './version.ts'
 
 /** A balancer that asks twice a second has seen by then that this process leaves. */
@@ -145,7 +144,6 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
   server.fastify.get('/', () => ({ name: 'yun', region: settings.region, apis: apis() }))
   serveConsolePage(server.fastify)
   const console = new ConsoleProxy({ log, resolve: (token) => computing.console(token) })
-  const unlisten = forwardSteps(bus)
   serveMetadata(server.fastify, computing.metadata)
   const door = new BusDoor(bus, (request) => cluster.admit(request))
 
@@ -182,7 +180,6 @@ export async function createControl({ settings, secrets, bus, log, url, intercep
       door.close()
       await server.close(settings.brokers.length > 0 ? { lingerMs: LINGER_MS } : {})
       for (const service of services.reverse()) await service.stop()
-      unlisten()
       await identity.stop()
     },
   }

@@ -8,6 +8,7 @@ import type { Log } from '../kernel/log/log.ts'
 import { Policy } from '../kernel/policy/policy.ts'
 import { type Interceptor, SagaEngine } from '../kernel/saga/engine.ts'
 import { newsOf } from '../kernel/saga/news.ts'
+import { onStep } from '../kernel/trace/trace.ts'
 import type { NetworkClient } from '../network/client.ts'
 import type { PlacementClient } from '../placement/client.ts'
 import type { VolumeClient } from '../volume/client.ts'
@@ -183,6 +184,7 @@ export async function createComputeService(options: ComputeOptions): Promise<Com
     console: (token) => consoleTarget(context, token),
     async start() {
       stops.push(
+        onStep((record) => context.trace.keep([record])),
         bus.serve(COMPUTE_CONTROL, stepsRecorded, (records) => context.trace.keep(records)),
         bus.subscribe(portPlugged, ({ portId }) => context.externalEvents.seen(portId)),
         bus.subscribe(volumeReimaged, ({ volumeId }) => context.externalEvents.seen(volumeId)),

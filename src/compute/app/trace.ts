@@ -12,7 +12,7 @@ import { FIFTY_STEPS } from './fifty-steps.ts'
 /** The longer, the more of what happens to one subject is written together. */
 const FLUSH_MS = 200
 
-/** Keeps the step records of all processes; written in batches, so that a step does not wait for its own record. */
+/** Keeps the step records of this process and of the hosts; written in batches, so that a step does not wait for its own record. */
 export class TraceKeeper {
   private readonly database: Database<ComputeTables>
   private readonly log: Log
@@ -43,7 +43,7 @@ export class TraceKeeper {
   }
 
   async of(subjects: string[]): Promise<StepRecord[]> {
-    for (const _ of ['sent', 'received']) await setImmediate() // what was recorded before is on its way
+    await setImmediate() // what hosts sent before is being handed over
     await this.flush()
     return await stepsOf(this.database.db, subjects)
   }

@@ -82,9 +82,10 @@ async function passOn(bus: Bus, channel: Channel, frame: Extract<Frame, { do: 'c
   const { id, topic, name, payload, key, requestId } = frame
   const answer = await answerOf(() => {
     if (!leave.call(topic)) throw forbidden(`this process may not send to ${topic}`)
+    const options = { key, requestId, inTransit: true }
     return frame.do === 'cast'
-      ? bus.cast(topic, { name }, payload, { key, requestId })
-      : bus.call(topic, { name }, payload, { key, requestId, timeoutMs: frame.timeoutMs, inTransit: true })
+      ? bus.cast(topic, { name }, payload, options)
+      : bus.call(topic, { name }, payload, { ...options, timeoutMs: frame.timeoutMs })
   })
   channel.send({ do: 'answer', id, ...answer })
 }

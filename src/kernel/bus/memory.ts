@@ -104,7 +104,7 @@ export class MemoryBus implements Bus {
 
   async cast<In>(topic: string, { name }: Message<In, unknown>, payload: In, options: CallOptions = {}): Promise<void> {
     if (!this.receivers.has(`${topic} ${name}`) && this.patienceMs === 0) throw noReceiver(topic, name)
-    const sent = copy(payload)
+    const sent = options.inTransit ? payload : copy(payload)
     setImmediate(() => this.apart(() => this.deliver(topic, name, sent, options).catch((error) => this.onError(error, `${topic} ${name}`))))
   }
 
