@@ -76,8 +76,11 @@ export function simulatedDnsmasq(
       const files = filesOf(service)
       const args = argumentsOf(service, `${directory}/${service.networkId}`, 'nobody')
       const sameProcess = before && before.args.join('\0') === args.join('\0')
-      const owner = new Map(service.hosts.flatMap((host) => host.addresses.map((address) => [address, host.mac.toLowerCase()])))
-      const leases = (before?.leases ?? []).filter((lease) => !owner.has(lease.address) || owner.get(lease.address) === lease.mac)
+      const held = before?.leases ?? []
+      const owners =
+        held.length > 0 ? service.hosts.flatMap((host) => host.addresses.map((address) => [address, host.mac.toLowerCase()] as const)) : []
+      const owner = new Map(owners)
+      const leases = held.filter((lease) => !owner.has(lease.address) || owner.get(lease.address) === lease.mac)
       if (sameProcess && FILES.every((file) => before.files[file] === files[file]) && leases.length === before.leases.length)
         return 'unchanged'
       const restart = !sameProcess || leases.length !== before.leases.length

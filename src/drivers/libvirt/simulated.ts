@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { existsSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { writeFileSync } from 'node:fs'
 import { Fault } from '../../kernel/errors/errors.ts'
 import type { Affect, Libvirt } from './driver.ts'
 import { libvirtError, libvirtFault } from './errors.ts'
@@ -138,7 +137,7 @@ export function simulatedLibvirt(options: SimulatedLibvirtOptions = {}): Simulat
         domain.vcpus = Number(first(live, 'vcpu')?.text ?? 1)
         domain.startedAt = Date.now()
         const log = find(live, 'devices', 'serial', 'log')[0]?.attributes.file
-        if (log && existsSync(dirname(log))) writeFileSync(log, bootMessages(domain.name), { mode: 0o600 })
+        if (log) writeLog(log, bootMessages(domain.name))
         become(domain, paused ? 'paused' : 'running', paused ? 'user' : restored ? 'restored' : 'booted')
         lifecycle(domain, 'started', restored ? 'restored' : 'booted')
         return picture(domain)
@@ -269,6 +268,15 @@ export function simulatedLibvirt(options: SimulatedLibvirtOptions = {}): Simulat
     },
   }
   return twin
+}
+
+/** Where the server's directory is there, as libvirt does not make it. */
+function writeLog(path: string, text: string): void {
+  try {
+    writeFileSync(path, text, { mode: 0o600 })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
 }
 
 export type { LibvirtCall, SimulatedLibvirtOptions } from './simulated-world.ts'

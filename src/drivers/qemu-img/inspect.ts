@@ -1,4 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises'
+import { type FileHandle, open, readFile, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { badRequest, Fault, unavailable } from '../../kernel/errors/errors.ts'
 import { imageNotFound } from './faults.ts'
@@ -47,6 +47,8 @@ export const MOST_BYTES_READ = 512 * 1024
  * @throws Fault 404 when there is no such file, 400 when it is no regular file, 503 when it cannot be read
  */
 export async function inspectImage(path: string): Promise<Inspection> {
+  const small = await smallFile(path)
+  if (small) return await inspectBytes(inMemory(small))
   const { file, size } = await openRegular(path)
   try {
     return await inspectBytes(boundedReader(size, (buffer, offset) => fill(file, buffer, offset)))
@@ -112,6 +114,17 @@ export function boundedReader(size: number, fillFrom: (buffer: Buffer, offset: n
     },
   }
 }
+
+/** What there is of it in one reading, where no more than its beginning would be read: an empty overlay is a header and little else. */
+async function smallFile(path: string): Promise<Buffer | undefined> {
+  const status = await stat(path).catch(() => undefined)
+  if (!status?.isFile() || status.size > HEAD_BYTES) return undefined
+  const bytes = await readFile(path).catch(() => undefined)
+  return bytes && bytes.length <= HEAD_BYTES ? bytes : undefined
+}
+
+export const inMemory = (content: Buffer): Bytes =>
+  boundedReader(content.length, async (buffer, offset) => void content.copy(buffer, 0, offset))
 
 async function openRegular(path: string): Promise<{ file: FileHandle; size: number }> {
   let file: FileHandle

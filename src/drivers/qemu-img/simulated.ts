@@ -3,7 +3,7 @@ import { badRequest } from '../../kernel/errors/errors.ts'
 import type { DiskCheck, DiskFile, DiskInfo, OwnDisk, QemuImg } from './driver.ts'
 import { imageInvalid, shrinkRefused } from './faults.ts'
 import { decodeBacking, encodeQcow2Header } from './formats/qcow2-header.ts'
-import { boundedReader, inspectBytes, inspectImage } from './inspect.ts'
+import { inMemory, inspectBytes, inspectImage } from './inspect.ts'
 import { withWords } from './words.ts'
 
 /**
@@ -87,9 +87,7 @@ async function look({ path, format }: DiskFile): Promise<Picture> {
   const status = await stat(path).catch(() => undefined)
   if (format === 'raw' && status?.isFile()) return { virtualSizeBytes: sectors(status.size), backing: null }
   const own = format === 'qcow2' && status?.isFile() && status.size <= HEADER_LIMIT ? await readFile(path) : null
-  const found = await (own
-    ? inspectBytes(boundedReader(own.length, async (buffer, offset) => void own.copy(buffer, 0, offset)))
-    : inspectImage(path))
+  const found = own ? await inspectBytes(inMemory(own)) : await inspectImage(path)
   if (found.format !== format) throw imageInvalid(`${path} is ${found.format}, not ${format}`)
   return { virtualSizeBytes: found.virtualSizeBytes, backing: own && (decodeBacking(own) as DiskFile | null) }
 }

@@ -204,17 +204,17 @@ export class DhcpAgent {
 
 const isServed = (network: DhcpNetwork) => network.dhcpPort !== null && network.subnets.some((subnet) => subnet.enableDhcp)
 
-const hosts = new WeakMap<DhcpPort, DhcpHost>()
+const hosts = new WeakMap<DhcpPort, { served: string; host: DhcpHost | undefined }>()
 
-/** The same description of a port is the same host. */
-function hostOf(port: DhcpPort, served: Set<string>): DhcpHost | undefined {
-  const addresses = port.fixedIps.flatMap(({ subnetId, address }) => (served.has(subnetId) ? [address] : []))
-  if (addresses.length === 0) return undefined
+/** With those of its addresses that are in `served` subnets (ids between commas). The same description of a port is the same host. */
+function hostOf(port: DhcpPort, served: string): DhcpHost | undefined {
   const known = hosts.get(port)
-  if (known?.addresses.join() === addresses.join()) return known
-  const made = { portId: port.id, mac: port.macAddress, name: nameOf(port.hostname, addresses[0]!), addresses }
-  hosts.set(port, made)
-  return made
+  if (known?.served === served) return known.host
+  const addresses = port.fixedIps.flatMap(({ subnetId, address }) => (served.includes(`,${subnetId},`) ? [address] : []))
+  const [first] = addresses
+  const host = first === undefined ? undefined : { portId: port.id, mac: port.macAddress, name: nameOf(port.hostname, first), addresses }
+  hosts.set(port, { served, host })
+  return host
 }
 
 /** The network in dnsmasq's terms. Options that cannot be written are left out and noted, so that one port's mistake is not the network's. */
@@ -224,21 +224,23 @@ export function serviceOf(
 ): { service: DhcpService; notes: string[] } {
   const notes: string[] = []
   const subnets = network.subnets.filter((subnet) => subnet.enableDhcp)
-  const served = new Set(subnets.map((subnet) => subnet.id))
+  const served = `,${subnets.map((subnet) => subnet.id).join(',')},`
   const own = network.dhcpPort!.fixedIps
-  const hosts = network.ports.flatMap((port) => hostOf(port, served) ?? [])
-  const extra = network.ports.flatMap((port) =>
-    port.extraDhcpOptions.flatMap(({ name, value, ipVersion }): DhcpOption[] => {
+  const hosts: DhcpHost[] = []
+  const extra: DhcpOption[] = []
+  for (const port of network.ports) {
+    const host = hostOf(port, served)
+    if (host) hosts.push(host)
+    for (const { name, value, ipVersion } of port.extraDhcpOptions) {
       const option: DhcpOption = { for: { portId: port.id }, family: ipVersion, option: name, values: [value] }
       try {
         optionLine(option)
-        return [option]
+        extra.push(option)
       } catch (error) {
         notes.push(`port ${port.id}: ${(error as Error).message}`)
-        return []
       }
-    }),
-  )
+    }
+  }
   return {
     notes,
     service: {
