@@ -1,8 +1,5 @@
 import { createHash } from 'node:crypto'
-import { createWriteStream } from 'node:fs'
-import { chmod, rename, rm, stat, utimes } from 'node:fs/promises'
-import { Transform } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
+import { chmod, open, rename, rm, stat, utimes } from 'node:fs/promises'
 import type { ImageSpec } from '../../compute/rpc.ts'
 import type { DiskFormat } from '../../drivers/qemu-img/driver.ts'
 import { assertSafe, inspectImage, qemuFormat } from '../../drivers/qemu-img/inspect.ts'
@@ -109,29 +106,21 @@ async function download(images: World['options']['images'], image: ImageSpec, pa
     [image.hashAlgorithm, image.hashValue],
   ].flatMap(([algorithm, expected]) => (algorithm && expected ? [{ algorithm, expected, hash: createHash(algorithm) }] : []))
   let bytes = 0
-  const stalled = new AbortController()
-  const wait = () =>
-    setTimeout(
-      () => stalled.abort(new Fault(504, 'ImageStalled', `No data of image ${image.id} came for ${STALLED_MS / 1000} s.`)),
-      STALLED_MS,
-    )
-  let timer = wait()
-  const watch = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      clearTimeout(timer)
-      timer = wait()
-      bytes += chunk.length
-      if (image.sizeBytes > 0 && bytes > image.sizeBytes) return done(corrupt(image, `more than its ${image.sizeBytes} bytes came`))
-      for (const { hash } of digests) hash.update(chunk)
-      done(null, chunk)
-    },
-  })
+  const source = await images.download(image.id)
+  const stalled = () => source.destroy(new Fault(504, 'ImageStalled', `No data of image ${image.id} came for ${STALLED_MS / 1000} s.`))
+  const timer = setTimeout(stalled, STALLED_MS)
   try {
-    await pipeline(await images.download(image.id), watch, createWriteStream(path, { mode: 0o600 }), { signal: stalled.signal })
-  } catch (error) {
-    throw stalled.signal.aborted ? stalled.signal.reason : error
+    await using file = await open(path, 'w', 0o600)
+    for await (const chunk of source) {
+      timer.refresh()
+      bytes += chunk.length
+      if (image.sizeBytes > 0 && bytes > image.sizeBytes) throw corrupt(image, `more than its ${image.sizeBytes} bytes came`)
+      for (const { hash } of digests) hash.update(chunk)
+      await file.writeFile(chunk)
+    }
   } finally {
     clearTimeout(timer)
+    source.destroy()
   }
   if (bytes === 0) throw badRequest(`Image ${image.id} is empty: there is nothing to boot from.`, 'ImageNotSafe')
   if (image.sizeBytes > 0 && bytes !== image.sizeBytes) throw corrupt(image, `${bytes} of its ${image.sizeBytes} bytes came`)

@@ -1,4 +1,8 @@
+import { once } from 'node:events'
+import http, { type IncomingMessage } from 'node:http'
+import https from 'node:https'
 import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { Fault, notFound, unavailable } from '../errors/errors.ts'
 import type { Edge, Outgoing } from './edge.ts'
 
@@ -93,13 +97,34 @@ export function overNetwork(base: string): RestTransport {
       return { status: answer.status, headers: Object.fromEntries(answer.headers), body: parse(await answer.text()) }
     },
     async stream(request) {
-      const answer = await go(request)
-      return {
-        status: answer.status,
-        headers: Object.fromEntries(answer.headers),
-        body: answer.body ? Readable.fromWeb(answer.body as any) : Readable.from([]),
-      }
+      const body = await streamOf(base, request).catch((error) => {
+        throw unavailable(`${base} does not answer: ${error.message}`, 'EndpointUnreachable', error)
+      })
+      const headers = Object.entries(body.headers).map(([name, value]) => [name, String(value)])
+      return { status: body.statusCode!, headers: Object.fromEntries(headers), body }
     },
+  }
+}
+
+/** An image has gigabytes: they come without the layers that fetch puts around them. */
+async function streamOf(base: string, request: RestRequest): Promise<IncomingMessage> {
+  const url = new URL(base + address(request))
+  const outgoing = (url.protocol === 'https:' ? https : http).request(url, { method: request.method, headers: headersOf(request) })
+  try {
+    const answered = once(outgoing, 'response')
+    const payload = payloadOf(request)
+    if (payload instanceof Readable)
+      pipeline(payload, outgoing).catch(() => {}) // what fails there fails the request
+    else outgoing.end(payload)
+    const [answer] = (await answered) as [IncomingMessage]
+    outgoing.on('error', (error) => answer.destroy(error))
+    if (answer.statusCode === 204) answer.resume()
+    return answer
+  } catch (error) {
+    // the other end has just given up the connection that was kept
+    const again = outgoing.reusedSocket && (error as NodeJS.ErrnoException).code === 'ECONNRESET' && request.data === undefined
+    if (again) return await streamOf(base, request)
+    throw error
   }
 }
 
