@@ -263,3 +263,43 @@ test('what was written is in the file when its statement returns, and a read tha
   await database.close()
   rmSync(directory, { recursive: true })
 })
+
+test('transactions of one turn are committed together: one that fails takes none with it, one that outlasts the turn keeps nobody from it', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'yun-db-'))
+  const file = join(directory, 'one.sqlite')
+  const { db, transaction, migrate, close } = await openDatabase<Tables>(`sqlite:${file}`, migrations)
+  await migrate()
+  const other = new DatabaseSync(file)
+  const inFile = () =>
+    other
+      .prepare('select id from counters order by id')
+      .all()
+      .map((row) => row.id)
+  const insert = (at: Kysely<Tables>, id: string) => at.insertInto('counters').values({ id, value: 1, label: null }).execute()
+  const seen: unknown[][] = []
+  const outcomes = await Promise.allSettled([
+    insert(db, 'a'),
+    transaction((trx) => insert(trx, 'b')).then(() => seen.push(inFile())),
+    transaction(async (trx) => {
+      await insert(trx, 'refused')
+      await insert(trx, 'a')
+    }),
+    transaction(async (trx) => {
+      await insert(trx, 'c')
+      await new Promise((resolve) => setImmediate(resolve))
+      await insert(trx, 'd')
+    }).then(() => seen.push(inFile())),
+    transaction(async (trx) => assert.equal((await trx.selectFrom('counters').selectAll().execute()).length, 4)),
+  ])
+  assert.deepEqual(
+    outcomes.map((one) => one.status),
+    ['fulfilled', 'fulfilled', 'rejected', 'fulfilled', 'fulfilled'],
+  )
+  assert.deepEqual(seen, [
+    ['a', 'b', 'c', 'd'],
+    ['a', 'b', 'c', 'd'],
+  ])
+  other.close()
+  await close()
+  rmSync(directory, { recursive: true })
+})

@@ -12,7 +12,18 @@ import {
 import { queries } from './queries.ts'
 import { WalDisk } from './wal-disk.ts'
 
-/** One database file and its one connection: SQLite has one writer anyway. */
+/** A transaction's part in what is committed together. */
+interface Part {
+  /** Resolves when it is committed. */
+  committed: Promise<void>
+  /** Lets the next one go on. */
+  release: () => void
+}
+
+/**
+ * One database file and its one connection: SQLite has one writer anyway. What is written in one turn of the event loop is committed together, which costs little more than one of the writes: single statements as they
+ * are, each transaction as a savepoint. Reads that would see what is not committed yet return when it is.
+ */
 export class SqliteFile {
   private readonly file: string
   private opened: Connection | undefined
@@ -21,6 +32,8 @@ export class SqliteFile {
   /** Those who have the connection for themselves or wait for that. */
   private queued = 0
   private group: PromiseWithResolvers<void> | undefined
+  /** The group's turn ended while somebody had the connection for himself. */
+  private due = false
   /** Of a database in memory there is none. */
   readonly disk: WalDisk | undefined
 
@@ -35,9 +48,63 @@ export class SqliteFile {
     return this.opened
   }
 
+  /** One statement, committed when this returns. */
+  async run<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    const release = this.queued > 0 || isOther(query) ? await this.turn() : undefined
+    let group: SqliteFile['group']
+    let result: QueryResult<R>
+    try {
+      if (isOther(query)) this.commitGroup()
+      else if (!READS.test(query.sql)) this.beginGroup()
+      group = this.group
+      result = this.within<R>(query)
+    } finally {
+      release?.()
+    }
+    await group?.promise
+    return result
+  }
+
+  /** Of a transaction. */
+  async begin(): Promise<Part> {
+    const release = await this.turn()
+    try {
+      const { promise } = this.beginGroup()
+      this.connection.run('savepoint part')
+      return { committed: promise, release }
+    } catch (error) {
+      release()
+      throw error
+    }
+  }
+
+  /** Nothing is left of the transaction under way; of its group, unless that is lost already. */
+  rollback(): void {
+    if (!this.connection.inTransaction) return
+    this.connection.run('rollback to part')
+    this.connection.run('release part')
+  }
+
+  /** A statement among those of the group. */
+  within<R>({ sql, parameters }: CompiledQuery): QueryResult<R> {
+    try {
+      return this.connection.run<R>(sql, parameters)
+    } catch (error) {
+      // what is wrong with a statement is its own affair, unless SQLite has given up the whole transaction for it
+      if (!this.connection.inTransaction) this.loseGroup(error)
+      throw error
+    }
+  }
+
+  async close(): Promise<void> {
+    if (!this.closed) this.commitGroup()
+    this.closed = true
+    await this.disk?.close()
+    this.opened?.close()
+  }
+
   /** Waits for those before; returns how to let the next one go on. */
-  async turn(): Promise<() => void> {
-    this.commitGroup()
+  private async turn(): Promise<() => void> {
     this.queued++
     const before = this.tail
     let next!: () => void
@@ -45,42 +112,22 @@ export class SqliteFile {
     await before
     return () => {
       this.queued--
+      if (this.due) this.commitGroup()
       next()
     }
   }
 
-  /**
-   * One statement, committed when this returns. Writes that come in one turn of the event loop are committed together, which costs little more than one of them; reads that would see what is not committed yet
-   * return when it is.
-   */
-  async run<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
-    const write = WRITES.test(sql)
-    if (this.queued > 0 || !(write || READS.test(sql))) {
-      const release = await this.turn()
-      try {
-        return this.connection.run<R>(sql, parameters)
-      } finally {
-        release()
-      }
-    }
-    if (write) this.group ??= this.beginGroup()
-    const { group } = this
-    try {
-      const result = this.connection.run<R>(sql, parameters)
-      await group?.promise
-      return result
-    } catch (error) {
-      // what is wrong with a statement is its own affair, unless SQLite has given up the whole transaction for it
-      if (group !== undefined && group === this.group && !this.connection.inTransaction) this.loseGroup(error)
-      throw error
-    }
-  }
-
   private beginGroup(): PromiseWithResolvers<void> {
+    if (this.group) return this.group
     this.connection.run('begin immediate')
     const group = Promise.withResolvers<void>()
+    this.group = group
     group.promise.catch(() => {}) // whose only statement has failed already, nobody waits for it
-    setImmediate(() => group === this.group && this.commitGroup())
+    setImmediate(() => {
+      if (group !== this.group) return
+      if (this.queued > 0) this.due = true
+      else this.commitGroup()
+    })
     return group
   }
 
@@ -89,7 +136,7 @@ export class SqliteFile {
     if (!group) return
     try {
       this.connection.run('commit')
-      this.group = undefined
+      this.endGroup()
       group.resolve()
     } catch (error) {
       if (this.connection.inTransaction) this.connection.run('rollback')
@@ -99,19 +146,19 @@ export class SqliteFile {
 
   private loseGroup(error: unknown): void {
     this.group?.reject(error)
-    this.group = undefined
+    this.endGroup()
   }
 
-  async close(): Promise<void> {
-    if (!this.closed) this.commitGroup()
-    this.closed = true
-    await this.disk?.close()
-    this.opened?.close()
+  private endGroup(): void {
+    this.group = undefined
+    this.due = false
   }
 }
 
 const READS = /^\s*(select|with)\b/i
 const WRITES = /^\s*(insert|update|delete|replace)\b/i
+/** Not to be part of a group. */
+const isOther = ({ sql }: CompiledQuery) => !READS.test(sql) && !WRITES.test(sql)
 
 /**
  * Kysely on the SQLite that Node brings, with a write-ahead log. What is written is in the file at once. `durable`: and on the disk before it is acknowledged; others
@@ -129,6 +176,8 @@ export function nodeSqlite(file: SqliteFile, { durable }: { durable: boolean }):
 class NodeSqliteDriver implements Driver {
   private readonly file: SqliteFile
   private readonly durable: boolean
+  /** Kysely remembers each that it was given: new ones for every query would be much to remember. */
+  private readonly idle: Session[] = []
 
   constructor(file: SqliteFile, durable: boolean) {
     this.file = file
@@ -137,9 +186,11 @@ class NodeSqliteDriver implements Driver {
 
   async init(): Promise<void> {}
   async acquireConnection(): Promise<Session> {
-    return new Session(this.file, this.durable)
+    return this.idle.pop() ?? new Session(this.file, this.durable)
   }
-  async releaseConnection(): Promise<void> {}
+  async releaseConnection(session: Session): Promise<void> {
+    this.idle.push(session)
+  }
   async beginTransaction(session: Session): Promise<void> {
     await session.begin()
   }
@@ -159,7 +210,8 @@ class Session implements DatabaseConnection {
   private readonly file: SqliteFile
   private readonly durable: boolean
   /** Of the transaction under way. */
-  private release: (() => void) | undefined
+  private part: Part | undefined
+  /** It has written. */
   private wrote = false
 
   constructor(file: SqliteFile, durable: boolean) {
@@ -168,26 +220,23 @@ class Session implements DatabaseConnection {
   }
 
   async begin(): Promise<void> {
-    this.release = await this.file.turn()
-    try {
-      this.file.connection.run('begin immediate')
-    } catch (error) {
-      this.end()
-      throw error
-    }
+    this.part = await this.file.begin()
   }
 
   async commit(): Promise<void> {
-    this.file.connection.run('commit')
+    const { committed } = this.part!
+    const { wrote } = this
+    this.file.connection.run('release part')
     this.end()
-    await this.written()
+    await committed
+    if (wrote) await this.written()
   }
 
   /** One that is committed and only did not reach the disk cannot be taken back. */
   rollback(): void {
-    if (!this.release) return
+    if (!this.part) return
     try {
-      this.file.connection.run('rollback')
+      this.file.rollback()
     } finally {
       this.end()
     }
@@ -195,10 +244,13 @@ class Session implements DatabaseConnection {
 
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     if (queries.hasSubscribers) queries.publish(query.sql)
-    this.wrote ||= !READS.test(query.sql)
-    if (this.release) return this.file.connection.run<R>(query.sql, query.parameters)
+    const writes = !READS.test(query.sql)
+    if (this.part) {
+      this.wrote ||= writes
+      return this.file.within<R>(query)
+    }
     const result = await this.file.run<R>(query)
-    await this.written()
+    if (writes) await this.written()
     return result
   }
 
@@ -207,13 +259,12 @@ class Session implements DatabaseConnection {
   }
 
   private end(): void {
-    this.release?.()
-    this.release = undefined
+    this.part?.release()
+    this.part = undefined
+    this.wrote = false
   }
 
   private async written(): Promise<void> {
-    if (!this.wrote) return
-    this.wrote = false
     if (this.durable) await this.file.disk?.onDisk()
   }
 }
