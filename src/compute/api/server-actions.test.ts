@@ -64,6 +64,16 @@ describe('actions', () => {
     assert.equal((await act({ 'os-migrateLive': { host: null, block_migration: true, disk_over_commit: false } })).status, 403)
   })
 
+  test('a server that is being deleted is deleted, whatever an operator says of it', async () => {
+    const one = await house.server()
+    assert.equal((await house.ask('DELETE', `/servers/${one.id}`)).status, 204)
+    const reset = { 'os-resetState': { state: 'active' } }
+    const refused = await house.ask('POST', `/servers/${one.id}/action`, { as: 'admin', body: reset })
+    assert.deepEqual([refused.status, /task_state deleting/.test(refused.message)], [409, true], refused.message)
+    await house.yard.settled()
+    assert.equal((await house.ask('GET', `/servers/${one.id}`)).status, 404)
+  })
+
   test('where no host has the guest: 409, and it can be deleted', async () => {
     const one = await house.server()
     const on = (path: string, body: object, as: 'admin' | 'member' = 'member') =>

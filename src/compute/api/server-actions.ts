@@ -15,7 +15,7 @@ import type { InstanceRow, VmState } from '../app/rows.ts'
 import { deleteServer, findServer, lockServer, mustBeSoftDeleted, unlockServer } from '../app/server.ts'
 import { devicesByServer } from '../app/server-list.ts'
 import { addSecurityGroup, removeSecurityGroup } from '../app/server-security.ts'
-import { move } from '../app/server-state.ts'
+import { resetState } from '../app/server-state.ts'
 import type { Action } from './action-entry.ts'
 import { ServerAnswer, Shown } from './answers.ts'
 import {
@@ -293,8 +293,7 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
       doc: 'Say that a server is active or in error',
       policy: 'os-admin-actions:reset_state',
       body: Type.Object({ state: Choice(['active', 'error']) }, closed),
-      run: (row, request) =>
-        move(context.database.db, row.id, { vmState: request.body['os-resetState'].state, taskState: null }, { fault_json: null }),
+      run: (row, request) => resetState(context.database.db, row, request.body['os-resetState'].state),
     },
     injectNetworkInfo: {
       doc: 'Kept for old clients: does nothing',

@@ -13,7 +13,7 @@ import { nextDevice } from './volume-connection.ts'
 /** In which a server's ports may change: not while two hosts have them. */
 export const PORTS_MAY_CHANGE: VmState[] = ['active', 'paused', 'stopped']
 /** Volumes also of a server that is put away: it finds them when it comes back. */
-const VOLUMES_MAY_CHANGE: VmState[] = [...PORTS_MAY_CHANGE, 'resized', 'soft-delete', 'shelved', 'shelved_offloaded']
+export const VOLUMES_MAY_CHANGE: VmState[] = [...PORTS_MAY_CHANGE, 'resized', 'soft-delete', 'shelved', 'shelved_offloaded']
 
 /** ms that a request waits for what failed to be taken back. */
 const UNWINDING_MS = 5_000

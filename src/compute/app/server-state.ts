@@ -93,6 +93,12 @@ export async function move(db: Handle, id: string, change: StateChange, more: Pa
   await moveInstance(db, id, { vmStates }, { ...more, ...columnsOf(change) })
 }
 
+/** An operator says how a server is, whatever it was; not of one that is being deleted, which nothing else may begin with. @throws Fault 409 */
+export async function resetState(db: Handle, { id }: InstanceRow, vmState: VmState): Promise<void> {
+  const moved = await moveInstance(db, id, { notTask: 'deleting' }, { ...columnsOf({ vmState, taskState: null }), fault_json: null })
+  if (!moved) throw conflict(`Cannot 'os-resetState' instance ${id} while it is in task_state deleting`, 'InstanceInvalidState')
+}
+
 /** From which vm_states a server at rest follows its guest, and into which. */
 const FOLLOWED: Partial<Record<PowerState, { from: VmState[]; to: VmState }>> = {
   // a guest comes up paused before it begins: word of that may arrive when it runs already, and is followed by this one

@@ -82,7 +82,7 @@ export async function replaceJson(
 export async function moveInstance(
   db: Handle,
   id: string,
-  expected: { vmStates?: string[]; taskStates?: (string | null)[]; untouchedSince?: string; host?: string },
+  expected: { vmStates?: string[]; taskStates?: (string | null)[]; notTask?: string; untouchedSince?: string; host?: string },
   columns: Partial<InstanceRow>,
 ): Promise<boolean> {
   let query = db
@@ -93,7 +93,8 @@ export async function moveInstance(
   if (expected.vmStates) query = query.where('vm_state', 'in', expected.vmStates as InstanceRow['vm_state'][])
   if (expected.host !== undefined) query = query.where('host', '=', expected.host)
   if (expected.untouchedSince) query = query.where('updated_at', '=', expected.untouchedSince)
-  const tasks = expected.taskStates
+  const { taskStates: tasks, notTask } = expected
+  if (notTask) query = query.where((eb) => eb.or([eb('task_state', 'is', null), eb('task_state', '!=', notTask)]))
   if (tasks)
     query = query.where((eb) => eb.or(tasks.map((task) => (task === null ? eb('task_state', 'is', null) : eb('task_state', '=', task)))))
   return (await query.executeTakeFirst()).numUpdatedRows > 0n

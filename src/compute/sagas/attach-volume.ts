@@ -1,6 +1,8 @@
 import { Fault } from '../../kernel/errors/errors.ts'
 import { at, type Step, saga, step } from '../../kernel/saga/saga.ts'
 import { failAction } from '../app/action.ts'
+import { VOLUMES_MAY_CHANGE } from '../app/attachment.ts'
+import { mustBeIn } from '../app/server-state.ts'
 import { connect, formerConnection } from '../app/volume-connection.ts'
 import type { BlockDeviceRow } from '../db/tables.ts'
 import { host } from '../rpc.ts'
@@ -49,7 +51,9 @@ export async function deviceOf(run: ServerRun<{ attachmentId: string; volumeId: 
   return device
 }
 
+/** What was under way when it was asked for may have changed the server, or deleted it. */
 async function reserve(run: Attach): Promise<void> {
+  mustBeIn(VOLUMES_MAY_CHANGE, await serverOf(run), 'attach_volume')
   const { attachmentId, volumeId, serverId } = run.input
   await run.world.volumes.createAttachment({ id: attachmentId, volume_uuid: volumeId, instance_uuid: serverId })
 }

@@ -53,8 +53,6 @@ async function releaseVolumes(run: ServerRun): Promise<void> {
   }
 }
 
-/** A volume that the volume service keeps, because it has snapshots for example, does not keep its server. */
-
 /** One that grows just now goes when it has. */
 async function removeVolume({ world: { volumes } }: ServerRun, id: string): Promise<void> {
   for (;;)
@@ -66,6 +64,7 @@ async function removeVolume({ world: { volumes } }: ServerRun, id: string): Prom
     }
 }
 
+/** A volume that the volume service keeps, because it has snapshots for example, does not keep its server. */
 const staysWithItsOwner = (run: ServerRun, device: BlockDeviceRow) => (error: unknown) => {
   if (!(error instanceof Fault) || error.status >= 500) throw error
   run.world.log.warn({ err: error, server: run.input.serverId, volume: device.volume_id }, 'a volume that was to go with its server stays')
