@@ -121,3 +121,37 @@ test('a server of a host that is down is deleted without it; the host parts with
     [],
   )
 })
+
+test('a host that comes back parts also with ports that the server lost while it was away', async () => {
+  const id = await yard.server()
+  const { host } = await row(id)
+  await isDown(host!, true)
+  const { bus } = yard.cloud
+  const [call, cast] = [bus.call.bind(bus), bus.cast.bind(bus)]
+  const unheard = [control.departed.name, onHost.dismiss.name]
+  bus.call = async (topic, message, ...rest) => {
+    if (unheard.includes(message.name)) throw noReceiver(topic, message.name)
+    return await call(topic, message, ...rest)
+  }
+  bus.cast = async (topic, message, ...rest) => {
+    if (!unheard.includes(message.name)) await cast(topic, message, ...rest)
+  }
+  await act(id, { evacuate: {} })
+  await yard.settled()
+  const [port] = await yard.context.networks.ports({ device_id: id })
+  await yard.cloud.api('DELETE', `/compute/v2.1/servers/${id}/os-interface/${port!.id}`)
+  await yard.settled()
+  const left = await yard.leaks()
+  assert.ok(left.includes(`switch port qvo${port!.id.slice(0, 11)} on ${host}: nothing has the id ${port!.id}`), left.join('\n'))
+  Object.assign(bus, { call, cast })
+  await isDown(host!, false)
+  await yard.cloud.bus.call(computeTopic(host!), onHost.unclaim, { uuid: randomUUID() }) // a change is reported
+  assert.deepEqual(
+    await eventually(
+      () => yard.leaks(),
+      (leaks) => leaks.length === 0,
+    ),
+    [],
+  )
+  await yard.remove(id)
+})

@@ -10,10 +10,16 @@ import type { World } from './world.ts'
 export async function dismiss(world: World, tracker: ResourceTracker, { uuid, vifs }: { uuid: string; vifs: Vif[] }): Promise<void> {
   await destroy(world, uuid)
   await undefine(world, uuid)
-  await unplug(world, { vifs })
+  await unplug(world, { vifs: [...vifs, ...(await pluggedFor(world, uuid))] })
   await removeConfigDrive(world, uuid)
   await removeDirectory(world, uuid)
   await tracker.unclaim(uuid)
+}
+
+/** Ports that were its own when it was here; it may have lost them elsewhere. */
+async function pluggedFor({ machine: { ovs } }: World, uuid: string): Promise<{ portId: string }[]> {
+  const own = (await ovs.ports()).filter(({ externalIds }) => externalIds['vm-uuid'] === uuid)
+  return own.flatMap(({ externalIds: { 'iface-id': portId } }) => (portId ? [{ portId }] : []))
 }
 
 /** Before a host that was away does anything, it parts with what is no longer its own. Returns which servers those were. */

@@ -70,7 +70,7 @@ export async function joinIntegration({ machine: { ovs } }: World, { uuid, vif, 
 }
 
 /** All that 33 to 36 made, however far they came. */
-export async function unplug({ machine: { ovs, netns } }: World, { vifs }: { vifs: Vif[] }): Promise<void> {
+export async function unplug({ machine: { ovs, netns } }: World, { vifs }: { vifs: Pick<Vif, 'portId'>[] }): Promise<void> {
   for (const { portId } of vifs) {
     await ovs.removePort(qvoOf(portId))
     for (const name of [qvbOf(portId), qbrOf(portId)]) await unless(['NoSuchLink'], netns.apply(undefined, [{ do: 'delete-link', name }]))
