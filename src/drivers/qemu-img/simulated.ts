@@ -20,6 +20,8 @@ const HEADER_LIMIT = 4096
 interface Picture {
   virtualSizeBytes: number
   backing: DiskFile | null
+  /** Of one that is a header and nothing else. */
+  headerBytes?: number
 }
 
 async function info(disk: DiskFile): Promise<DiskInfo> {
@@ -48,7 +50,9 @@ async function resize(disk: OwnDisk, virtualSizeBytes: number, options: { shrink
   const picture = await look(disk)
   if (virtualSizeBytes < picture.virtualSizeBytes && !options.shrink)
     throw shrinkRefused(disk.path, picture.virtualSizeBytes, virtualSizeBytes)
-  if (disk.format === 'raw') await truncate(disk.path, sectors(virtualSizeBytes))
+  if (disk.format === 'raw') return await truncate(disk.path, sectors(virtualSizeBytes))
+  const header = encodeQcow2Header({ virtualSizeBytes: sectors(virtualSizeBytes), backing: picture.backing })
+  if (header.length === picture.headerBytes) await writeFile(disk.path, header, { flag: 'r+' })
   else await write(disk, { ...picture, virtualSizeBytes })
 }
 
@@ -89,7 +93,8 @@ async function look({ path, format }: DiskFile): Promise<Picture> {
   const own = format === 'qcow2' && status?.isFile() && status.size <= HEADER_LIMIT ? await readFile(path) : null
   const found = own ? await inspectBytes(inMemory(own)) : await inspectImage(path)
   if (found.format !== format) throw imageInvalid(`${path} is ${found.format}, not ${format}`)
-  return { virtualSizeBytes: found.virtualSizeBytes, backing: own && (decodeBacking(own) as DiskFile | null) }
+  const { virtualSizeBytes } = found
+  return { virtualSizeBytes, ...(own ? { backing: decodeBacking(own) as DiskFile | null, headerBytes: own.length } : { backing: null }) }
 }
 
 async function write({ path, format }: OwnDisk, { virtualSizeBytes, backing }: Picture): Promise<void> {
