@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import Type from 'typebox'
 import { type TestCloud, testCloud } from '../cloud/testing.ts'
 import type { Api } from '../kernel/http/api.ts'
 import type { Route } from '../kernel/http/route.ts'
@@ -45,6 +46,12 @@ describe('every route of every service', () => {
       [],
     ))
 
+  test('says of what it takes whether there may be more of it: not where OpenStack refuses that, and if so, why', () =>
+    assert.deepEqual(
+      complaints(({ body }) => (body ? openings(body).map((at) => `anything may be sent at ${at}`) : null)),
+      [],
+    ))
+
   test('takes a body where its method has one, by schema or as a stream', () =>
     assert.deepEqual(
       complaints(({ method, body, stream }) =>
@@ -62,4 +69,9 @@ test('what is open in a schema is found', () => {
   assert.deepEqual(openings(closed({ type: 'object', properties: {}, additionalProperties: true })), ['/'])
   assert.deepEqual(openings(closed({ type: 'object', properties: { list: { type: 'array', items: { anyOf: [text, {}] } } } })), ['/list[]'])
   assert.deepEqual(openings(closed({ type: 'object', properties: { list: { type: 'array' } } })), ['/list'])
+  const shut = { additionalProperties: false }
+  assert.deepEqual(openings(Type.Object({ a: Type.String() }, shut)), [])
+  assert.deepEqual(openings(Type.Partial(Type.Object({ a: Type.String() }, shut))), ['/'])
+  assert.deepEqual(openings(Type.Partial(Type.Object({ a: Type.String() }), shut)), [])
+  assert.deepEqual(openings(Type.Record(Type.String(), Type.String())), [])
 })

@@ -1,4 +1,5 @@
 import Type, { type TSchema } from 'typebox'
+import { overlooked } from './schemas.ts'
 
 const closed = { additionalProperties: false }
 const Name = Type.String({ minLength: 1, maxLength: 80 })
@@ -67,7 +68,7 @@ export const PropertyView = Type.Object({ name: Name, ...propertyWords }, closed
 export const PropertyList = Type.Object({ properties: PropertyTable }, closed)
 
 export const TagBody = Type.Object({ name: Name, ...stamped }, closed)
-export const TagsBody = Type.Object({ tags: Type.Array(TagBody) })
+export const TagsBody = Type.Object({ tags: Type.Array(TagBody) }, overlooked)
 export const TagView = Type.Object({ name: Name, ...told }, closed)
 export const TagList = Type.Object({ tags: Type.Array(Type.Object({ name: Name }, closed)) }, closed)
 

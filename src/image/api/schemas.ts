@@ -10,6 +10,7 @@ const Uuid = Type.String({ pattern: '^([0-9a-fA-F]){8}-([0-9a-fA-F]){4}-([0-9a-f
 const Count = Type.Integer({ minimum: 0, maximum: 2_147_483_647 })
 const Flag = Type.Boolean()
 const closed = { additionalProperties: false }
+export const overlooked = { additionalProperties: Type.Unsafe<unknown>({ description: 'what Glance overlooks here, too' }) }
 
 const settable = {
   name: Nullable(ShortText),
@@ -37,7 +38,7 @@ export const PatchBody = Type.Array(
       add: Type.Optional(Type.String()),
       replace: Type.Optional(Type.String()),
       remove: Type.Optional(Type.String()),
-      value: Type.Optional(Type.Unknown()),
+      value: Type.Optional(Type.Unsafe<unknown>({ description: 'what the place that is named may have' })),
     },
     closed,
   ),
@@ -83,8 +84,8 @@ export const ImageList = Type.Object(
   closed,
 )
 
-export const NewMemberBody = Type.Object({ member: Type.String({ minLength: 1, maxLength: 64 }) })
-export const MemberStatusBody = Type.Object({ status: Choice(['pending', 'accepted', 'rejected']) })
+export const NewMemberBody = Type.Object({ member: Type.String({ minLength: 1, maxLength: 64 }) }, overlooked)
+export const MemberStatusBody = Type.Object({ status: Choice(['pending', 'accepted', 'rejected']) }, overlooked)
 
 export const MemberView = Type.Object(
   {
@@ -100,12 +101,15 @@ export const MemberView = Type.Object(
 
 export const MemberList = Type.Object({ members: Type.Array(MemberView), schema: Type.String() }, closed)
 
-export const ImportBody = Type.Object({
-  method: Type.Object({ name: Type.String(), uri: Type.Optional(Type.String({ maxLength: 2048 })) }),
-  stores: Type.Optional(Type.Array(Type.String())),
-  all_stores: Type.Optional(Flag),
-  all_stores_must_succeed: Type.Optional(Flag),
-})
+export const ImportBody = Type.Object(
+  {
+    method: Type.Object({ name: Type.String(), uri: Type.Optional(Type.String({ maxLength: 2048 })) }, overlooked),
+    stores: Type.Optional(Type.Array(Type.String())),
+    all_stores: Type.Optional(Flag),
+    all_stores_must_succeed: Type.Optional(Flag),
+  },
+  overlooked,
+)
 
 export const TaskList = Type.Object(
   {

@@ -54,7 +54,7 @@ export function closed(schema: any): any {
     : same
 }
 
-/** Where a closed schema lets through what it does not describe, and does not say why: `/server/links[]`. */
+/** Where a schema lets through what it does not describe, and does not say why: `/server/links[]`. A partial of a closed one is open. */
 export function openings(schema: any, at = ''): string[] {
   if (typeof schema !== 'object' || schema === null || schema.description) return []
   const parts: [part: unknown, at: string][] = [
@@ -67,7 +67,8 @@ export function openings(schema: any, at = ''): string[] {
   ]
   const inside = parts.flatMap(([part, where]) => openings(part, where))
   const known = schema.type ?? schema.anyOf ?? schema.oneOf ?? schema.enum ?? schema.const ?? schema.not
-  const shut = schema.type !== 'object' || (schema.additionalProperties !== undefined && schema.additionalProperties !== true)
+  const all = Object.hasOwn(schema.patternProperties ?? {}, ANY)
+  const shut = schema.type !== 'object' || all || (schema.additionalProperties !== undefined && schema.additionalProperties !== true)
   const complete = schema.type !== 'array' || schema.items !== undefined
   return known !== undefined && shut && complete ? inside : [at || '/', ...inside]
 }

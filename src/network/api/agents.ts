@@ -4,7 +4,8 @@ import type { NetworkContext } from '../app/context.ts'
 import { many, one } from './answers.ts'
 import { converted } from './convert.ts'
 import { Fields, filteredBy, shown } from './request.ts'
-import { AgentBody } from './schemas.ts'
+import { refuseOthers } from './resource.ts'
+import { AgentBody, agentChange } from './schemas.ts'
 import { agentView } from './views.ts'
 
 const FILTERS = ['id', 'host', 'agent_type', 'binary', 'alive', 'admin_state_up', 'availability_zone', 'description'] as const
@@ -46,7 +47,10 @@ export function agentRoutes(context: NetworkContext): Route[] {
       policy: 'update_agent',
       body: AgentBody,
       response: one('agent'),
-      handler: async (request) => ({ agent: agentView(await updateAgent(context, await see(request), converted(request.body.agent))) }),
+      async handler(request) {
+        refuseOthers(agentChange, 'agent', request.body.agent, (name) => `Cannot update read-only attribute ${name}`)
+        return { agent: agentView(await updateAgent(context, await see(request), converted(request.body.agent))) }
+      },
     },
     {
       method: 'DELETE',

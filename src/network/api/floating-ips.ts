@@ -12,7 +12,6 @@ export const floatingIpRoutes = (context: NetworkContext): Route[] =>
     path: 'floatingips',
     view: floatingIpView,
     schema: bodies.floatingip,
-    fixed: ['floating_network_id', 'floating_ip_address', 'router_id', 'status'],
     create: (viewer, documents) => createFloatingIps(context, viewer, documents),
     update: (viewer, floating, document) => updateFloatingIp(context, viewer, floating, document),
     remove: (_viewer, floating) => deleteFloatingIp(context, floating),

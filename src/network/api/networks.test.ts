@@ -34,6 +34,22 @@ describe('networks', () => {
     assert.deepEqual(gone.body.NeutronError, { type: 'NetworkNotFound', message: `Network ${network.id} could not be found.`, detail: '' })
   })
 
+  test('what a network does not have is refused, and what is only to be looked at', async () => {
+    const refused = async (method: 'POST' | 'PUT', path: string, network: object, words: string) => {
+      const answer = await house.request(method, path, { body: { network } })
+      assert.deepEqual([answer.status, answer.body.NeutronError?.message], [400, words])
+    }
+    await refused('POST', '/networks', { colour: 'red', size: 1 }, "Unrecognized attribute(s) 'colour, size'")
+    await refused('POST', '/networks', { status: 'DOWN' }, "Attribute 'status' not allowed in POST")
+    const { id } = await house.make('/networks', 'network', { name: 'known' })
+    await refused('PUT', `/networks/${id}`, { colour: 'red' }, "Unrecognized attribute(s) 'colour'")
+    for (const name of ['project_id', 'revision_number', 'availability_zone_hints'])
+      await refused('PUT', `/networks/${id}`, { [name]: [] }, `Cannot update read-only attribute ${name}`)
+    const beside = await house.request('PUT', `/networks/${id}`, { body: { network: { name: 'still known' }, colour: 'red' } })
+    assert.equal(beside.status, 200)
+    assert.equal((await house.request('DELETE', `/networks/${id}`)).status, 204)
+  })
+
   test('addresses that end with .json lead to the same', async () => {
     const network = (await house.request('POST', '/networks.json', { body: { network: { name: 'old' } } })).body.network
     assert.equal((await house.request('GET', `/networks/${network.id}.json`)).body.network.id, network.id)

@@ -12,7 +12,6 @@ export const networkRoutes = (context: NetworkContext): Route[] =>
     path: 'networks',
     view: networkView,
     schema: bodies.network,
-    fixed: ['availability_zone_hints', 'status', 'subnets'],
     create: (viewer, documents) => createNetworks(context, viewer, documents),
     update: (_viewer, network, document) => updateNetwork(context, network, document),
     remove: (_viewer, network) => deleteNetwork(context, network),

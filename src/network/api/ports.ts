@@ -15,7 +15,6 @@ export const portRoutes = (context: NetworkContext): Route[] =>
     path: 'ports',
     view: portView(context.dnsDomain),
     schema: bodies.port,
-    fixed: ['network_id', 'status', 'binding:vif_type', 'binding:vif_details'],
     target: networkOwner(context),
     check(request, verb, document, target) {
       if (verb === 'create') request.enforce('create_port:on_network', target)

@@ -7,6 +7,7 @@ import { type Noun, seeMany } from '../app/noun.ts'
 import { type Answered, many, one } from './answers.ts'
 import { converted } from './convert.ts'
 import { Fields, hasRule, listQuery, pageLinks, shown, viewerOf } from './request.ts'
+import { open } from './schemas.ts'
 import { itemTarget, seen, type Target } from './seen.ts'
 import { tagRoutes } from './tags.ts'
 
@@ -17,8 +18,6 @@ export interface Resource<D> {
   path: string
   view: (item: D) => Record<string, unknown>
   schema: { create: TSchema; update?: TSchema }
-  /** Attributes that no PUT changes. */
-  fixed?: string[]
   /** More of what policy rules look at than the project: called for new documents and for those that are there. */
   target?: (request: ApiRequest, of: Record<string, any>[]) => Promise<Target[]>
   /** Rules of attributes beyond those that are named after them. */
@@ -71,11 +70,12 @@ export function resource<D>(of: Resource<D>): Route[] {
       policy: `create_${noun.name}`,
       status: 201,
       target: async (request) => (await newTargets(of, request, documents(noun, request).slice(0, 1)))[0]!,
-      body: Type.Partial(Type.Object({ [noun.name]: schema.create, [noun.plural]: Type.Array(schema.create, { minItems: 1 }) })),
+      body: open({ [noun.name]: schema.create, [noun.plural]: Type.Array(schema.create, { minItems: 1 }) }),
       query: Fields,
       response: Type.Union([one(shape), many(noun.plural, shape)]),
       async handler(request) {
         const asked = documents(noun, request)
+        for (const one of asked) refuseOthers(schema.create, shape, one, (name) => `Attribute '${name}' not allowed in POST`)
         for (const [i, wanted] of (await newTargets(of, request, asked)).entries()) {
           request.enforce(`create_${noun.name}`, wanted)
           enforceAttributes(of, request, 'create', asked[i]!, wanted)
@@ -104,14 +104,13 @@ export function resource<D>(of: Resource<D>): Route[] {
       doc: `Change a ${noun.name}`,
       policy: `update_${noun.name}`,
       target,
-      body: Type.Object({ [noun.name]: schema.update }),
+      body: open({ [noun.name]: schema.update }, [noun.name]),
       query: Fields,
       response: one(shape),
       async handler(request) {
         const item = await seen(context, noun, request)
         const document = converted(request.body[noun.name])
-        for (const name of ['id', 'project_id', 'tenant_id', ...(of.fixed ?? [])])
-          if (document[name] !== undefined) throw badRequest(`Cannot update read-only attribute ${name}`, 'HTTPBadRequest')
+        refuseOthers(schema.update!, shape, document, (name) => `Cannot update read-only attribute ${name}`)
         enforceAttributes(of, request, 'update', document, await target(request))
         return { [noun.name]: shown(request, noun.name, view(await of.update!(viewerOf(request), item, document))) }
       },
@@ -125,6 +124,21 @@ async function newTargets<D>(of: Resource<D>, request: ApiRequest, asked: Record
     const project = document.project_id ?? request.context.projectId
     return { project_id: project, tenant_id: project, ...more?.[i] }
   })
+}
+
+/** What a noun does not have, or has only to be looked at. @throws Fault 400 */
+export function refuseOthers(
+  schema: TSchema,
+  shape: Answered,
+  document: Record<string, unknown>,
+  readOnly: (name: string) => string,
+): void {
+  const has = (properties: object, name: string) => Object.hasOwn(properties, name)
+  const others = Object.keys(document).filter((name) => !has((schema as any).properties, name))
+  const { properties } = (one(shape) as any).properties[shape]
+  const unknown = others.filter((name) => !has(properties, name))
+  if (unknown.length > 0) throw badRequest(`Unrecognized attribute(s) '${unknown.join(', ')}'`, 'HTTPBadRequest')
+  if (others.length > 0) throw badRequest(readOnly(others[0]!), 'HTTPBadRequest')
 }
 
 /** One document or many; the old name of the project counts. @throws Fault 400 */

@@ -57,7 +57,6 @@ export function routerRoutes(context: NetworkContext): Route[] {
       path: 'routers',
       view: routerView,
       schema: bodies.router,
-      fixed: ['status', 'availability_zone_hints'],
       check(request, verb, { external_gateway_info: gateway }, of) {
         if (gateway?.enable_snat === false) request.enforce(`${verb}_router:external_gateway_info:enable_snat`, of)
         if (gateway?.external_fixed_ips) request.enforce(`${verb}_router:external_gateway_info:external_fixed_ips`, of)

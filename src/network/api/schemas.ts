@@ -18,9 +18,15 @@ const Count = Whole(4_294_967_295)
 const Mac = Type.String({ pattern: '^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$' })
 const Address = Type.String({ minLength: 2, maxLength: 64 })
 const Strings = Type.Array(Name, { maxItems: 100 })
-/** Clients send more than is known here, e.g. attributes of extensions they have heard of. */
-export const open = (properties: Record<string, TSchema>, required: string[] = []) =>
-  Type.Unsafe<any>({ type: 'object', properties, required, additionalProperties: true })
+const kind = (properties: Record<string, TSchema>, required: string[], additionalProperties: TSchema | false) =>
+  Type.Unsafe<any>({ type: 'object', properties, required, additionalProperties })
+const rest = (description: string) => Type.Unsafe<unknown>({ description })
+const REFUSED = rest('refused in words of its own, as unknown or as read-only')
+const OVERLOOKED = rest('what Neutron overlooks here, too')
+/** Of a noun: what is sent besides is refused where it is known what the noun has else, see resource.ts. */
+const attributes = (properties: Record<string, TSchema>, required: string[] = []) => kind(properties, required, REFUSED)
+export const open = (properties: Record<string, TSchema>, required: string[] = []) => kind(properties, required, OVERLOOKED)
+const closed = (properties: Record<string, TSchema>, required: string[] = []) => kind(properties, required, false)
 
 const Standard = { name: Name, description: Nullable(Name), tags: Strings }
 const New = { ...Standard, id: Uuid, project_id: Nullable(Id), tenant_id: Nullable(Id) }
@@ -33,7 +39,6 @@ const network = {
   port_security_enabled: Flag,
   mtu: Whole(65_536),
   dns_domain: Name,
-  availability_zone_hints: Strings,
   'provider:network_type': Nullable(Name),
   'provider:physical_network': Nullable(Name),
   'provider:segmentation_id': Nullable(Count),
@@ -42,9 +47,9 @@ const network = {
 const subnet = {
   gateway_ip: Nullable(Address),
   enable_dhcp: Flag,
-  allocation_pools: Nullable(Type.Array(open({ start: Address, end: Address }, ['start', 'end']), { maxItems: 100 })),
+  allocation_pools: Nullable(Type.Array(closed({ start: Address, end: Address }, ['start', 'end']), { maxItems: 100 })),
   dns_nameservers: Nullable(Type.Array(Address, { maxItems: 20 })),
-  host_routes: Nullable(Type.Array(open({ destination: Address, nexthop: Address }, ['destination', 'nexthop']), { maxItems: 100 })),
+  host_routes: Nullable(Type.Array(closed({ destination: Address, nexthop: Address }, ['destination', 'nexthop']), { maxItems: 100 })),
   service_types: Strings,
 }
 
@@ -68,13 +73,20 @@ const port = {
   device_owner: Nullable(Name),
   fixed_ips: Nullable(fixedIps),
   security_groups: Nullable(Type.Array(Id, { maxItems: 100 })),
-  allowed_address_pairs: Nullable(Type.Array(open({ ip_address: Address, mac_address: Type.String() }, ['ip_address']), { maxItems: 100 })),
+  allowed_address_pairs: Nullable(
+    Type.Array(closed({ ip_address: Address, mac_address: Type.String() }, ['ip_address']), { maxItems: 100 }),
+  ),
   extra_dhcp_opts: Nullable(
     Type.Array(
-      open({ opt_name: Type.String({ minLength: 1, maxLength: 64 }), opt_value: Nullable(Name), ip_version: Choice([4, 6, '4', '6']) }, [
-        'opt_name',
-        'opt_value',
-      ]),
+      closed(
+        {
+          id: Type.String({ maxLength: 64 }),
+          opt_name: Type.String({ minLength: 1, maxLength: 64 }),
+          opt_value: Nullable(Name),
+          ip_version: Choice([4, 6, '4', '6']),
+        },
+        ['opt_name', 'opt_value'],
+      ),
       { maxItems: 100 },
     ),
   ),
@@ -82,15 +94,19 @@ const port = {
   dns_name: Nullable(Name),
   'binding:host_id': Nullable(Name),
   'binding:vnic_type': Nullable(Choice(['normal', 'direct', 'macvtap', 'baremetal', 'direct-physical', 'virtio-forwarder', 'smart-nic'])),
-  'binding:profile': Nullable(Type.Record(Type.String(), Type.Unknown())),
+  'binding:profile': Nullable(Type.Record(Type.String(), rest('what the owner of the port writes for the host'))),
 }
 
-const routes = Type.Array(open({ destination: Address, nexthop: Address }, ['destination', 'nexthop']), { maxItems: 100 })
+const routes = Type.Array(closed({ destination: Address, nexthop: Address }, ['destination', 'nexthop']), { maxItems: 100 })
+/** Of what no router is here. */
+const Off = Type.Unsafe<boolean | null>({ enum: [false, 'False', 'false', 0, '0', null] })
 const router = {
   admin_state_up: Flag,
-  external_gateway_info: Nullable(open({ network_id: Id, enable_snat: Flag, external_fixed_ips: fixedIps })),
+  external_gateway_info: Nullable(closed({ network_id: Id, enable_snat: Flag, external_fixed_ips: fixedIps })),
   routes: Nullable(routes),
-  availability_zone_hints: Strings,
+  distributed: Off,
+  ha: Off,
+  flavor_id: Type.Null(),
 }
 
 const floatingIp = { port_id: Nullable(Id), fixed_ip_address: Nullable(Address) }
@@ -108,11 +124,11 @@ const rule = {
 
 export const bodies = {
   network: {
-    create: open({ ...New, ...network }),
-    update: open({ ...Standard, ...network }),
+    create: attributes({ ...New, ...network, availability_zone_hints: Strings }),
+    update: attributes({ ...Standard, ...network }),
   },
   subnet: {
-    create: open(
+    create: attributes(
       {
         ...New,
         ...subnet,
@@ -127,42 +143,56 @@ export const bodies = {
       },
       ['network_id'],
     ),
-    update: open({ ...Standard, ...subnet }),
+    update: attributes({ ...Standard, ...subnet }),
   },
   subnetpool: {
-    create: open({ ...New, ...subnetPool, shared: Flag }, ['name', 'prefixes']),
-    update: open({ ...Standard, ...subnetPool }),
+    create: attributes({ ...New, ...subnetPool, shared: Flag }, ['name', 'prefixes']),
+    update: attributes({ ...Standard, ...subnetPool }),
   },
   port: {
-    create: open({ ...New, ...port, network_id: Id }, ['network_id']),
-    update: open({ ...Standard, ...port }),
+    create: attributes({ ...New, ...port, network_id: Id }, ['network_id']),
+    update: attributes({ ...Standard, ...port }),
   },
   router: {
-    create: open({ ...New, ...router }),
-    update: open({ ...Standard, ...router }),
+    create: attributes({ ...New, ...router, availability_zone_hints: Strings }),
+    update: attributes({ ...Standard, ...router }),
   },
   floatingip: {
-    create: open({ ...New, ...floatingIp, floating_network_id: Id, subnet_id: Nullable(Id), floating_ip_address: Nullable(Address) }, [
-      'floating_network_id',
-    ]),
-    update: open({ description: Nullable(Name), ...floatingIp }),
+    create: attributes(
+      {
+        ...New,
+        ...floatingIp,
+        floating_network_id: Id,
+        subnet_id: Nullable(Id),
+        floating_ip_address: Nullable(Address),
+        dns_name: Name,
+        dns_domain: Name,
+      },
+      ['floating_network_id'],
+    ),
+    update: attributes({ description: Nullable(Name), ...floatingIp }),
   },
   security_group: {
-    create: open({ ...New, stateful: Flag }),
-    update: open({ ...Standard, stateful: Flag }),
+    create: attributes({ ...New, stateful: Flag }),
+    update: attributes({ ...Standard, stateful: Flag }),
   },
   security_group_rule: {
-    create: open({ ...New, ...rule }, ['direction', 'security_group_id']),
+    create: attributes({ ...New, ...rule }, ['direction', 'security_group_id']),
   },
 }
 
 export const InterfaceBody = open({ subnet_id: Id, port_id: Id })
 export const MembersBody = Type.Object({ port_ids: Type.Array(Id, { minItems: 1, maxItems: 1000 }) }, { additionalProperties: false })
-export const RoutesBody = Type.Object({ router: Type.Object({ routes }) })
-export const QuotaBody = Type.Object({
-  quota: Type.Record(
-    Type.String(),
-    Type.Union([Type.Integer({ minimum: -1, maximum: 2_147_483_647 }), Type.String({ pattern: '^(-1|\\d{1,9})$' })]),
-  ),
-})
-export const AgentBody = Type.Object({ agent: open({ admin_state_up: Flag, description: Nullable(Name) }) })
+export const RoutesBody = open({ router: open({ routes }, ['routes']) }, ['router'])
+export const QuotaBody = open(
+  {
+    quota: Type.Record(
+      Type.String(),
+      Type.Union([Type.Integer({ minimum: -1, maximum: 2_147_483_647 }), Type.String({ pattern: '^(-1|\\d{1,9})$' })]),
+    ),
+  },
+  ['quota'],
+)
+export const agentChange = attributes({ admin_state_up: Flag, description: Nullable(Name) })
+export const AgentBody = open({ agent: agentChange }, ['agent'])
+export const TagsBody = open({ tags: Type.Array(Type.String({ minLength: 1, maxLength: 255 })) }, ['tags'])

@@ -15,7 +15,6 @@ export const securityGroupRoutes = (context: NetworkContext): Route[] => [
     path: 'security-groups',
     view: groupView,
     schema: bodies.security_group,
-    fixed: ['security_group_rules'],
     before: (viewer) => ensureDefaultGroups(context, [viewer.projectId]),
     create: (viewer, documents) => createGroups(context, viewer, documents),
     update: (_viewer, group, document) => updateGroup(context, group, document),

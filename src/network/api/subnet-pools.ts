@@ -12,7 +12,6 @@ export const subnetPoolRoutes = (context: NetworkContext): Route[] =>
     path: 'subnetpools',
     view: subnetPoolView,
     schema: bodies.subnetpool,
-    fixed: ['ip_version', 'shared'],
     create: (viewer, documents) => createSubnetPools(context, viewer, documents),
     update: (_viewer, pool, document) => updateSubnetPool(context, pool, document),
     remove: (_viewer, pool) => deleteSubnetPool(context, pool),

@@ -13,7 +13,6 @@ export const subnetRoutes = (context: NetworkContext): Route[] =>
     path: 'subnets',
     view: subnetView,
     schema: bodies.subnet,
-    fixed: ['network_id', 'cidr', 'ip_version', 'subnetpool_id', 'ipv6_ra_mode', 'ipv6_address_mode'],
     target: networkOwner(context),
     create: (viewer, documents) => createSubnets(context, viewer, documents),
     update: (_viewer, subnet, document) => updateSubnet(context, subnet, document),

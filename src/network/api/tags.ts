@@ -4,9 +4,10 @@ import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import type { NetworkContext } from '../app/context.ts'
 import type { Noun } from '../app/noun.ts'
 import { setTags } from '../app/standard.ts'
+import { TagsBody } from './schemas.ts'
 import { seen } from './seen.ts'
 
-const Tags = Type.Object({ tags: Type.Array(Type.String({ minLength: 1, maxLength: 255 })) })
+const Tags = Type.Object({ tags: Type.Array(Type.String()) })
 
 /** Tags of one kind of resource. */
 export function tagRoutes(of: { context: NetworkContext; noun: Noun<any, any>; path: string }, target: Route['target']): Route[] {
@@ -35,7 +36,7 @@ export function tagRoutes(of: { context: NetworkContext; noun: Noun<any, any>; p
       method: 'PUT',
       path,
       doc: `Replace the tags of a ${noun.name}`,
-      body: Tags,
+      body: TagsBody,
       response: Tags,
       handler: async (request) => ({ tags: await change(request, () => request.body.tags) }),
     },
