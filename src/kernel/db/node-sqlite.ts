@@ -22,7 +22,7 @@ interface Part {
 
 /**
  * One database file and its one connection: SQLite has one writer anyway. What is written in one turn of the event loop is committed together, which costs little more than one of the writes: single statements as they
- * are, each transaction as a savepoint. Reads that would see what is not committed yet return when it is.
+ * are, each transaction as a savepoint. Reads that would see what is not committed yet return when it is; those of a turn without writes see the file as it was when they began, and lock it once for all of them.
  */
 export class SqliteFile {
   private readonly file: string
@@ -32,6 +32,8 @@ export class SqliteFile {
   /** Those who have the connection for themselves or wait for that. */
   private queued = 0
   private group: PromiseWithResolvers<void> | undefined
+  /** There are reads, and no group. */
+  private reading = false
   /** The group's turn ended while somebody had the connection for himself. */
   private due = false
   /** Of a database in memory there is none. */
@@ -54,8 +56,9 @@ export class SqliteFile {
     let group: SqliteFile['group']
     let result: QueryResult<R>
     try {
-      if (isOther(query)) this.commitGroup()
-      else if (!READS.test(query.sql)) this.beginGroup()
+      if (isOther(query)) this.finish()
+      else if (READS.test(query.sql)) this.beginReads()
+      else this.beginGroup()
       group = this.group
       result = this.within<R>(query)
     } finally {
@@ -97,7 +100,7 @@ export class SqliteFile {
   }
 
   async close(): Promise<void> {
-    if (!this.closed) this.commitGroup()
+    if (!this.closed) this.finish()
     this.closed = true
     await this.disk?.close()
     this.opened?.close()
@@ -117,8 +120,28 @@ export class SqliteFile {
     }
   }
 
+  private beginReads(): void {
+    if (this.group || this.reading) return
+    this.connection.run('begin')
+    this.reading = true
+    setImmediate(() => this.endReads())
+  }
+
+  private endReads(): void {
+    if (!this.reading) return
+    this.reading = false
+    this.connection.run('commit')
+  }
+
+  /** Nothing is under way any more. */
+  private finish(): void {
+    this.endReads()
+    this.commitGroup()
+  }
+
   private beginGroup(): PromiseWithResolvers<void> {
     if (this.group) return this.group
+    this.endReads()
     this.connection.run('begin immediate')
     const group = Promise.withResolvers<void>()
     this.group = group
