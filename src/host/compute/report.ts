@@ -4,8 +4,9 @@ import { isActive, powerOf } from './power-states.ts'
 import type { ResourceTracker } from './resource-tracker.ts'
 import type { World } from './world.ts'
 
-/** ms between reports that changes ask for: what happens together is told together. */
-const APART_MS = 50
+/** ms from a change to its report, and at least from one report to the next: a boot is many changes, and what happens together is told together. */
+const SOON_MS = 50
+const APART_MS = 500
 const EVERY_MS = 30_000
 
 export async function hostState(world: World, tracker: ResourceTracker, ioOps: number, startedAt: string): Promise<HostState> {
@@ -46,6 +47,7 @@ export function reporter(world: World, state: () => Promise<HostState>) {
   let next: NodeJS.Timeout | undefined
   let underWay: Promise<void> | undefined
   let stopped = true
+  let last = Number.NEGATIVE_INFINITY
 
   async function send(): Promise<void> {
     try {
@@ -57,10 +59,14 @@ export function reporter(world: World, state: () => Promise<HostState>) {
 
   function soon(): void {
     if (stopped || next) return
-    next = setTimeout(() => {
-      next = undefined // what changes while this one is on its way asks for another
-      underWay = (underWay ?? Promise.resolve()).then(send)
-    }, APART_MS)
+    next = setTimeout(
+      () => {
+        next = undefined // what changes while this one is on its way asks for another
+        last = performance.now()
+        underWay = (underWay ?? Promise.resolve()).then(send)
+      },
+      Math.max(SOON_MS, last + APART_MS - performance.now()),
+    )
     next.unref()
   }
 
