@@ -190,9 +190,12 @@ export function simulatedOvs(options: SimulatedOvsOptions = {}): SimulatedOvs {
     },
     async bridges() {
       return Object.entries(world.bridges)
-        .map(([name, { datapathType, failMode, externalIds }]) =>
-          structuredClone({ name, datapathType, ...(failMode && { failMode }), externalIds }),
-        )
+        .map(([name, { datapathType, failMode, externalIds }]) => ({
+          name,
+          datapathType,
+          ...(failMode && { failMode }),
+          externalIds: { ...externalIds },
+        }))
         .sort((a, b) => (a.name < b.name ? -1 : 1))
     },
 

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { difference, type Wanted } from '../../drivers/iptables/plan.ts'
 import type { Port, PortSpec } from '../../drivers/ovs/driver.ts'
 import type { ExternalNetwork } from '../../network/rpc.ts'
@@ -27,21 +28,25 @@ export async function ensureBridges(
   const datapathType = (await ovs.datapathTypes()).includes('system') ? 'system' : 'netdev'
   const there = new Map((await ovs.bridges()).map((bridge) => [bridge.name, bridge]))
   for (const name of [INTEGRATION, TUNNEL, ...Object.values(settings.bridgeMappings)]) {
-    if (!there.has(name)) changes.push(`bridge ${name} (${datapathType})`)
+    const bridge = there.get(name)
+    if (bridge?.failMode === 'secure') continue
+    if (!bridge) changes.push(`bridge ${name} (${datapathType})`)
     // a bridge that is there keeps its datapath: another one would cut every port off for a moment
-    await ovs.ensureBridge(name, { datapathType: there.get(name)?.datapathType ?? datapathType, failMode: 'secure' })
+    await ovs.ensureBridge(name, { datapathType: bridge?.datapathType ?? datapathType, failMode: 'secure' })
   }
 
   const before = new Map((await ovs.ports()).map((port) => [port.name, port]))
   const ensure = async (bridge: string, name: string, spec: PortSpec): Promise<Port> => {
-    if (before.get(name)?.bridge !== bridge) changes.push(`port ${name} on ${bridge}`)
+    const port = before.get(name)
+    if (port?.bridge !== bridge) changes.push(`port ${name} on ${bridge}`)
+    else if (port.ofport !== undefined && port.type === spec.type && isDeepStrictEqual({ ...port.options }, spec.options)) return port
     return await ovs.ensurePort(bridge, name, spec)
   }
   const patched = async (bridge: string, port: string, otherBridge: string, otherPort: string): Promise<[number, number]> => {
-    await ensure(bridge, port, { type: 'patch', options: { peer: otherPort } })
+    const made = await ensure(bridge, port, { type: 'patch', options: { peer: otherPort } })
     const other = await ensure(otherBridge, otherPort, { type: 'patch', options: { peer: port } })
-    const first = await ovs.waitForPort(port, (each) => each?.ofport !== undefined, 5_000)
-    return [first!.ofport!, other.ofport!]
+    const number = made.ofport ?? (await ovs.waitForPort(port, (each) => each?.ofport !== undefined, 5_000))!.ofport!
+    return [number, other.ofport!]
   }
 
   const [, patch] = await patched(INTEGRATION, 'patch-tun', TUNNEL, 'patch-int')
