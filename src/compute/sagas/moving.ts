@@ -39,7 +39,7 @@ export type Move = ServerRun<
 export const chooseDestination: Step<Move>[] = [
   step(null, 'was', at.host, whereItIs, null), // only reads
   step(8, 'filter-properties', at.control, elsewhere, null, says.filterProperties),
-  step(10, 'request-spec', at.conductor, async (run) => schedule.specWith(run, await newFlavorOf(run)), null, says.spec),
+  step(10, 'request-spec', at.conductor, (run) => schedule.specWith(run, run.input.flavor), null, says.spec),
   step(12, 'host-states', at.scheduler, schedule.hostStates, null, says.hostStates),
   step(13, 'filter-hosts', at.scheduler, schedule.filterHosts, null, says.filters),
   step(14, 'weigh-hosts', at.scheduler, schedule.weighHosts, null, says.weights),

@@ -50,12 +50,12 @@ export const callConductor = (run: Scheduling) =>
   )
 
 /** 10 */
-export async function makeRequestSpec(run: Scheduling): Promise<{ spec: RequestSpec }> {
-  return await specWith(run, flavorOf(await serverOf(run)))
-}
+export const makeRequestSpec = (run: Scheduling) => specWith(run)
 
-export async function specWith(run: Scheduling, flavor: FlavorSpec): Promise<{ spec: RequestSpec }> {
-  return { spec: await requestSpecOf(run.world, await serverOf(run), flavor, run.outputs['filter-properties']) }
+/** `flavor`: not the one that the server has. */
+export async function specWith(run: Scheduling, flavor?: FlavorSpec): Promise<{ spec: RequestSpec }> {
+  const row = await serverOf(run)
+  return { spec: await requestSpecOf(run.world, row, flavor ?? flavorOf(row), run.outputs['filter-properties']) }
 }
 
 const specOf = (run: Scheduling) => run.outputs['request-spec'].spec

@@ -24,7 +24,9 @@ export async function download(context: ImageContext, image: Image, viewer: View
   if (size === null)
     throw notFound(`The data of image ${image.id} is not in the store. Upload it again as a new image.`, 'ImageDataNotFound')
   const part = range === undefined ? null : partOf(range, size)
-  return { stream: context.store.read(image.id, part ?? undefined), size, range: part }
+  // who knows where it ends does not ask the file for more
+  const bytes = part ?? (size > 0 ? { start: 0, end: size - 1 } : undefined)
+  return { stream: context.store.read(image.id, bytes), size, range: part }
 }
 
 /** `bytes=0-99`, `bytes=100-`, `bytes=-100`; several ranges or another unit mean the whole, as HTTP allows. */

@@ -151,7 +151,8 @@ export class SagaEngine<World> {
   /** Runs what is waiting for these subjects, after the sagas before it. */
   wake(...subjects: string[]): void {
     for (const subject of subjects) this.options.news?.tell(subject)
-    this.interrupt(subjects)
+    // where nobody else works, there is something to interrupt only of what runs here
+    this.interrupt(this.options.exclusive ? subjects.filter((subject) => this.busy.has(subject)) : subjects)
     for (const subject of subjects) this.begin(subject)
   }
 
@@ -262,8 +263,11 @@ export class SagaEngine<World> {
         .orderBy('id')
         .execute()
       if (!open.some((row) => row.owner === this.owner)) return
-      if (open[0]!.owner === this.owner) await this.run(open[0]!)
-      else await this.othersTurn(subject)
+      if (open[0]!.owner !== this.owner) await this.othersTurn(subject)
+      else {
+        await this.run(open[0]!)
+        if (open.length === 1) return // whoever asks for another wakes it
+      }
     }
   }
 

@@ -33,6 +33,7 @@ export function resource<D>(of: Resource<D>): Route[] {
   const { context, noun, view, schema } = of
   const shape = noun.name as Answered
   const target = itemTarget(of)
+  const first = firstTarget(of)
   const routes: Route[] = [
     {
       method: 'GET',
@@ -69,14 +70,15 @@ export function resource<D>(of: Resource<D>): Route[] {
       doc: `Create a ${noun.name}, or many at once`,
       policy: `create_${noun.name}`,
       status: 201,
-      target: async (request) => (await newTargets(of, request, documents(noun, request).slice(0, 1)))[0]!,
+      target: first,
       body: open({ [noun.name]: schema.create, [noun.plural]: Type.Array(schema.create, { minItems: 1 }) }),
       query: Fields,
       response: Type.Union([one(shape), many(noun.plural, shape)]),
       async handler(request) {
         const asked = documents(noun, request)
         for (const one of asked) refuseOthers(schema.create, shape, one, (name) => `Attribute '${name}' not allowed in POST`)
-        for (const [i, wanted] of (await newTargets(of, request, asked)).entries()) {
+        const targets = [await first(request), ...(await newTargets(of, request, asked.slice(1)))]
+        for (const [i, wanted] of targets.entries()) {
           request.enforce(`create_${noun.name}`, wanted)
           enforceAttributes(of, request, 'create', asked[i]!, wanted)
         }
@@ -118,7 +120,20 @@ export function resource<D>(of: Resource<D>): Route[] {
   return [...routes, ...tagRoutes(of, target)]
 }
 
+/** What policy rules look at of the first of the new documents, loaded once for policy and handler. */
+function firstTarget<D>(of: Resource<D>): (request: ApiRequest) => Promise<Target> {
+  const known = new WeakMap<ApiRequest, Promise<Target>>()
+  const load = async (request: ApiRequest) => (await newTargets(of, request, documents(of.noun, request).slice(0, 1)))[0]!
+  return (request) => {
+    const loading = known.get(request) ?? load(request)
+    known.set(request, loading)
+    return loading
+  }
+}
+
+/** None for no documents. */
 async function newTargets<D>(of: Resource<D>, request: ApiRequest, asked: Record<string, any>[]): Promise<Target[]> {
+  if (asked.length === 0) return []
   const more = await of.target?.(request, asked)
   return asked.map((document, i) => {
     const project = document.project_id ?? request.context.projectId

@@ -39,7 +39,7 @@ export async function updatePort(context: NetworkContext, viewer: Viewer, id: st
     if (asked.security_groups !== undefined) await setGroups(work, { id, securityGroups: groups })
     if (asked.fixed_ips !== undefined) await readdress(work, after, asked.fixed_ips ?? [])
     await updateRow(trx, 'ports', id, columns)
-    await settleStatus(work, [id])
+    await settleStatus(work, [after])
     tellPort(work, now, sameMembership(now, after, asked) ? [] : [...new Set([...now.securityGroups, ...groups])])
     const port = (await loadPort(trx, id))!
     if (!now.device_id && isServers(port)) {

@@ -2,7 +2,7 @@ import { now } from '../../kernel/trace/trace.ts'
 import { rowsWhere, updateRow } from '../db/rows.ts'
 import type { PortRow } from '../db/tables.ts'
 import { events } from '../rpc.ts'
-import { mutate, type NetworkContext } from './context.ts'
+import { mutate, type NetworkContext, type Work } from './context.ts'
 import { dressPorts } from './port.ts'
 import { recordOf } from './port-steps.ts'
 import { routerLock } from './router.ts'
@@ -12,15 +12,19 @@ import { STATUS_LOCK, settleStatus } from './status.ts'
 export async function wired(context: NetworkContext, host: string, portIds: string[], up: boolean): Promise<void> {
   await mutate(context, [STATUS_LOCK], async (work) => {
     const ports = (await rowsWhere(work.trx, 'ports', 'id', portIds)).filter((port) => concerns(port, host))
-    const ids = ports.map((port) => port.id)
-    if (ids.length === 0) return
-    await work.trx
-      .updateTable('ports')
-      .set({ wired: Number(up) })
-      .where('id', 'in', ids)
-      .execute()
-    await settleStatus(work, ids)
+    await settle(work, ports, { wired: Number(up) })
   })
+}
+
+/** What the ports' status hangs on is so now. */
+async function settle(work: Work, ports: PortRow[], now: Partial<Pick<PortRow, 'wired' | 'dhcp_ready'>>): Promise<void> {
+  if (ports.length === 0) return
+  const ids = ports.map((port) => port.id)
+  await work.trx.updateTable('ports').set(now).where('id', 'in', ids).execute()
+  await settleStatus(
+    work,
+    ports.map((port) => ({ ...port, ...now })),
+  )
 }
 
 /** What another host says of a port that has moved on is late. */
@@ -35,10 +39,7 @@ export async function dhcpReady(
     const ports = (await rowsWhere(work.trx, 'ports', 'id', portIds)).filter(
       (port) => port.network_id === networkId && port.dhcp_ready === 0,
     )
-    const ids = ports.map((port) => port.id)
-    if (ids.length === 0) return []
-    await work.trx.updateTable('ports').set({ dhcp_ready: 1 }).where('id', 'in', ids).execute()
-    await settleStatus(work, ids)
+    await settle(work, ports, { dhcp_ready: 1 })
     return await dressPorts(work.trx, ports)
   })
   for (const port of fresh) {

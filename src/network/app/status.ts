@@ -7,10 +7,10 @@ import { isServers, notice } from './port-removal.ts'
 /** What two reports say at once about one port is put together one after the other. */
 export const STATUS_LOCK = 'port-status'
 
-/** A port is ACTIVE when the switch carries it and the address service of its subnets, if they have one, knows it; compute hears when that changes. */
-export async function settleStatus(work: Work, portIds: string[]): Promise<void> {
+/** A port is ACTIVE when the switch carries it and the address service of its subnets, if they have one, knows it; compute hears when that changes. `rows`: as they are by now. */
+export async function settleStatus(work: Work, rows: PortRow[]): Promise<void> {
   const { trx } = work
-  const ports = (await rowsWhere(trx, 'ports', 'id', portIds)).filter((port) => port.status !== 'N/A')
+  const ports = rows.filter((port) => port.status !== 'N/A')
   const ips = await rowsWhere(
     trx,
     'allocations',

@@ -1,5 +1,6 @@
 import { type SelectQueryBuilder, sql } from 'kysely'
 import { AT_ONCE, type Handle } from './handle.ts'
+import { rowsWhere } from './rows.ts'
 import type { NetworkTables } from './tables.ts'
 
 /** A selection from any of the tables: columns are named at run time. */
@@ -55,6 +56,7 @@ export async function selectById<T extends keyof NetworkTables>(
   ids: string[],
   conditions: Condition[],
 ): Promise<NetworkTables[T][]> {
+  if (conditions.length === 0) return await rowsWhere(db, table, 'id' as any, ids)
   const rows: NetworkTables[T][] = []
   for (let at = 0; at < ids.length; at += AT_ONCE) {
     let selection: Selection = (db as any)
@@ -73,6 +75,7 @@ export async function selectRow<T extends keyof NetworkTables>(
   id: string,
   conditions: Condition[] = [],
 ): Promise<NetworkTables[T] | undefined> {
+  if (conditions.length === 0) return (await rowsWhere(db, table, 'id' as any, [id]))[0]
   let selection: Selection = (db as any).selectFrom(table).selectAll(table).where('id', '=', id)
   for (const condition of conditions) selection = condition(selection)
   return (await selection.executeTakeFirst()) as NetworkTables[T] | undefined

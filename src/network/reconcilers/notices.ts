@@ -44,6 +44,7 @@ export function noticeReconciler(context: NetworkContext, notifyCompute: (events
           )
           .execute()
         done.push(...events.map((event) => `${event.name} of port ${event.tag}`))
+        if (rows.length < AT_ONCE) return done // what came meanwhile has woken it
       }
     },
   })
