@@ -126,7 +126,9 @@ export function simulatedOvs(options: SimulatedOvsOptions = {}): SimulatedOvs {
     async replaceFlows(name, cookie, texts) {
       const mark = cookieText(cookie)
       const held = bridge(name)
-      const wanted = new Map(texts.map((text) => parse(`cookie=${mark},${oneLine(text)}`)).map((flow) => [identity(flow), flow]))
+      const known = new Map(held.flows.map((flow) => [flow.raw, flow]))
+      const flowOf = (line: string) => known.get(line) ?? parse(line)
+      const wanted = new Map(texts.map((text) => flowOf(`cookie=${mark},${oneLine(text)}`)).map((flow) => [identity(flow), flow]))
       const there = new Map(held.flows.map((flow) => [identity(flow), flow]))
       const added = [...wanted].filter(([key, flow]) => !same(there.get(key), flow))
       const removed = [...there].filter(([key, flow]) => flow.cookie === mark && !wanted.has(key))

@@ -117,7 +117,9 @@ export function boundedReader(size: number, fillFrom: (buffer: Buffer, offset: n
 
 /** What there is of it in one reading, where no more than its beginning would be read: an empty overlay is a header and little else. */
 async function smallFile(path: string): Promise<Buffer | undefined> {
-  const status = await stat(path).catch(() => undefined)
+  const status = await stat(path).catch((error) => {
+    if (error.code === 'ENOENT') throw imageNotFound(path)
+  })
   if (!status?.isFile() || status.size > HEAD_BYTES) return undefined
   const bytes = await readFile(path).catch(() => undefined)
   return bytes && bytes.length <= HEAD_BYTES ? bytes : undefined

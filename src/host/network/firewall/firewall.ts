@@ -111,22 +111,24 @@ export class HybridFirewall {
 /** Puts rules where they belong among others; both are in order, and those that are there already stay alone. */
 function insertions(there: string[], rules: string[]): { rules: string[]; made: { at: number; rule: string }[] } {
   const made: { at: number; rule: string }[] = []
-  const all: string[] = []
-  let copied = 0
+  let low = 0
   for (const rule of rules) {
-    let [low, high] = [copied, there.length]
+    let high = there.length
     while (low < high) {
       const middle = (low + high) >>> 1
       if (there[middle]! < rule) low = middle + 1
       else high = middle
     }
-    if (there[low] === rule) continue
-    while (copied < low) all.push(there[copied++]!)
-    made.push({ at: all.length, rule })
-    all.push(rule)
+    if (there[low] !== rule) made.push({ at: low + made.length, rule })
   }
   if (made.length === 0) return { rules: there, made }
-  while (copied < there.length) all.push(there[copied++]!)
+  const all = new Array<string>(there.length + made.length)
+  let [from, to] = [0, 0]
+  for (const { at, rule } of made) {
+    while (to < at) all[to++] = there[from++]!
+    all[to++] = rule
+  }
+  while (to < all.length) all[to++] = there[from++]!
   return { rules: all, made }
 }
 
