@@ -92,9 +92,12 @@ export const SnapshotMetadataBody = Type.Object({ metadata: Metadata }, overlook
 export const SnapshotMetaBody = Type.Object({ meta: Metadata }, overlooked)
 export const action = (name: string, schema: TSchema) => wrap(name, schema)
 export const Anything = Type.Unsafe<unknown>({ description: 'that it is there is what counts' })
-/** Each protocol has its own words for who connects. */
-export const Connector = Type.Record(Type.String(), Anything)
 export const Mode = Choice(['rw', 'ro'])
+/** Who connects, and what is remembered of that. */
+export const Connector = Type.Object(
+  { host: Optional(Name), mountpoint: Optional(Name), mode: Optional(Nullable(Mode)) },
+  open('each protocol has its own words'),
+)
 
 export const NewAttachment = wrap(
   'attachment',
