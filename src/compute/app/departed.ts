@@ -1,3 +1,6 @@
+import type { Kysely } from 'kysely'
+import { preparedFor } from '../../kernel/db/prepared.ts'
+import type { ComputeTables, InstanceRow } from '../db/tables.ts'
 import { OVER, type Vif } from '../rpc.ts'
 import type { ComputeContext } from './context.ts'
 import { vifsOf } from './instance-spec.ts'
@@ -15,13 +18,24 @@ export interface Departed {
  */
 export async function departedFrom(context: ComputeContext, host: string, uuids: string[]): Promise<Departed[]> {
   if (uuids.length === 0) return []
-  const rows = await context.database.db
+  const departed: Departed[] = []
+  for (let at = 0; at < uuids.length; at += AT_ONCE)
+    for (const row of await elsewhere(context.database.db, [host, ...uuids.slice(at, at + AT_ONCE)]))
+      departed.push({ uuid: row.id, vifs: vifsOf(row) })
+  return departed
+}
+
+/** Servers that one statement asks for: a host has few. */
+const AT_ONCE = 50
+
+const elsewhere = preparedFor<InstanceRow>((db: Kysely<ComputeTables>, [host, ...uuids]) =>
+  db
     .selectFrom('instances')
     .selectAll()
     .where('id', 'in', uuids)
     .where((eb) =>
       eb.or([
-        eb('host', '!=', host),
+        eb('host', '!=', host!),
         eb.and([eb('host', 'is not', null), eb('deleted', '!=', 0)]),
         eb('vm_state', '=', 'shelved_offloaded'),
       ]),
@@ -31,9 +45,7 @@ export async function departedFrom(context: ComputeContext, host: string, uuids:
       eb
         .selectFrom('migrations')
         .select('server_id')
-        .where((either) => either.or([either('source_host', '=', host), either('dest_host', '=', host)]))
+        .where((either) => either.or([either('source_host', '=', host!), either('dest_host', '=', host!)]))
         .where('status', 'not in', OVER),
-    )
-    .execute()
-  return rows.map((row) => ({ uuid: row.id, vifs: vifsOf(row) }))
-}
+    ),
+)

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto'
+import type { Kysely } from 'kysely'
 import { fromJson, timestamp, toJson } from '../../kernel/db/columns.ts'
+import { prepared } from '../../kernel/db/prepared.ts'
 import { notFound } from '../../kernel/errors/errors.ts'
 import { nextNumber } from '../db/handle.ts'
-import type { HostRow } from '../db/tables.ts'
+import type { ComputeTables, HostRow } from '../db/tables.ts'
 import type { FlavorSpec, HostState } from '../rpc.ts'
 import { type Aggregate, listAggregates, zoneOfHost } from './aggregate.ts'
 import type { ComputeContext } from './context.ts'
@@ -39,11 +41,13 @@ const seenNow = (report: HostState) => ({ state_json: toJson(report), seen_at: t
 
 /** False when the host is not known any more. A report that is lost in a power cut comes again. */
 async function seenAgain({ database }: ComputeContext, report: HostState): Promise<boolean> {
-  const { numUpdatedRows } = await database.soon((db) =>
-    db.updateTable('hosts').set(seenNow(report)).where('host', '=', report.host).executeTakeFirst(),
-  )
-  return numUpdatedRows > 0n
+  const { numAffectedRows = 0n } = await database.soon((db) => see(db, { host: report.host, ...seenNow(report) }))
+  return numAffectedRows > 0n
 }
+
+const see = prepared((db: Kysely<ComputeTables>, { host, state_json, seen_at }: Pick<HostRow, 'host' | 'state_json' | 'seen_at'>) =>
+  db.updateTable('hosts').set({ state_json, seen_at }).where('host', '=', host),
+)
 
 async function keep(context: ComputeContext, report: HostState): Promise<{ provider_id: string; restarted: boolean; made: boolean }> {
   const seen = seenNow(report)

@@ -1,4 +1,5 @@
 import type { Kysely, Transaction } from 'kysely'
+import { insertPrepared } from '../../kernel/db/prepared.ts'
 import type { ComputeTables } from './tables.ts'
 
 export type Handle = Kysely<ComputeTables> | Transaction<ComputeTables>
@@ -22,6 +23,7 @@ export async function nextNumber(trx: Transaction<ComputeTables>, name: string, 
 const AT_ONCE = 50
 
 export async function insertAll<T extends keyof ComputeTables>(trx: Handle, table: T, rows: ComputeTables[T][]): Promise<void> {
+  if (rows.length === 1) return await insertPrepared(trx, table, rows[0]!)
   for (let at = 0; at < rows.length; at += AT_ONCE)
     await (trx as Kysely<any>)
       .insertInto(table)

@@ -1,6 +1,6 @@
 import { type ExpressionBuilder, type Kysely, sql, type Transaction } from 'kysely'
 import { timestamp } from '../../kernel/db/columns.ts'
-import { preparedFor } from '../../kernel/db/prepared.ts'
+import { prepared, preparedFor } from '../../kernel/db/prepared.ts'
 import type { ImageRow, ImageStatus, ImageTables, MemberStatus, Visibility } from './tables.ts'
 
 export type Handle = Kysely<ImageTables> | Transaction<ImageTables>
@@ -39,9 +39,10 @@ export async function insertImage(trx: Handle, image: Image): Promise<void> {
   await insertProperties(trx, image.id, properties)
 }
 
+const byId = prepared((db: Kysely<ImageTables>, { id }: { id: string }) => db.selectFrom('images').selectAll().where('id', '=', id))
+
 export async function findImage(db: Handle, id: string): Promise<Image | undefined> {
-  const row = await db.selectFrom('images').selectAll().where('id', '=', id).executeTakeFirst()
-  return row && (await dress(db, [row]))[0]
+  return (await dress(db, (await byId(db, { id })).rows))[0]
 }
 
 export async function listImages(db: Handle, filter: ImageFilter): Promise<Image[]> {

@@ -56,3 +56,19 @@ export function preparedFor<Row>(
     return rows
   }
 }
+
+const inserts = new Map<string, (db: Kysely<any>, row: Record<string, unknown>) => Promise<QueryResult<unknown>>>()
+
+/** Inserts a row of values: {@link prepared} for each choice of columns of each table. */
+export async function insertPrepared(db: Kysely<any>, table: string, row: object): Promise<void> {
+  const values = Object.fromEntries(Object.entries(row).filter(([, value]) => value !== undefined))
+  const columns = Object.keys(values)
+  const name = `${table} ${columns}`
+  const insert =
+    inserts.get(name) ??
+    prepared((to, slots: Record<string, unknown>) =>
+      to.insertInto(table).values(Object.fromEntries(columns.map((column) => [column, slots[column]]))),
+    )
+  inserts.set(name, insert)
+  await insert(db, values)
+}

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { Kysely, Transaction } from 'kysely'
 import { fromJson, timestamp, toJson } from '../db/columns.ts'
 import { DatabaseUnreachable } from '../db/database.ts'
+import { insertPrepared, prepared } from '../db/prepared.ts'
 import { type Fault, revive } from '../errors/errors.ts'
 import { Killed } from './interceptor.ts'
 import { Leases } from './leases.ts'
@@ -119,7 +120,8 @@ export class SagaEngine<World> {
     const rows: SagaRow[] = []
     for (let at = 0; at < requests.length; at += AT_ONCE) {
       const some = await this.rowsOf(trx, requests.slice(at, at + AT_ONCE))
-      await trx.insertInto('sagas').values(some).execute()
+      if (some.length === 1) await insertPrepared(trx, 'sagas', some[0]!)
+      else await trx.insertInto('sagas').values(some).execute()
       rows.push(...some)
     }
     return rows.map((row) => row.id)
@@ -254,14 +256,7 @@ export class SagaEngine<World> {
 
   private async drain(subject: string): Promise<void> {
     while (!this.stopped) {
-      const open = await this.db
-        .selectFrom('sagas')
-        .selectAll()
-        .where('subject', '=', subject)
-        .where('state', 'in', ['running', 'unwinding'])
-        .orderBy('created_at')
-        .orderBy('id')
-        .execute()
+      const { rows: open } = await openSagas(this.db, { subject })
       if (!open.some((row) => row.owner === this.owner)) return
       if (open[0]!.owner !== this.owner) await this.othersTurn(subject)
       else {
@@ -303,6 +298,16 @@ export class SagaEngine<World> {
     return pauseUnless(() => this.stopped, ms)
   }
 }
+
+const openSagas = prepared((db: Kysely<SagaTables>, { subject }: { subject: string }) =>
+  db
+    .selectFrom('sagas')
+    .selectAll()
+    .where('subject', '=', subject)
+    .where('state', 'in', ['running', 'unwinding'])
+    .orderBy('created_at')
+    .orderBy('id'),
+)
 
 /** When the latest saga of each subject was asked for. */
 async function lastOf(trx: Transaction<any>, subjects: string[]): Promise<Map<string, string>> {

@@ -103,6 +103,11 @@ const insertRecord = prepared((db: Kysely<SagaTables>, { saga_id, seq, step, att
   db.insertInto('saga_log').values({ saga_id, seq, step, attempt, event, payload, at }),
 )
 
+/** In their order. */
+export const recordsOf = prepared((db: Kysely<SagaTables>, { sagaId }: { sagaId: string }) =>
+  db.selectFrom('saga_log').selectAll().where('saga_id', '=', sagaId).orderBy('seq'),
+)
+
 export async function append(db: Kysely<any> | Transaction<any>, sagaId: string, record: LogRecord): Promise<void> {
   await insertRecord(db, {
     saga_id: sagaId,

@@ -5,7 +5,7 @@ import { describe, Fault, revive } from '../errors/errors.ts'
 import type { Log } from '../log/log.ts'
 import { collecting, now, record as recordStep } from '../trace/trace.ts'
 import { type Interceptor, Killed } from './interceptor.ts'
-import { append, type LogEvent, type LogRecord, type Position, replay, type SagaTables } from './log.ts'
+import { append, type LogEvent, type LogRecord, type Position, recordsOf, replay, type SagaTables } from './log.ts'
 import type { Run, Saga, Step } from './saga.ts'
 
 type SagaRow = SagaTables['sagas']
@@ -45,8 +45,8 @@ export class Running<World> {
   /** `stopped`: the process is told to leave: the step under way is the last. */
   static async from<World>(setting: Setting<World>, stopped: () => boolean, row: SagaRow, kind: Saga): Promise<Running<World>> {
     const db = setting.database.db as Kysely<SagaTables>
-    const records = await db.selectFrom('saga_log').selectAll().where('saga_id', '=', row.id).orderBy('seq').execute()
-    const position = replay(records.map((one) => ({ ...one, event: one.event as LogEvent, payload: fromJson(one.payload) })))
+    const { rows } = await recordsOf(db, { sagaId: row.id })
+    const position = replay(rows.map((one) => ({ ...one, event: one.event as LogEvent, payload: fromJson(one.payload) })))
     return new Running(setting, stopped, row, kind, position)
   }
 

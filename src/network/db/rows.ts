@@ -1,5 +1,5 @@
 import { timestamp } from '../../kernel/db/columns.ts'
-import { preparedFor } from '../../kernel/db/prepared.ts'
+import { insertPrepared, preparedFor } from '../../kernel/db/prepared.ts'
 import { AT_ONCE, type Handle } from './handle.ts'
 import type { NetworkTables, StandardRow } from './tables.ts'
 
@@ -13,8 +13,9 @@ export async function insertRow<T extends keyof NetworkTables>(
   table: T,
   row: NetworkTables[T] | NetworkTables[T][],
 ): Promise<void> {
-  if (!Array.isArray(row)) await (db as any).insertInto(table).values(row).execute()
-  else for (const rows of portions(row)) await (db as any).insertInto(table).values(rows).execute()
+  const all = [row].flat()
+  if (all.length === 1) await insertPrepared(db, table, all[0]!)
+  else for (const rows of portions(all)) await (db as any).insertInto(table).values(rows).execute()
 }
 
 function portions<T>(all: T[]): T[][] {

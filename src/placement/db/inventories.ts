@@ -1,5 +1,6 @@
 import type { SelectQueryBuilder } from 'kysely'
-import { type Handle, MANY } from './providers.ts'
+import { preparedFor } from '../../kernel/db/prepared.ts'
+import { FEW, type Handle, MANY } from './providers.ts'
 import type { InventoryRow, PlacementTables } from './tables.ts'
 
 /** An inventory with what is taken of it. */
@@ -17,9 +18,11 @@ export async function replaceInventories(trx: Handle, uuid: string, rows: Invent
 
 type Stocks = SelectQueryBuilder<PlacementTables, 'inventories', object>
 
+type Taken = InventoryRow & { used: unknown }
+
 /** `narrow` picks the inventories; what is taken of each is added up beside it, without the consumers that are left out. */
-async function stocks(db: Handle, narrow: (query: Stocks) => Stocks, leaveOut: string[] = []): Promise<Stock[]> {
-  const rows = await narrow(db.selectFrom('inventories') as Stocks)
+const stocks = (db: Handle, narrow: (query: Stocks) => Stocks, leaveOut: string[] = []) =>
+  narrow(db.selectFrom('inventories') as Stocks)
     .selectAll('inventories')
     .select((eb) =>
       eb
@@ -30,10 +33,12 @@ async function stocks(db: Handle, narrow: (query: Stocks) => Stocks, leaveOut: s
         .$if(leaveOut.length > 0, (query) => query.where('allocations.consumer_uuid', 'not in', leaveOut))
         .as('used'),
     )
-    .execute()
-  const taken = rows as (InventoryRow & { used: unknown })[]
-  for (const row of taken) row.used = Number(row.used ?? 0)
-  return taken as Stock[]
+
+const ofFew = preparedFor<Taken>((db, uuids) => stocks(db, (query) => query.where('inventories.provider_uuid', 'in', uuids)))
+
+function counted(rows: Taken[]): Stock[] {
+  for (const row of rows) row.used = Number(row.used ?? 0)
+  return rows as Stock[]
 }
 
 /** What these providers have, and what others than `leaveOut` hold of it. */
@@ -41,14 +46,15 @@ export async function stocksOf(db: Handle, uuids: string[], leaveOut: string[] =
   if (uuids.length === 0) return []
   if (uuids.length > MANY) {
     const wanted = new Set(uuids)
-    return (await stocks(db, (query) => query, leaveOut)).filter((stock) => wanted.has(stock.provider_uuid))
+    return counted(await stocks(db, (query) => query, leaveOut).execute()).filter((stock) => wanted.has(stock.provider_uuid))
   }
-  return await stocks(db, (query) => query.where('inventories.provider_uuid', 'in', uuids), leaveOut)
+  if (uuids.length <= FEW && leaveOut.length === 0) return counted(await ofFew(db, uuids))
+  return counted(await stocks(db, (query) => query.where('inventories.provider_uuid', 'in', uuids), leaveOut).execute())
 }
 
 /** Of every provider, what it has of these classes. */
-export const stocksWith = (db: Handle, classes: string[]): Promise<Stock[]> =>
-  stocks(db, (query) => query.where('inventories.resource_class', 'in', classes))
+export const stocksWith = async (db: Handle, classes: string[]): Promise<Stock[]> =>
+  counted(await stocks(db, (query) => query.where('inventories.resource_class', 'in', classes)).execute())
 
 export async function classInUse(db: Handle, name: string): Promise<boolean> {
   return (await db.selectFrom('inventories').select('resource_class').where('resource_class', '=', name).limit(1).execute()).length > 0

@@ -1,12 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import type { Kysely, Transaction } from 'kysely'
 import { timestamp } from '../../kernel/db/columns.ts'
+import { preparedFor } from '../../kernel/db/prepared.ts'
 import type { PlacementTables, ProviderRow } from './tables.ts'
 
 export type Handle = Kysely<PlacementTables> | Transaction<PlacementTables>
 
 /** More ids than this are not sent to the database: the whole table is read and sifted here instead, so that a query stays one query. */
 export const MANY = 5000
+/** As many as a decision draws: the words of queries that name them are kept. */
+export const FEW = 50
 
 export const findProvider = (db: Handle, uuid: string): Promise<ProviderRow | undefined> =>
   db.selectFrom('providers').selectAll().where('uuid', '=', uuid).executeTakeFirst()
@@ -163,8 +166,13 @@ export async function whoIsIn(db: Handle, aggregates: string[]): Promise<Map<str
   return grouped(rows, (row) => [row.provider_uuid, row.aggregate_uuid])
 }
 
+const traitsOfFew = preparedFor<{ provider_uuid: string; trait: string }>((db, uuids) =>
+  db.selectFrom('provider_traits').selectAll().where('provider_uuid', 'in', uuids).orderBy('trait'),
+)
+
 /** All traits of these providers. */
 export async function traitsOfMany(db: Handle, uuids: string[]): Promise<Map<string, Set<string>>> {
+  if (uuids.length <= FEW) return grouped(await traitsOfFew(db, uuids), (row) => [row.provider_uuid, row.trait])
   let query = db.selectFrom('provider_traits').selectAll().orderBy('trait')
   if (uuids.length <= MANY) query = query.where('provider_uuid', 'in', uuids)
   return grouped(await query.execute(), (row) => [row.provider_uuid, row.trait])
