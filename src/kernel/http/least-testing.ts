@@ -3,7 +3,7 @@ export type Lesser = [what: string, body: unknown]
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** A body made less, in each of its objects: without each property, with each alone, with none at all, and null for each that the schemas know. */
+/** A body made less, in each of its objects: without each property, with each alone, with none at all, null for each that the schemas know, and each of another kind. */
 export function lesserBodies(body: unknown, schemas: any[]): Lesser[] {
   const found = new Map<string, Lesser>()
   const add = (what: string, less: unknown) => {
@@ -30,6 +30,7 @@ export function lesserBodies(body: unknown, schemas: any[]): Lesser[] {
     for (const name of Object.keys(value)) {
       add(`without ${at}${name}`, put(only(value, (other) => other !== name)))
       add(`${at}${name} alone`, put({ [name]: value[name] }))
+      add(`${at}${name} of another kind`, put({ ...value, [name]: ofAnotherKind(value[name]) }))
     }
     for (const name of new Set([...Object.keys(value), ...properties.map(([name]) => name)]))
       add(`null for ${at}${name}`, put({ ...value, [name]: null }))
@@ -51,6 +52,8 @@ export function lesserBodies(body: unknown, schemas: any[]): Lesser[] {
   )
   return [...found.values()]
 }
+
+const ofAnotherKind = (value: unknown) => (typeof value === 'object' ? 'x' : [value])
 
 const only = (value: Record<string, unknown>, wanted: (name: string) => boolean) =>
   Object.fromEntries(Object.entries(value).filter(([name]) => wanted(name)))
