@@ -1,4 +1,5 @@
-import type { Transaction } from 'kysely'
+import type { Kysely, Transaction } from 'kysely'
+import { prepared, preparedFor } from '../../kernel/db/prepared.ts'
 import { badRequest, Fault } from '../../kernel/errors/errors.ts'
 import type { Handle } from '../db/handle.ts'
 import type { ComputeTables } from '../db/tables.ts'
@@ -34,10 +35,12 @@ export function ownerOf(projectId: string, userId?: string | null): string {
   return owner
 }
 
+const quotasOf = preparedFor<ComputeTables['quotas']>((db, owners) => db.selectFrom('quotas').selectAll().where('owner', 'in', owners))
+
 /** A user's own limits over the project's over the default class's over those above. */
 export async function limitsOf(db: Handle, projectId: string, userId?: string | null): Promise<Limits> {
   const owners = [CLASS, ownerOf(projectId), ...(userId ? [ownerOf(projectId, userId)] : [])]
-  const rows = await db.selectFrom('quotas').selectAll().where('owner', 'in', owners).execute()
+  const rows = await quotasOf(db, owners)
   const limits: Limits = { ...DEFAULT_LIMITS }
   for (const owner of owners) for (const row of rows) if (row.owner === owner) limits[row.resource as Resource] = Number(row.hard_limit)
   return limits
@@ -131,10 +134,13 @@ export async function reserveServers(
  * two of them on two nodes of a cluster collide as well, and the later one runs again.
  */
 export async function takeTurn(trx: Transaction<ComputeTables>, of: string): Promise<void> {
-  const locked = await trx
+  const { numAffectedRows } = await moveOn(trx, { of })
+  if (numAffectedRows === 0n) await trx.insertInto('quota_locks').values({ project_id: of, generation: 1 }).execute()
+}
+
+const moveOn = prepared((db: Kysely<ComputeTables>, { of }: { of: string }) =>
+  db
     .updateTable('quota_locks')
     .set((eb) => ({ generation: eb('generation', '+', 1) }))
-    .where('project_id', '=', of)
-    .executeTakeFirst()
-  if (locked.numUpdatedRows === 0n) await trx.insertInto('quota_locks').values({ project_id: of, generation: 1 }).execute()
-}
+    .where('project_id', '=', of),
+)

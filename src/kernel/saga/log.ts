@@ -1,5 +1,5 @@
 import type { Kysely, Transaction } from 'kysely'
-import { id as idColumn, integer, name, text, time, timestamp, toJson } from '../db/columns.ts'
+import { id as idColumn, integer, name, text, time, timestamp } from '../db/columns.ts'
 import { prepared } from '../db/prepared.ts'
 
 /** The two tables of every service that has sagas. */
@@ -72,6 +72,12 @@ export interface LogRecord {
   payload: any
 }
 
+/** As it is kept. */
+export type WrittenRecord = Omit<LogRecord, 'payload'> & {
+  /** JSON. */
+  payload: string
+}
+
 /** What a saga's log says: which steps stand, with what they recorded, and where it was going. */
 export interface Position {
   attempt: number
@@ -108,14 +114,6 @@ export const recordsOf = prepared((db: Kysely<SagaTables>, { sagaId }: { sagaId:
   db.selectFrom('saga_log').selectAll().where('saga_id', '=', sagaId).orderBy('seq'),
 )
 
-export async function append(db: Kysely<any> | Transaction<any>, sagaId: string, record: LogRecord): Promise<void> {
-  await insertRecord(db, {
-    saga_id: sagaId,
-    seq: record.seq,
-    step: record.step,
-    attempt: record.attempt,
-    event: record.event,
-    payload: record.payload === undefined ? null : toJson(record.payload),
-    at: timestamp(),
-  })
+export async function append(db: Kysely<any> | Transaction<any>, sagaId: string, record: WrittenRecord): Promise<void> {
+  await insertRecord(db, { saga_id: sagaId, ...record, at: timestamp() })
 }

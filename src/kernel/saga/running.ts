@@ -5,7 +5,7 @@ import { describe, Fault, revive } from '../errors/errors.ts'
 import type { Log } from '../log/log.ts'
 import { collecting, now, record as recordStep } from '../trace/trace.ts'
 import { type Interceptor, Killed } from './interceptor.ts'
-import { append, type LogEvent, type LogRecord, type Position, recordsOf, replay, type SagaTables } from './log.ts'
+import { append, type LogEvent, type Position, recordsOf, replay, type SagaTables, type WrittenRecord } from './log.ts'
 import type { Run, Saga, Step } from './saga.ts'
 
 type SagaRow = SagaTables['sagas']
@@ -107,8 +107,9 @@ export class Running<World> {
       if (!past) done = await work()
       else if (!(await this.untilItWorks(step.name, async () => (done = await work())))) return
       const { value, commands } = done!
-      const kept = value === null ? null : JSON.parse(JSON.stringify(value))
-      await this.log({ step: step.name, event: 'done', payload: kept })
+      const payload = toJson(value)
+      const kept = fromJson(payload)
+      await this.log({ step: step.name, event: 'done', payload })
       position.standing.set(step.name, kept)
       this.trace(step, startedAt, 'done', step.evidence?.(kept, run) ?? { text: '' }, commands)
     } catch (error) {
@@ -119,7 +120,7 @@ export class Running<World> {
       const picture = describe(error)
       if (picture.status >= 500 && !(error instanceof Fault))
         this.setting.log.error({ err: error, saga: row.kind, step: step.name, subject: row.subject }, 'step failed')
-      await this.log({ step: step.name, event: 'failed', payload: { error: picture, retry } })
+      await this.log({ step: step.name, event: 'failed', payload: toJson({ error: picture, retry }) })
       position.failed = { step: step.name, error: picture, undone: false }
       position.retrying = retry
       this.trace(step, startedAt, 'failed', { text: picture.message, ...picture.details }, [])
@@ -145,11 +146,11 @@ export class Running<World> {
     }
     if (!position.retrying) return
     const from = kind.retry!.from
-    await this.log({ step: from, event: 'undone', payload: null })
+    await this.log({ step: from, event: 'undone', payload: toJson(null) })
     const kept = position.standing.get(from)
     position.standing.delete(from)
     position.attempt++
-    await this.log({ step: from, event: 'retry', payload: { previous: kept } })
+    await this.log({ step: from, event: 'retry', payload: toJson({ previous: kept }) })
     position.failed = null
     position.retrying = false
   }
@@ -162,7 +163,7 @@ export class Running<World> {
     const take = async () => await step.undo?.(run, stands ? position.standing.get(step.name) : null)
     const undo = async () => await (step.undo && this.setting.interceptor?.undo ? this.setting.interceptor.undo(step, take) : take())
     if (!(await this.untilItWorks(`undo of ${step.name}`, undo))) return false
-    if (stands || step.undo) await this.log({ step: step.name, event: 'undone', payload: null })
+    if (stands || step.undo) await this.log({ step: step.name, event: 'undone', payload: toJson(null) })
     if (!stands) position.failed!.undone = true
     else {
       position.standing.delete(step.name)
@@ -205,9 +206,9 @@ export class Running<World> {
     return true
   }
 
-  private async log(entry: { step: string; event: LogEvent; payload: unknown }): Promise<void> {
+  private async log(entry: Pick<WrittenRecord, 'step' | 'event' | 'payload'>): Promise<void> {
     const { row, position } = this
-    const record: LogRecord = { seq: position.seq + 1, attempt: position.attempt, ...entry }
+    const record: WrittenRecord = { seq: position.seq + 1, attempt: position.attempt, ...entry }
     // lost in a power cut, the step is done again: actions are idempotent
     await this.setting.database.soon((db) => append(db, row.id, record))
     position.seq = record.seq

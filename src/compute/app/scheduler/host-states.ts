@@ -1,6 +1,8 @@
+import type { Kysely } from 'kysely'
 import { fromJson } from '../../../kernel/db/columns.ts'
+import { preparedFor } from '../../../kernel/db/prepared.ts'
 import type { Candidates } from '../../../placement/client.ts'
-import type { HostRow } from '../../db/tables.ts'
+import type { ComputeTables, HostRow } from '../../db/tables.ts'
 import type { HostState } from '../../rpc.ts'
 import { type Aggregate, listAggregates, zoneOfHost } from '../aggregate.ts'
 import type { ComputeContext } from '../context.ts'
@@ -140,18 +142,7 @@ async function lookAt(
   const few = rows.length <= DRAWN_AGAIN ? rows.map((row) => row.host) : null
   const [aggregates, loads, group, hinted] = await Promise.all([
     listAggregates(db),
-    db
-      .selectFrom('instances')
-      .select((eb) => [
-        'host',
-        eb.fn.countAll<number>().as('servers'),
-        eb.fn.sum<number>(eb.case().when('task_state', 'in', HEAVY).then(1).else(0).end()).as('heavy'),
-      ])
-      .where('deleted', '=', 0)
-      .where('host', 'is not', null)
-      .$if(few !== null, (query) => query.where('host', 'in', few!))
-      .groupBy('host')
-      .execute(),
+    few ? loadOfFew(db, few) : loadByHost(db).execute(),
     spec.group ? serversAt(context, 'group_id', [spec.group.id]) : [],
     serversAt(context, 'id', hintedIds(context, spec)),
   ])
@@ -188,6 +179,22 @@ async function lookAt(
     }
   })
 }
+
+const loadByHost = (db: Kysely<ComputeTables>) =>
+  db
+    .selectFrom('instances')
+    .select((eb) => [
+      'host',
+      eb.fn.countAll<number>().as('servers'),
+      eb.fn.sum<number>(eb.case().when('task_state', 'in', HEAVY).then(1).else(0).end()).as('heavy'),
+    ])
+    .where('deleted', '=', 0)
+    .where('host', 'is not', null)
+    .groupBy('host')
+
+const loadOfFew = preparedFor<{ host: string | null; servers: number; heavy: number | null }>((db, hosts) =>
+  loadByHost(db).where('host', 'in', hosts),
+)
 
 async function serversAt(
   context: ComputeContext,
