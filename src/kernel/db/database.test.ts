@@ -176,6 +176,39 @@ onMariaDb((fresh) => {
     assert.equal((await database.db.selectFrom('counters').selectAll().execute()).length, 1)
     await Promise.all([database.close(), operator.close()])
   })
+
+  test('a process that goes silent within a transaction holds up nobody for long, and does the whole of it again when it is back', {
+    timeout: 30_000,
+  }, async (t) => {
+    const url = await fresh()
+    const [silent, other] = [await openDatabase<Tables>(url, migrations), await openDatabase<Tables>(url, migrations)]
+    t.after(() => Promise.all([silent.close(), other.close()]))
+    await silent.migrate()
+    await silent.db.insertInto('counters').values({ id: 'a', value: 0, label: null }).execute()
+    const increment = (trx: Kysely<Tables>) =>
+      trx
+        .updateTable('counters')
+        .set((eb) => ({ value: eb('value', '+', 1) }))
+        .where('id', '=', 'a')
+        .execute()
+    const [holds, back] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    let runs = 0
+    const cutOff = silent.transaction(async (trx) => {
+      runs++
+      await increment(trx)
+      holds.resolve()
+      await back.promise
+      return (await trx.selectFrom('counters').select('value').executeTakeFirstOrThrow()).value
+    })
+    await holds.promise
+    const asked = performance.now()
+    await other.transaction(increment)
+    t.diagnostic(`its lock was free after ${(performance.now() - asked).toFixed(0)} ms`)
+    back.resolve()
+    assert.equal(await cutOff, 2)
+    assert.equal(runs, 2)
+    assert.equal((await other.db.selectFrom('counters').select('value').executeTakeFirstOrThrow()).value, 2)
+  })
 })
 
 test('in a file, transactions that meet are each there or not, also for who opens it next, whether they waited for the disk or not', async () => {

@@ -70,6 +70,8 @@ interface Node {
 const SUSPECT_MS = 5000
 /** Reads wait for what other nodes committed before; so do writes, whose conditions read as well. */
 const SYNC_WAIT = 7
+/** Seconds that a server waits for a transaction's next statement: a machine that is cut off ends none, and others wait for its locks. Who was only slow runs the whole of it again. */
+const SILENT = 'session idle_transaction_timeout = 3'
 const SYNCED = 4
 const DONOR = 2
 
@@ -164,13 +166,13 @@ export class NodePool implements MysqlPool {
 /** @throws an error of {@link isNotReady} when this node of a cluster should not be used now */
 async function prepare(raw: PoolConnection, donorsToo: boolean): Promise<void> {
   const [on] = await ask(raw, "show variables like 'wsrep_on'")
-  if (on?.Value !== 'ON') return
+  if (on?.Value !== 'ON') return void (await ask(raw, `set ${SILENT}`))
   const [state] = await ask(raw, "show status like 'wsrep_local_state'")
   const number = Number(state?.Value)
   if (number !== SYNCED && !(donorsToo && number === DONOR))
     throw Object.assign(new Error('WSREP: this node has not joined its cluster'), { code: 'ER_UNKNOWN_COM_ERROR' })
   // a statement that the server runs again by itself may have answered already what then is not so
-  await ask(raw, `set session wsrep_sync_wait = ${SYNC_WAIT}, session wsrep_retry_autocommit = 0`)
+  await ask(raw, `set ${SILENT}, session wsrep_sync_wait = ${SYNC_WAIT}, session wsrep_retry_autocommit = 0`)
 }
 
 const ask = (raw: Connection, sql: string, parameters: readonly unknown[] = []): Promise<any> =>
