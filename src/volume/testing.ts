@@ -20,6 +20,10 @@ export class StorageStandIn {
   readonly asked: string[] = []
   /** Names of messages that fail, with what. */
   readonly failing = new Map<string, Fault>()
+  /** Names of messages of which the next one fails, with what. */
+  readonly failingOnce = new Map<string, Fault>()
+  /** What everything takes before it is done. */
+  pause: () => Promise<void> = async () => {}
   totalGiB = 100
   zone = 'nova'
   private readonly bus: MemoryBus
@@ -55,9 +59,11 @@ export class StorageStandIn {
 
   start(): void {
     const on = (name: keyof typeof storage, work: (payload: any) => unknown) => {
-      const handler = (payload: any) => {
+      const handler = async (payload: any) => {
         this.asked.push(name)
-        const failure = this.failing.get(name)
+        await this.pause()
+        const failure = this.failing.get(name) ?? this.failingOnce.get(name)
+        this.failingOnce.delete(name)
         if (failure) throw failure
         return work(payload) ?? null
       }

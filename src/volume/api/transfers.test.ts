@@ -60,6 +60,15 @@ test('snapshots can be kept back; an offer can be withdrawn; before 3.55 nobody 
   assert.equal((await house.request('GET', `/snapshots/${snapshot}`, { as: 'member' })).status, 200)
 })
 
+test('an offer that an operator has ended by decree opens nothing beside the next one', async () => {
+  const { id } = await house.volume()
+  const first = (await offer(id)).body.transfer
+  await house.request('POST', `/volumes/${id}/action`, { body: { 'os-reset_status': { status: 'available' } } })
+  const second = (await offer(id)).body.transfer
+  assert.equal((await accept(first.id, first.auth_key)).status, 404)
+  assert.equal((await accept(second.id, second.auth_key)).status, 202)
+})
+
 test('the quota of the one who takes it holds', async () => {
   const volume = await house.volume()
   const { id, auth_key } = (await offer(volume.id)).body.transfer

@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test'
 import { Fault } from '../../kernel/errors/errors.ts'
 import { DEMO } from '../../kernel/http/testing.ts'
 import { GiB } from '../../kernel/units/units.ts'
+import { addMetadata } from '../app/metadata.ts'
 import { type VolumeHouse, volumeHouse } from '../testing.ts'
 
 let house: VolumeHouse
@@ -112,6 +113,25 @@ test('flags, status by decree, deletion by force', async () => {
   assert.equal((await action(id, { 'os-force_delete': {} })).status, 403)
   assert.equal((await action(id, { 'os-force_delete': {} }, 'admin')).status, 202)
   assert.equal((await house.request('GET', `/volumes/${id}`)).status, 404)
+})
+
+test('a volume that is detached by decree has no target any more', async () => {
+  const { id } = await house.volume()
+  assert.equal((await action(id, { 'os-initialize_connection': { connector: { host: 'node-1', initiator: 'iqn.a' } } })).status, 200)
+  assert.ok(house.storage.exports.has(id))
+  assert.equal((await action(id, { 'os-reset_status': { status: 'available', attach_status: 'detached' } }, 'admin')).status, 202)
+  assert.deepEqual([house.storage.exports.has(id), (await house.show(id)).status], [false, 'available'])
+})
+
+test('what is noted of a volume that goes in the same moment does not stay', async () => {
+  const { context } = house.service
+  await assert.rejects(addMetadata(context, 'volume', randomUUID(), { a: 'b' }), { status: 404 })
+  const { id } = await house.volume()
+  const noted = addMetadata(context, 'volume', id, { a: 'b' }).catch((error) => error)
+  await house.request('DELETE', `/volumes/${id}`, { as: 'member' })
+  await noted
+  await house.idle()
+  assert.deepEqual(await context.database.db.selectFrom('properties').selectAll().where('owner_id', '=', id).execute(), [])
 })
 
 test('3.68: another image replaces what a volume holds, and what it remembers of its image', async () => {

@@ -59,7 +59,9 @@ export function connectAttachment(context: VolumeContext, id: string, connector:
         at: timestamp(),
       }),
     })
-    return (await findAttachment(db, id))!
+    const connected = await findAttachment(db, id)
+    if (!connected) throw conflict(`Attachment ${id} is being deleted.`, 'InvalidAttachment')
+    return connected
   }
   return withAttachment(context, id, work)
 }

@@ -1,5 +1,6 @@
 import { badRequest, notFound } from '../../kernel/errors/errors.ts'
-import { type Properties, propertiesOf, removeProperty, replaceProperties, setProperties } from '../db/properties.ts'
+import type { Handle } from '../db/handle.ts'
+import { holdOwner, type Properties, propertiesOf, removeProperty, replaceProperties, setProperties } from '../db/properties.ts'
 import type { PropertyKind } from '../db/tables.ts'
 import type { VolumeContext } from './context.ts'
 
@@ -8,15 +9,25 @@ export const metadataOf = async (context: VolumeContext, kind: PropertyKind, id:
 
 export async function addMetadata(context: VolumeContext, kind: PropertyKind, id: string, given: Properties): Promise<Properties> {
   checkMetadata(given)
-  await context.database.transaction((trx) => setProperties(trx, kind, id, given))
+  await ofOwner(context, kind, id, (trx) => setProperties(trx, kind, id, given))
   return await metadataOf(context, kind, id)
 }
 
 export async function replaceMetadata(context: VolumeContext, kind: PropertyKind, id: string, given: Properties): Promise<Properties> {
   checkMetadata(given)
-  await context.database.transaction((trx) => replaceProperties(trx, kind, id, given))
+  await ofOwner(context, kind, id, (trx) => replaceProperties(trx, kind, id, given))
   return given
 }
+
+/** What is written of something that goes at the same moment would stay. @throws Fault 404 */
+async function ofOwner(context: VolumeContext, kind: PropertyKind, id: string, work: (trx: Handle) => Promise<void>): Promise<void> {
+  await context.database.transaction(async (trx) => {
+    if (!(await holdOwner(trx, kind, id))) throw notFound(`${NAMES[kind]} ${id} could not be found.`)
+    await work(trx)
+  })
+}
+
+const NAMES = { volume: 'Volume', image: 'Volume', snapshot: 'Snapshot', type: 'Volume type', qos: 'QoS specs' }
 
 /** @throws Fault 404 */
 export async function metadataItem(context: VolumeContext, kind: PropertyKind, id: string, name: string): Promise<string> {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { badRequest, conflict, Fault } from '../../kernel/errors/errors.ts'
 import { moveSnapshot, snapshotsOf } from '../db/snapshots.ts'
 import { moveVolume } from '../db/volumes.ts'
+import { deleteAttachments } from './attachment.ts'
 import { type Viewer, type VolumeContext, volumeSubject } from './context.ts'
 import { reserving } from './quota.ts'
 import { invalidVolume, type Volume } from './volume.ts'
@@ -143,8 +144,8 @@ export async function resetStatus(
 ): Promise<void> {
   if (status === undefined && attach === undefined)
     throw badRequest("Must specify 'status', 'attach_status' or 'migration_status' for update.")
+  if (attach === 'detached') await deleteAttachments(context, volume.id, volume.attachments)
   if (status) await moveVolume(context.database.db, volume.id, null, { status, previous_status: null })
-  if (attach === 'detached') await context.database.db.deleteFrom('attachments').where('volume_id', '=', volume.id).execute()
 }
 
 export const setBootable = (context: VolumeContext, volume: Volume, bootable: boolean) =>

@@ -3,7 +3,7 @@ import { timestamp } from '../../kernel/db/columns.ts'
 import { badRequest, notFound } from '../../kernel/errors/errors.ts'
 import { snapshotsOf } from '../db/snapshots.ts'
 import type { TransferRow } from '../db/tables.ts'
-import { deleteTransfer, findTransfer, giveVolume } from '../db/transfers.ts'
+import { deleteTransfer, deleteTransfersOf, findTransfer, giveVolume } from '../db/transfers.ts'
 import { findType, mayUseType } from '../db/types.ts'
 import { findVolume, moveVolume } from '../db/volumes.ts'
 import type { Viewer, VolumeContext } from './context.ts'
@@ -42,6 +42,7 @@ export async function offerVolume(
     if (!(await moveVolume(trx, volume.id, ['available'], { status: 'awaiting-transfer' }))) throw invalidVolume('status must be available')
     const busy = asked.noSnapshots ? undefined : (await snapshotsOf(trx, volume.id)).find((one) => one.status !== 'available')
     if (busy) throw badRequest(`Invalid snapshot: snapshot ${busy.id} status must be available, it is ${busy.status}.`, 'InvalidSnapshot')
+    await deleteTransfersOf(trx, volume.id) // an offer that an administrator's word has ended
     await trx.insertInto('transfers').values(transfer).execute()
   })
   return { transfer, key }

@@ -1,3 +1,4 @@
+import { timestamp } from '../../kernel/db/columns.ts'
 import type { Handle } from './handle.ts'
 import type { PropertyKind } from './tables.ts'
 
@@ -20,6 +21,15 @@ export async function propertiesOf(db: Handle, kind: PropertyKind, owners: strin
     found.set(row.owner_id, own)
   }
   return found
+}
+
+const OWNERS = { volume: 'volumes', image: 'volumes', snapshot: 'snapshots', type: 'types' } as const
+
+/** The first thing in a transaction that writes what belongs to something: answers whether that is (still) there, and it stays until the end. */
+export async function holdOwner(trx: Handle, kind: PropertyKind, owner: string): Promise<boolean> {
+  if (kind === 'qos') return true
+  const held = await trx.updateTable(OWNERS[kind]).set({ updated_at: timestamp() }).where('id', '=', owner).executeTakeFirst()
+  return held.numUpdatedRows > 0n
 }
 
 /** Those given replace those of the same name; the others stay. */

@@ -9,6 +9,10 @@ export async function deleteTransfer(db: Handle, id: string): Promise<boolean> {
   return (await db.deleteFrom('transfers').where('id', '=', id).executeTakeFirst()).numDeletedRows > 0n
 }
 
+export async function deleteTransfersOf(db: Handle, volumeId: string): Promise<void> {
+  await db.deleteFrom('transfers').where('volume_id', '=', volumeId).execute()
+}
+
 /** The volume's, and with `snapshots` theirs, too. */
 export async function giveVolume(
   db: Handle,

@@ -2,6 +2,7 @@ import { timestamp } from '../../kernel/db/columns.ts'
 import type { Handle } from './handle.ts'
 import { forgetProperties, type Properties, propertiesOf } from './properties.ts'
 import type { AttachmentRow, VolumeRow } from './tables.ts'
+import { deleteTransfersOf } from './transfers.ts'
 
 /** A volume with what hangs on it. */
 export interface Volume extends VolumeRow {
@@ -61,7 +62,7 @@ export const holdVolume = (trx: Handle, id: string): Promise<boolean> => moveVol
 export async function deleteVolumeRows(db: Handle, id: string): Promise<void> {
   await forgetProperties(db, ['volume', 'image'], id)
   await db.deleteFrom('attachments').where('volume_id', '=', id).execute()
-  await db.deleteFrom('transfers').where('volume_id', '=', id).execute()
+  await deleteTransfersOf(db, id)
   await db.deleteFrom('volumes').where('id', '=', id).execute()
 }
 
