@@ -66,6 +66,12 @@ export class Sender {
   }
 }
 
+/** For {@link Sender.send}: until so many ms from now. */
+export function wantedFor(ms: number): () => boolean {
+  const until = performance.now() + ms
+  return () => performance.now() < until
+}
+
 export async function within<T>(ms: number, work: Promise<T>): Promise<T | 'late'> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<'late'>((resolve) => {

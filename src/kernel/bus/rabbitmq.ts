@@ -12,12 +12,11 @@ import {
   noReceiver,
   type OnBusError,
   PATIENCE_MS,
-  tellAll,
 } from './bus.ts'
 import { DoneOnce } from './done-once.ts'
 import { type Answer, answered, answerOf } from './frames.ts'
-import { Sender, within } from './rabbit-sender.ts'
-import { routeOf, Subscribers } from './subscribers.ts'
+import { EVENTS, RabbitEvents } from './rabbit-events.ts'
+import { Sender, wantedFor, within } from './rabbit-sender.ts'
 
 /** Messages of one process under way at once. */
 const AT_ONCE = 128
@@ -38,9 +37,6 @@ const REMOVAL_MS = 30_000
 /** A message may be lost on its way from a broker that dies: receivers know a repeat. */
 const ANSWER_MS = 5_000
 const CLOSE_MS = 2_000
-/** Of one message: all of its header goes in one frame. */
-const MOST_ROUTES = 200
-const EVENTS = 'yun.events'
 const queueOf = (topic: string) => `yun.${topic}`
 /** Queues of hosts that never come back go after a week without receivers. */
 const QUEUE = { durable: true, arguments: { 'x-queue-type': 'quorum' as const, 'x-expires': 7 * 86_400_000 } }
@@ -73,9 +69,7 @@ export class RabbitBus implements Bus {
   private readonly sender: Sender
   private readonly consumers = new Map<string, Consumer>()
   private readonly receivers = new Map<string, Map<string, Handler<any, any>>>()
-  private readonly subscribers = new Subscribers()
-  private readonly bindings: { exchange: string; queue: string; routingKey: string }[] = []
-  private readonly beingBound = new Set<Promise<void>>()
+  private readonly events: RabbitEvents
   private readonly asked = new Map<string, Asked>()
   private readonly seen = new Map<string, number>()
   /** Asked again by a caller whose broker died, while the first is still being done here. */
@@ -87,7 +81,6 @@ export class RabbitBus implements Bus {
   private closed = false
   private readonly own = randomUUID()
   private readonly replies = `yun.replies.${this.own}`
-  private readonly events = `yun.events.${this.own}`
   private readonly urls: string[]
   private readonly onError: OnBusError
   private readonly patienceMs: number
@@ -100,6 +93,7 @@ export class RabbitBus implements Bus {
     this.patienceMs = patienceMs
     const onReturn = (message: { correlationId?: unknown }) => this.asked.get(String(message.correlationId))?.settle('returned')
     this.sender = new Sender({ connection, exchange: EVENTS, onReturn })
+    this.events = new RabbitEvents(connection, this.sender, `yun.events.${this.own}`, onError)
   }
 
   /** Makes this process's own queues. */
@@ -109,16 +103,7 @@ export class RabbitBus implements Bus {
       this.connection.createConsumer({ queue: this.replies, queueOptions: own, noAck: true, concurrency: AT_ONCE }, (message) => {
         this.asked.get(String(message.correlationId))?.settle(message.body as Answer)
       }),
-      this.connection.createConsumer(
-        {
-          queue: this.events,
-          queueOptions: own,
-          noAck: true,
-          exchanges: [{ exchange: EVENTS, type: 'direct', durable: true }],
-          queueBindings: this.bindings, // grows: a new connection binds what was bound before
-        },
-        (message) => this.hear(message.routingKey, message.headers?.CC ?? [], message.body),
-      ),
+      this.events.consume(own),
     ]
     for (const [i, consumer] of consumers.entries()) this.consumers.set(`own ${i}`, this.watch(consumer, 'own queues'))
     await Promise.all(consumers.map((one) => new Promise<void>((resolve) => one.once('ready', resolve))))
@@ -128,7 +113,7 @@ export class RabbitBus implements Bus {
 
   async call<In, Out>(topic: string, { name }: Message<In, Out>, payload: In, options: CallOptions = {}): Promise<Out> {
     const timeoutMs = options.timeoutMs ?? PATIENCE_MS
-    if (this.beingBound.size > 0) await within(ANSWER_MS, Promise.all(this.beingBound)) // what was subscribed to before counts
+    await this.events.bound(ANSWER_MS) // what was subscribed to before counts
     await this.receiverOf(topic, name, Math.min(timeoutMs, this.patienceMs))
     const id = randomUUID()
     let timer: NodeJS.Timeout | undefined
@@ -295,42 +280,12 @@ export class RabbitBus implements Bus {
     })
   }
 
-  publish<In>({ name }: Message<In, void>, payload: In, about: string[] = []): void {
-    const text = JSON.stringify(payload)
-    for (let i = 0; i === 0 || i < about.length; i += MOST_ROUTES) {
-      const routes = about.slice(i, i + MOST_ROUTES).map((one) => routeOf(name, one))
-      const headers = routes.length > 0 ? { CC: routes } : undefined // the broker sends it these ways, too, and to each queue once
-      this.sender
-        .send({ exchange: EVENTS, routingKey: name, headers }, text, wantedFor(PATIENCE_MS))
-        .catch((error) => this.onError(error, `event ${name}`))
-    }
+  publish<In>(event: Message<In, void>, payload: In, about?: string[]): void {
+    this.events.publish(event, payload, about)
   }
 
-  subscribe<In>({ name }: Message<In, void>, handler: (payload: In) => void, about?: string): () => void {
-    const route = routeOf(name, about)
-    if (this.subscribers.add(route, handler)) this.bind(route)
-    return () => {
-      if (!this.subscribers.remove(route, handler)) return
-      const index = this.bindings.findIndex((one) => one.routingKey === route)
-      const [binding] = this.bindings.splice(index, 1)
-      if (binding && this.connection.ready) this.connection.queueUnbind(binding).catch((error) => this.onError(error, `event ${route}`))
-    }
-  }
-
-  private bind(route: string): void {
-    const binding = { exchange: EVENTS, queue: this.events, routingKey: route }
-    this.bindings.push(binding)
-    if (!this.connection.ready) return
-    const bound: Promise<void> = this.connection
-      .queueBind(binding)
-      .catch((error) => this.onError(error, `event ${route}`))
-      .finally(() => this.beingBound.delete(bound))
-    this.beingBound.add(bound)
-  }
-
-  private hear(name: string, routes: string[], body: unknown): void {
-    const payload = typeof body === 'string' || Buffer.isBuffer(body) ? JSON.parse(String(body)) : body
-    tellAll(this.subscribers.on([name, ...routes]), payload, (error) => this.onError(error, name))
+  subscribe<In>(event: Message<In, void>, handler: (payload: In) => void, about?: string): () => void {
+    return this.events.subscribe(event, handler, about)
   }
 
   async stats(): Promise<BusStats> {
@@ -359,11 +314,6 @@ export class RabbitBus implements Bus {
     await Promise.race([inOrder().catch(() => {}), new Promise((resolve) => setTimeout(resolve, CLOSE_MS).unref())])
     this.connection.unsafeDestroy()
   }
-}
-
-function wantedFor(ms: number): () => boolean {
-  const until = performance.now() + ms
-  return () => performance.now() < until
 }
 
 function answers(url: string): Promise<'answers' | 'does not answer'> {
