@@ -134,6 +134,30 @@ test('what is noted of a volume that goes in the same moment does not stay', asy
   assert.deepEqual(await context.database.db.selectFrom('properties').selectAll().where('owner_id', '=', id).execute(), [])
 })
 
+test('a volume that is deleted by force while it grows, both in vain, counts as large as it is', async () => {
+  const { id } = await house.volume()
+  const [begun, held] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  for (const name of ['extend', 'remove']) house.storage.failing.set(name, new Fault(507, 'NoSpace', 'the disk is full'))
+  house.storage.pause = () => {
+    begun.resolve()
+    return held.promise
+  }
+  try {
+    assert.equal((await house.request('POST', `/volumes/${id}/action`, { body: { 'os-extend': { new_size: 2 } } })).status, 202)
+    await begun.promise
+    assert.equal((await house.request('POST', `/volumes/${id}/action`, { body: { 'os-force_delete': {} } })).status, 202)
+    held.resolve()
+    await house.idle()
+    const row = await house.service.context.database.db.selectFrom('volumes').selectAll().where('id', '=', id).executeTakeFirstOrThrow()
+    assert.deepEqual([row.status, row.size, row.reserved_size], ['error_deleting', 1, 1])
+  } finally {
+    held.resolve()
+    house.storage.pause = async () => {}
+    house.storage.failing.clear()
+  }
+  assert.equal((await action(id, { 'os-force_delete': {} }, 'admin')).status, 202)
+})
+
 test('3.68: another image replaces what a volume holds, and what it remembers of its image', async () => {
   const [first, second] = [house.images.add({ hw_disk_bus: 'virtio' }), house.images.add({ name: 'other', os_distro: 'debian' })]
   const { id } = await house.volume({ imageRef: first })

@@ -82,7 +82,8 @@ async function fromSnapshot(context: VolumeContext, viewer: Viewer, asked: NewVo
     throw notFound(`Snapshot ${id} could not be found.`, 'SnapshotNotFound')
   if (snapshot.status !== 'available')
     throw badRequest(`Invalid snapshot: Originating snapshot status must be one of 'available' values, not '${snapshot.status}'.`)
-  const volume = (await findVolume(context.database.db, snapshot.volume_id))!
+  const volume = await findVolume(context.database.db, snapshot.volume_id)
+  if (!volume) throw notFound(`Volume ${snapshot.volume_id} of snapshot ${id} could not be found.`, 'VolumeNotFound')
   return {
     sizeGiB: sizeOf(asked, snapshot.size, 'snapshot'),
     type: await typeOf(context, asked, volume.type_id),

@@ -59,9 +59,12 @@ async function tellDone(run: Extend): Promise<{ servers: number }> {
   }
 }
 
+/** What it was to grow to is free again, also if it is being deleted meanwhile: that may fail. */
 async function failed(run: Extend, error: Error): Promise<void> {
-  const change = { status: 'error_extending', reserved_size: run.input.before, previous_status: null }
-  if (await moveVolume(run.world.database.db, run.input.volumeId, ['extending'], change)) await tell(run, error.message)
+  const { db } = run.world.database
+  const { volumeId, before } = run.input
+  await moveVolume(db, volumeId, null, { reserved_size: before })
+  if (await moveVolume(db, volumeId, ['extending'], { status: 'error_extending', previous_status: null })) await tell(run, error.message)
 }
 
 async function tell(run: Extend, why: string): Promise<void> {
