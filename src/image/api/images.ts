@@ -2,7 +2,7 @@ import { badRequest, Fault, forbidden } from '../../kernel/errors/errors.ts'
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
 import type { ImageContext } from '../app/context.ts'
 import type { Image } from '../app/image.ts'
-import { addTag, createImage, type NewImage, removeImage, removeTag, saveImage } from '../app/image.ts'
+import { addTag, changeImage, createImage, type NewImage, removeImage, removeTag } from '../app/image.ts'
 import { pageOfImages } from '../app/list.ts'
 import { applyPatch, type Change, isReserved } from '../app/patch.ts'
 import { STORE_ID } from '../app/store.ts'
@@ -100,11 +100,14 @@ export function imageRoutes(context: ImageContext): Route[] {
       async handler(request) {
         const changes = changesOf(request)
         const { image, member } = await seen(context, request)
-        const after = applyPatch(image, changes)
-        if (after.visibility !== image.visibility) checkVisibility(request, after.visibility, imageTarget(image, member))
-        if (after.owner !== image.owner && !viewerOf(request).isAdmin)
-          throw forbidden("Attribute 'owner' may be changed by administrators only.")
-        return imageView(await saveImage(context, image, after))
+        const changed = await changeImage(context, image.id, (before) => {
+          const after = applyPatch(before, changes)
+          if (after.visibility !== before.visibility) checkVisibility(request, after.visibility, imageTarget(before, member))
+          if (after.owner !== before.owner && !viewerOf(request).isAdmin)
+            throw forbidden("Attribute 'owner' may be changed by administrators only.")
+          return after
+        })
+        return imageView(changed)
       },
     },
     {

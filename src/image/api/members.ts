@@ -57,7 +57,7 @@ export function memberRoutes(context: ImageContext): Route[] {
       async handler(request) {
         const { image } = await seen(context, request)
         const member = await memberOf(context, image, viewerOf(request), request.params.member_id!)
-        return memberView(await answerMembership(context, member, request.body.status))
+        return memberView(await answerMembership(context, image, member, request.body.status))
       },
     },
     {

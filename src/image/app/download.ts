@@ -20,13 +20,18 @@ export async function download(context: ImageContext, image: Image, viewer: View
   if (image.status === 'deactivated' && !viewer.isAdmin)
     throw forbidden('The requested image has been deactivated. Image data download is forbidden.', 'ImageDeactivated')
   if (image.status !== 'active' && image.status !== 'deactivated') return null
-  const size = await context.store.size(image.id)
-  if (size === null)
-    throw notFound(`The data of image ${image.id} is not in the store. Upload it again as a new image.`, 'ImageDataNotFound')
-  const part = range === undefined ? null : partOf(range, size)
-  // who knows where it ends does not ask the file for more
-  const bytes = part ?? (size > 0 ? { start: 0, end: size - 1 } : undefined)
-  return { stream: context.store.read(image.id, bytes), size, range: part }
+  const data = await context.store.open(image.id)
+  if (!data) throw notFound(`The data of image ${image.id} is not in the store. Upload it again as a new image.`, 'ImageDataNotFound')
+  const { size } = data
+  try {
+    const part = range === undefined ? null : partOf(range, size)
+    // who knows where it ends does not ask the file for more
+    const bytes = part ?? (size > 0 ? { start: 0, end: size - 1 } : undefined)
+    return { stream: data.read(bytes), size, range: part }
+  } catch (error) {
+    await data.close()
+    throw error
+  }
 }
 
 /** `bytes=0-99`, `bytes=100-`, `bytes=-100`; several ranges or another unit mean the whole, as HTTP allows. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { timestamp } from '../../kernel/db/columns.ts'
 import { conflict, Fault, forbidden, notFound } from '../../kernel/errors/errors.ts'
-import { deleteImage, findImage, type Image, insertImage, updateImage } from '../db/images.ts'
+import { deleteImage, findImage, type Handle, holdImage, type Image, insertImage, isTaken, updateImage } from '../db/images.ts'
 import { findMember } from '../db/members.ts'
 import type { MemberRow, Visibility } from '../db/tables.ts'
 import type { ImageContext } from './context.ts'
@@ -31,7 +31,7 @@ export interface NewImage {
   properties: Record<string, string | null>
 }
 
-const noImage = (id: string) => notFound(`No image found with ID ${id}`, 'ImageNotFound')
+export const noImage = (id: string) => notFound(`No image found with ID ${id}`, 'ImageNotFound')
 
 /** The image, if the viewer may know of it, and the viewer's membership if it is shared with them. @throws Fault 404 */
 export async function seeImage(context: ImageContext, id: string, viewer: Viewer): Promise<{ image: Image; member: MemberRow | null }> {
@@ -73,46 +73,63 @@ export async function createImage(context: ImageContext, viewer: Viewer, asked: 
     tags: [...new Set(asked.tags ?? [])].sort(),
     properties: asked.properties,
   }
-  const taken = () => conflict(`Image ID ${image.id} already exists!`, 'ImageExists')
-  if (asked.id && (await findImage(context.database.db, asked.id))) throw taken()
-  try {
-    await context.database.transaction((trx) => insertImage(trx, image))
-  } catch (error) {
-    if (await findImage(context.database.db, image.id)) throw taken()
-    throw error
-  }
+  await context.database.transaction(async (trx) => {
+    if (asked.id && (await isTaken(trx, asked.id))) throw conflict(`Image ID ${asked.id} already exists!`, 'ImageExists')
+    await insertImage(trx, image)
+  })
   return image
 }
 
-/** Keeps what a patch made of an image. @throws Fault 413 for too many tags or properties */
-export async function saveImage(context: ImageContext, before: Image, after: Image): Promise<Image> {
-  if (before.status !== 'queued')
-    for (const format of ['disk_format', 'container_format'] as const)
-      if (before[format] !== after[format]) throw forbidden(`Attribute ${format} can be only replaced for a queued image.`)
-  checkCounts(after.tags, after.properties)
-  const { name, owner, visibility, hidden, disk_format, container_format, min_ram, min_disk } = after
-  const columns = { name, owner, visibility, protected: after.protected, hidden, disk_format, container_format, min_ram, min_disk }
-  await context.database.transaction((trx) => updateImage(trx, before.id, columns, { tags: after.tags, properties: after.properties }))
-  return (await findImage(context.database.db, before.id)) ?? after
+/** What is decided by what the image is at this moment, and written: nobody else changes it meanwhile. @throws Fault 404 when it is gone */
+export async function changing<T>(context: ImageContext, id: string, work: (trx: Handle, image: Image) => Promise<T>): Promise<T> {
+  return await context.database.transaction(async (trx) => {
+    const image = await holdImage(trx, id)
+    if (!image) throw noImage(id)
+    return await work(trx, image)
+  })
 }
 
-/** Takes the row and then the data; what a crash leaves between the two the reconciler removes. @throws Fault 403 when it is protected */
-export async function removeImage(context: ImageContext, image: Image): Promise<void> {
-  if (image.protected) throw forbidden(`Image ${image.id} is protected and cannot be deleted.`, 'ImageProtected')
-  await context.database.transaction((trx) => deleteImage(trx, image.id))
-  await context.store.remove(image.id)
+/** Keeps what `change` makes of an image. @throws Fault 403 for formats of data that are there, 404 when it is gone, 413 for too many tags or properties */
+export async function changeImage(context: ImageContext, id: string, change: (image: Image) => Image): Promise<Image> {
+  return await changing(context, id, async (trx, before) => {
+    const after = change(before)
+    if (before.status !== 'queued')
+      for (const format of ['disk_format', 'container_format'] as const)
+        if (before[format] !== after[format]) throw forbidden(`Attribute ${format} can be only replaced for a queued image.`)
+    checkCounts(after.tags, after.properties)
+    const { name, owner, visibility, hidden, disk_format, container_format, min_ram, min_disk } = after
+    const columns = { name, owner, visibility, protected: after.protected, hidden, disk_format, container_format, min_ram, min_disk }
+    await updateImage(trx, id, columns, { tags: after.tags, properties: after.properties })
+    return (await findImage(trx, id)) ?? after
+  })
 }
 
-export async function addTag(context: ImageContext, image: Image, tag: string): Promise<void> {
-  if (image.tags.includes(tag)) return
-  checkCounts([...image.tags, tag], image.properties)
-  await context.database.transaction((trx) => updateImage(trx, image.id, {}, { tags: [...image.tags, tag] }))
+/** Takes the row and then the data; what a crash leaves between the two the reconciler removes. @throws Fault 403 when it is protected, 404 when it is gone */
+export async function removeImage(context: ImageContext, { id }: Image): Promise<void> {
+  const uploadId = await changing(context, id, async (trx, image) => {
+    if (image.protected) throw forbidden(`Image ${id} is protected and cannot be deleted.`, 'ImageProtected')
+    await deleteImage(trx, id)
+    return image.upload_id
+  })
+  await context.store.remove(id)
+  if (uploadId) await context.store.discardPart(uploadId)
+}
+
+export async function addTag(context: ImageContext, { id, tags }: Image, tag: string): Promise<void> {
+  if (tags.includes(tag)) return
+  await changing(context, id, async (trx, image) => {
+    const all = [...new Set([...image.tags, tag])]
+    checkCounts(all, image.properties)
+    await updateImage(trx, id, {}, { tags: all })
+  })
 }
 
 /** @throws Fault 404 when the image has no such tag */
-export async function removeTag(context: ImageContext, image: Image, tag: string): Promise<void> {
-  if (!image.tags.includes(tag)) throw notFound(`The tag ${tag} was not found on image ${image.id}.`)
-  await context.database.transaction((trx) => updateImage(trx, image.id, {}, { tags: image.tags.filter((one) => one !== tag) }))
+export async function removeTag(context: ImageContext, { id }: Image, tag: string): Promise<void> {
+  await changing(context, id, async (trx, image) => {
+    if (!image.tags.includes(tag)) throw notFound(`The tag ${tag} was not found on image ${id}.`)
+    await updateImage(trx, id, {}, { tags: image.tags.filter((one) => one !== tag) })
+  })
 }
 
 function checkCounts(tags: string[], properties: Record<string, unknown>): void {

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { timestamp, toJson } from '../../kernel/db/columns.ts'
 import { conflict, describe, unavailable } from '../../kernel/errors/errors.ts'
-import { findImage, type Image, moveImage, updateImage } from '../db/images.ts'
-import type { ImageRow, ImageStatus, TaskRow } from '../db/tables.ts'
+import { type Handle, holdImage, type Image, moveImage, updateImage } from '../db/images.ts'
+import type { ImageRow, TaskRow } from '../db/tables.ts'
 import { endTask, insertTask, tasksOf } from '../db/tasks.ts'
 import type { ImageContext } from './context.ts'
+import { changing } from './image.ts'
 import { STORE_ID, type Written } from './store.ts'
 import { activate, giveBack, leaseEnd, requireFormats, vouching } from './upload.ts'
 import { assertAllowed, openWebSource } from './web-source.ts'
@@ -26,23 +27,28 @@ export const importsOf = (context: ImageContext, image: Image): Promise<ImportTa
 const TASK_MS = 48 * 3_600_000
 
 /** Uploading → importing → active. @throws Fault 409 when nothing is staged */
-export async function importStaged(context: ImageContext, image: Image, asker: Asker): Promise<void> {
-  requireFormats(image)
-  const uploadId = image.upload_id ?? ''
-  const columns = { status: 'importing' as const, lease_until: leaseEnd(context) }
-  if (!(await begin(context, asker, { image, uploadId, from: 'uploading', columns, method: { name: 'glance-direct' } })))
-    throw conflict(`Image needs to be in the uploading state before the import of its staged data (it is ${image.status}).`)
-  inBackground(context, finishStaged(context, image, uploadId))
+export async function importStaged(context: ImageContext, { id }: Image, asker: Asker): Promise<void> {
+  const image = await changing(context, id, async (trx, image) => {
+    requireFormats(image)
+    if (image.status !== 'uploading')
+      throw conflict(`Image needs to be in the uploading state before the import of its staged data (it is ${image.status}).`)
+    await begin(context, trx, asker, image, image.upload_id!, { name: 'glance-direct' })
+    return image
+  })
+  inBackground(context, finishStaged(context, image, image.upload_id!))
 }
 
 /** Queued → importing → active, with data from a web server. @throws Fault 400 for an address that this cloud does not fetch from, 409 when the image is not queued */
-export async function importFromWeb(context: ImageContext, image: Image, uri: string, asker: Asker): Promise<void> {
-  requireFormats(image)
+export async function importFromWeb(context: ImageContext, { id }: Image, uri: string, asker: Asker): Promise<void> {
   assertAllowed(uri, context.webSources)
   const uploadId = randomUUID()
-  const columns = { status: 'importing' as const, upload_id: uploadId, lease_until: leaseEnd(context) }
-  if (!(await begin(context, asker, { image, uploadId, from: 'queued', columns, method: { name: 'web-download', uri } })))
-    throw conflict(`Image needs to be in the queued state before its data is fetched (it is ${image.status}).`)
+  const image = await changing(context, id, async (trx, image) => {
+    requireFormats(image)
+    if (image.status !== 'queued')
+      throw conflict(`Image needs to be in the queued state before its data is fetched (it is ${image.status}).`)
+    await begin(context, trx, asker, image, uploadId, { name: 'web-download', uri })
+    return image
+  })
   const fetched = async (): Promise<Written> => {
     const { stream, bytes } = await openWebSource(uri, context.webSources)
     return await context.store.write(uploadId, stream, context.maxImageBytes, bytes).finally(() => stream.destroy())
@@ -50,36 +56,23 @@ export async function importFromWeb(context: ImageContext, image: Image, uri: st
   inBackground(context, finish(context, image, uploadId, fetched))
 }
 
-/** Moves the image and notes the task, both or none; answers whether the image could be moved. */
-function begin(
-  context: ImageContext,
-  asker: Asker,
-  {
-    image,
-    uploadId,
-    from,
-    columns,
-    method,
-  }: { image: Image; uploadId: string; from: ImageStatus; columns: Partial<ImageRow>; method: object },
-): Promise<boolean> {
-  return context.database.transaction(async (trx) => {
-    if (!(await moveImage(trx, image.id, [from], columns, from === 'uploading' ? uploadId : undefined))) return false
-    const at = Date.now()
-    await insertTask(trx, {
-      id: randomUUID(),
-      image_id: image.id,
-      upload_id: uploadId,
-      method_json: toJson(method),
-      status: 'processing',
-      message: '',
-      owner: asker.projectId,
-      user_id: asker.userId,
-      request_id: asker.requestId,
-      created_at: timestamp(at),
-      updated_at: timestamp(at),
-      expires_at: timestamp(at + TASK_MS),
-    })
-    return true
+/** Moves the image and notes the task. */
+async function begin(context: ImageContext, trx: Handle, asker: Asker, image: Image, uploadId: string, method: object): Promise<void> {
+  await moveImage(trx, image.id, [image.status], { status: 'importing', upload_id: uploadId, lease_until: leaseEnd(context) })
+  const at = Date.now()
+  await insertTask(trx, {
+    id: randomUUID(),
+    image_id: image.id,
+    upload_id: uploadId,
+    method_json: toJson(method),
+    status: 'processing',
+    message: '',
+    owner: asker.projectId,
+    user_id: asker.userId,
+    request_id: asker.requestId,
+    created_at: timestamp(at),
+    updated_at: timestamp(at),
+    expires_at: timestamp(at + TASK_MS),
   })
 }
 
@@ -111,9 +104,11 @@ async function finish(context: ImageContext, image: ImageRow, uploadId: string, 
     context.log.warn({ image: image.id, reason }, 'import failed')
     await giveBack(context, image.id, uploadId, 'importing')
     await endTask(context.database.db, uploadId, 'failure', reason)
-    const left = await findImage(context.database.db, image.id)
-    if (!left) return
-    const properties = { ...left.properties, os_glance_failed_import: STORE_ID, os_glance_import_error: reason }
-    await context.database.transaction((trx) => updateImage(trx, image.id, {}, { properties }))
+    await context.database.transaction(async (trx) => {
+      const left = await holdImage(trx, image.id)
+      if (!left) return
+      const properties = { ...left.properties, os_glance_failed_import: STORE_ID, os_glance_import_error: reason }
+      await updateImage(trx, image.id, {}, { properties })
+    })
   }
 }

@@ -1,10 +1,10 @@
 import { timestamp } from '../../kernel/db/columns.ts'
 import { conflict, Fault, forbidden, notFound } from '../../kernel/errors/errors.ts'
 import type { Image } from '../db/images.ts'
-import { deleteMember, findMember, insertMember, listMembers, setMemberStatus } from '../db/members.ts'
+import { deleteMember, insertMember, listMembers, setMemberStatus } from '../db/members.ts'
 import type { MemberRow, MemberStatus } from '../db/tables.ts'
 import type { ImageContext } from './context.ts'
-import type { Viewer } from './image.ts'
+import { changing, type Viewer } from './image.ts'
 
 export type { MemberRow }
 export const MAX_MEMBERS = 128
@@ -25,32 +25,29 @@ export async function memberOf(context: ImageContext, image: Image, viewer: View
   return member
 }
 
-/** @throws Fault 403 when the image is not shared, 409 when there is such a member, 413 for too many */
-export async function addMember(context: ImageContext, image: Image, memberId: string): Promise<MemberRow> {
-  if (image.visibility !== 'shared') throw forbidden(`Not allowed to create members for image ${image.id}.`)
-  const known = await listMembers(context.database.db, image.id)
-  const duplicate = () => conflict(`Member ${memberId} is duplicated for image ${image.id}`)
-  if (known.some((member) => member.member_id === memberId)) throw duplicate()
-  if (known.length >= MAX_MEMBERS)
-    throw new Fault(
-      413,
-      'LimitExceeded',
-      `The limit has been exceeded on the number of allowed image members for this image. Attempted: ${known.length + 1}, Maximum: ${MAX_MEMBERS}`,
-    )
-  const at = timestamp()
-  const member: MemberRow = { image_id: image.id, member_id: memberId, status: 'pending', created_at: at, updated_at: at }
-  try {
-    await insertMember(context.database.db, member)
-  } catch (error) {
-    if (await findMember(context.database.db, image.id, memberId)) throw duplicate()
-    throw error
-  }
-  return member
+/** @throws Fault 403 when the image is not shared, 404 when it is gone, 409 when there is such a member, 413 for too many */
+export async function addMember(context: ImageContext, { id }: Image, memberId: string): Promise<MemberRow> {
+  return await changing(context, id, async (trx, image) => {
+    if (image.visibility !== 'shared') throw forbidden(`Not allowed to create members for image ${id}.`)
+    const known = await listMembers(trx, id)
+    if (known.some((member) => member.member_id === memberId)) throw conflict(`Member ${memberId} is duplicated for image ${id}`)
+    if (known.length >= MAX_MEMBERS)
+      throw new Fault(
+        413,
+        'LimitExceeded',
+        `The limit has been exceeded on the number of allowed image members for this image. Attempted: ${known.length + 1}, Maximum: ${MAX_MEMBERS}`,
+      )
+    const at = timestamp()
+    const member: MemberRow = { image_id: id, member_id: memberId, status: 'pending', created_at: at, updated_at: at }
+    await insertMember(trx, member)
+    return member
+  })
 }
 
-export async function answerMembership(context: ImageContext, member: MemberRow, status: MemberStatus): Promise<MemberRow> {
+/** @throws Fault 404 when the image is no longer shared with it */
+export async function answerMembership(context: ImageContext, image: Image, member: MemberRow, status: MemberStatus): Promise<MemberRow> {
   const at = timestamp()
-  await setMemberStatus(context.database.db, member.image_id, member.member_id, status, at)
+  if (!(await setMemberStatus(context.database.db, image.id, member.member_id, status, at))) throw noMember(image, member.member_id)
   return { ...member, status, updated_at: at }
 }
 

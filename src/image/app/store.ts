@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { createReadStream, mkdirSync } from 'node:fs'
-import { type FileHandle, open, readdir, rename, rm, stat, statfs } from 'node:fs/promises'
+import { mkdirSync } from 'node:fs'
+import { type FileHandle, open, readdir, rename, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { badRequest, Fault, unavailable } from '../../kernel/errors/errors.ts'
@@ -25,6 +25,14 @@ export interface StoredFile {
   /** `data` belongs to the image `id`; `part` to the upload `id`. */
   kind: 'data' | 'part'
   id: string
+}
+
+export interface OpenData {
+  /** Bytes. */
+  size: number
+  /** All of it, or the bytes from `start` to `end` inclusive; closes it at the end. */
+  read(range?: { start: number; end: number }): Readable
+  close(): Promise<void>
 }
 
 /** Image data in one directory: `<image id>` when it is whole, `<upload id>.part` until then. Nothing is ever held in memory. */
@@ -85,17 +93,19 @@ export class Store {
     await rm(this.path(imageId), { force: true })
   }
 
-  /** Bytes of the image's data, or null if there is none. */
-  async size(imageId: string): Promise<number | null> {
-    return await stat(this.path(imageId)).then(
-      (found) => found.size,
-      () => null,
-    )
-  }
-
-  /** The data, or the bytes from `start` to `end` inclusive. */
-  read(imageId: string, range?: { start: number; end: number }): Readable {
-    return createReadStream(this.path(imageId), { ...range, highWaterMark: 256 * 1024 })
+  /** The image's data, or null if there is none: whoever has opened them reads them to the end, even if they are removed. */
+  async open(imageId: string): Promise<OpenData | null> {
+    const file = await open(this.path(imageId)).catch((error) => {
+      if (error.code === 'ENOENT') return null
+      throw error
+    })
+    if (!file) return null
+    const { size } = await file.stat()
+    return {
+      size,
+      read: (range) => file.createReadStream({ ...range, highWaterMark: 256 * 1024 }),
+      close: () => file.close(),
+    }
   }
 
   async list(): Promise<StoredFile[]> {

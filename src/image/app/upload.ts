@@ -5,6 +5,7 @@ import { badRequest, conflict, Fault } from '../../kernel/errors/errors.ts'
 import { findImage, type Image, moveImage, renewUpload } from '../db/images.ts'
 import type { ImageRow, ImageStatus } from '../db/tables.ts'
 import type { ImageContext } from './context.ts'
+import { changing, noImage } from './image.ts'
 import type { Written } from './store.ts'
 
 const NO_DATA: Partial<ImageRow> = {
@@ -22,57 +23,61 @@ const HASH = 'sha512'
  * Queued → saving → active: streams the data to disk, looks at it, and only then lets it be used. When anything fails the image is queued again and the data gone.
  * @throws Fault 409 when it is not queued, 400 without formats, 413 too large or disk full, 400 or 415 when the data is not what it claims, 410 when the image was deleted meanwhile
  */
-export async function uploadData(context: ImageContext, image: Image, stream: Readable, declared: number | null): Promise<void> {
-  await receive(context, image, stream, declared, (uploadId, written) => activate(context, image, uploadId, written, 'saving'))
+export async function uploadData(context: ImageContext, { id }: Image, stream: Readable, declared: number | null): Promise<void> {
+  await receive(context, id, stream, declared, (taken, uploadId, written) => activate(context, taken, uploadId, written, 'saving'))
 }
 
 /** Queued → uploading: the data is on disk, but nobody has looked at it: that is the import's part. Same errors as {@link uploadData}. */
-export async function stageData(context: ImageContext, image: Image, stream: Readable, declared: number | null): Promise<void> {
-  await receive(context, image, stream, declared, async (uploadId, written) => {
+export async function stageData(context: ImageContext, { id }: Image, stream: Readable, declared: number | null): Promise<void> {
+  await receive(context, id, stream, declared, async (_taken, uploadId, written) => {
     const columns = { status: 'uploading' as const, lease_until: null, ...measured(written) }
-    if (!(await moveImage(context.database.db, image.id, ['saving'], columns, uploadId))) throw gone(image.id)
+    if (!(await moveImage(context.database.db, id, ['saving'], columns, uploadId))) throw gone(id)
   })
 }
 
 async function receive(
   context: ImageContext,
-  image: Image,
+  id: string,
   stream: Readable,
   declared: number | null,
-  then: (uploadId: string, written: Written) => Promise<void>,
+  then: (taken: Image, uploadId: string, written: Written) => Promise<void>,
 ): Promise<void> {
-  const uploadId = await take(context, image, stream)
+  const uploadId = randomUUID()
+  const taken = await take(context, id, uploadId, stream)
   try {
-    await vouching(context, image.id, uploadId, async () =>
-      then(uploadId, await context.store.write(uploadId, stream, context.maxImageBytes, declared)),
+    await vouching(context, id, uploadId, async () =>
+      then(taken, uploadId, await context.store.write(uploadId, stream, context.maxImageBytes, declared)),
     )
   } catch (error) {
-    await giveBack(context, image.id, uploadId, 'saving')
-    throw (await findImage(context.database.db, image.id)) ? error : gone(image.id)
+    await giveBack(context, id, uploadId, 'saving')
+    throw (await findImage(context.database.db, id)) ? error : gone(id)
   }
 }
 
-/** Active ↔ deactivated. @throws Fault 403 in any other status */
-export async function setActive(context: ImageContext, image: Image, active: boolean): Promise<void> {
+/** Active ↔ deactivated. @throws Fault 403 in any other status, 404 when it is gone */
+export async function setActive(context: ImageContext, { id }: Image, active: boolean): Promise<void> {
   const [from, to]: [ImageStatus, ImageStatus] = active ? ['deactivated', 'active'] : ['active', 'deactivated']
-  if (image.status === to) return
-  if (!(await moveImage(context.database.db, image.id, [from], { status: to })))
+  if (await moveImage(context.database.db, id, [from], { status: to })) return
+  const found = await findImage(context.database.db, id)
+  if (!found) throw noImage(id)
+  if (found.status !== to)
     throw new Fault(
       403,
       'InvalidImageStatusTransition',
-      `Not allowed to ${active ? 'reactivate' : 'deactivate'} image in status '${image.status}'`,
+      `Not allowed to ${active ? 'reactivate' : 'deactivate'} image in status '${found.status}'`,
     )
 }
 
-/** Marks the image as this upload's own. A refused sender's data is read away, so that it hears the answer. */
-async function take(context: ImageContext, image: Image, stream: Readable): Promise<string> {
-  const uploadId = randomUUID()
+/** Marks the image as this upload's own; it is answered as it is then, for its formats stay from here on. A refused sender's data is read away, so that it hears the answer. */
+async function take(context: ImageContext, id: string, uploadId: string, stream: Readable): Promise<Image> {
   try {
-    requireFormats(image)
-    const columns = { status: 'saving' as const, upload_id: uploadId, lease_until: leaseEnd(context) }
-    if (await moveImage(context.database.db, image.id, ['queued'], columns)) return uploadId
-    const found = (await findImage(context.database.db, image.id))?.status ?? 'deleted'
-    throw conflict(`Image status transition from ${found} to saving is not allowed`, 'InvalidImageStatusTransition')
+    return await changing(context, id, async (trx, image) => {
+      requireFormats(image)
+      if (image.status !== 'queued')
+        throw conflict(`Image status transition from ${image.status} to saving is not allowed`, 'InvalidImageStatusTransition')
+      await moveImage(trx, id, ['queued'], { status: 'saving', upload_id: uploadId, lease_until: leaseEnd(context) })
+      return image
+    })
   } catch (error) {
     stream.resume()
     throw error

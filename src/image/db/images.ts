@@ -45,6 +45,16 @@ export async function findImage(db: Handle, id: string): Promise<Image | undefin
   return (await dress(db, (await byId(db, { id })).rows))[0]
 }
 
+/** The first thing in a transaction that decides by what an image is: nobody else does until its end. Undefined when it is gone. */
+export async function holdImage(trx: Handle, id: string): Promise<Image | undefined> {
+  const held = await trx
+    .updateTable('images')
+    .set((eb) => ({ generation: eb('generation', '+', 1) }))
+    .where('id', '=', id)
+    .executeTakeFirst()
+  return held.numUpdatedRows > 0n ? await findImage(trx, id) : undefined
+}
+
 export async function listImages(db: Handle, filter: ImageFilter): Promise<Image[]> {
   if (filter.limit === 0) return []
   let query = db.selectFrom('images').selectAll('images')
@@ -200,6 +210,22 @@ export async function deleteImage(trx: Handle, id: string): Promise<void> {
   for (const table of ['image_tags', 'image_properties', 'image_members', 'image_tasks'] as const)
     await trx.deleteFrom(table).where('image_id', '=', id).execute()
   await trx.deleteFrom('images').where('id', '=', id).execute()
+  await trx.insertInto('deleted_images').values({ id, deleted_at: timestamp() }).execute()
+}
+
+/** Whether an image has this id or had it. */
+export async function isTaken(db: Handle, id: string): Promise<boolean> {
+  const [there, was] = ['images', 'deleted_images'].map((table) =>
+    db
+      .selectFrom(table as 'images')
+      .select('id')
+      .where('id', '=', id),
+  )
+  return (await there!.unionAll(was!).execute()).length > 0
+}
+
+export async function forgetDeleted(db: Handle, before: string): Promise<void> {
+  await db.deleteFrom('deleted_images').where('deleted_at', '<', before).execute()
 }
 
 async function insertTags(trx: Handle, id: string, tags: string[]): Promise<void> {

@@ -11,13 +11,15 @@ export async function insertMember(db: Handle, member: MemberRow): Promise<void>
   await db.insertInto('image_members').values(member).execute()
 }
 
-export async function setMemberStatus(db: Handle, imageId: string, memberId: string, status: MemberStatus, at: string): Promise<void> {
-  await db
+/** Answers whether there is such a member. */
+export async function setMemberStatus(db: Handle, imageId: string, memberId: string, status: MemberStatus, at: string): Promise<boolean> {
+  const changed = await db
     .updateTable('image_members')
     .set({ status, updated_at: at })
     .where('image_id', '=', imageId)
     .where('member_id', '=', memberId)
-    .execute()
+    .executeTakeFirst()
+  return changed.numUpdatedRows > 0n
 }
 
 /** Answers whether there was one. */

@@ -101,4 +101,21 @@ export const migrations: Migrations = {
       await db.schema.createIndex('image_tasks_upload').on('image_tasks').column('upload_id').execute()
     },
   },
+  '004-generation': {
+    async up(db: Kysely<any>) {
+      await db.schema
+        .alterTable('images')
+        .addColumn('generation', integer, (c) => c.notNull().defaultTo(0))
+        .execute()
+    },
+  },
+  '005-deleted-images': {
+    async up(db: Kysely<any>) {
+      await db.schema
+        .createTable('deleted_images')
+        .addColumn('id', id, (c) => c.primaryKey())
+        .addColumn('deleted_at', time, (c) => c.notNull())
+        .execute()
+    },
+  },
 }

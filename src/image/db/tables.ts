@@ -1,3 +1,5 @@
+import type { Generated } from 'kysely'
+
 /** The rows of the image service. Times are ISO text, sizes bytes, flags 0 or 1. */
 export interface ImageRow {
   id: string
@@ -84,7 +86,10 @@ export interface TaskRow {
 }
 
 export interface ImageTables {
-  images: ImageRow
+  /** Its generation is moved on by whoever decides by what the image is, so that they follow one another. */
+  images: ImageRow & { generation: Generated<number> }
+  /** Ids that were images': none of them is given again. */
+  deleted_images: { id: string; deleted_at: string }
   image_tags: { image_id: string; tag: string }
   image_properties: { image_id: string; name: string; value: string | null }
   image_members: MemberRow

@@ -3,13 +3,16 @@ import { Reconciler } from '../../kernel/reconcile/reconciler.ts'
 import type { ImageContext } from '../app/context.ts'
 import { resumeImport } from '../app/import.ts'
 import { abandon } from '../app/upload.ts'
-import { abandonedUploads, imageIds } from '../db/images.ts'
+import { abandonedUploads, forgetDeleted, imageIds } from '../db/images.ts'
 import { forgetTasks } from '../db/tasks.ts'
 
 /** Brings rows and data together again after a crash: an upload that nobody works on any more goes back to queued, a file that no row knows is removed. */
 export function dataReconciler(context: ImageContext, everyMs: number): Reconciler {
   return new Reconciler({ name: 'image-data', everyMs, log: context.log, run: () => reconcileData(context) })
 }
+
+/** For so long the id of a deleted image is not given again: longer than any upload or download of it goes on. */
+const DELETED_MS = 30 * 24 * 3_600_000
 
 /** What was done, in words. */
 export async function reconcileData(context: ImageContext): Promise<string[]> {
@@ -36,5 +39,6 @@ export async function reconcileData(context: ImageContext): Promise<string[]> {
     }
   }
   await forgetTasks(context.database.db, timestamp())
+  await forgetDeleted(context.database.db, timestamp(Date.now() - DELETED_MS))
   return changes
 }
