@@ -1,3 +1,4 @@
+import ipaddr from 'ipaddr.js'
 import Type, { type TSchema } from 'typebox'
 import { badRequest } from '../../kernel/errors/errors.ts'
 import type { ApiRequest } from '../../kernel/http/route.ts'
@@ -71,3 +72,6 @@ export const links = (request: ApiRequest, path: string, bookmark = path) => [
   { rel: 'self', href: request.link(path) },
   { rel: 'bookmark', href: `${new URL(request.link('/')).origin}/compute${bookmark}` },
 ]
+
+/** The one spelling of an IPv6 address. */
+export const canonical = (address: string) => ipaddr.IPv6.parse(address).toRFC5952String()

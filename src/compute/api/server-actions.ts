@@ -21,6 +21,7 @@ import { ServerAnswer, Shown } from './answers.ts'
 import {
   Anything,
   Choice,
+  canonical,
   closed,
   isAuto,
   isTrue,
@@ -182,6 +183,8 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
       async run(row, request) {
         const body = request.body.rebuild
         refuseUnknown(request, 'rebuild', body, REBUILD)
+        const certificates = body.trusted_image_certificates
+        if (certificates !== undefined) request.enforce('os_compute_api:servers:rebuild:trusted_certs', { project_id: row.project_id })
         const adminPass = body.adminPass ?? password()
         await rebuild(context, request.context, row, {
           imageRef: body.imageRef,
@@ -193,6 +196,9 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
           adminPass,
           keyName: body.key_name,
           userData: body.user_data,
+          accessIPv4: body.accessIPv4,
+          accessIPv6: body.accessIPv6 && canonical(body.accessIPv6),
+          trustedCertificates: certificates,
           autoDiskConfig: isAuto(body),
           volumeToo: request.version.atLeast('2.93'),
           unboundDisk: request.allowed(ZERO_DISK, { project_id: row.project_id }),

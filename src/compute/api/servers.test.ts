@@ -287,3 +287,45 @@ test('a network may be called like a part of every object: its servers are shown
     assert.equal((await house.request('DELETE', `/network/v2.0/networks/${network.id}`)).status, 204)
   }
 })
+
+test('a rebuilt server has the access addresses and the trusted certificates that come with it, and keeps those that do not', async () => {
+  const { id } = await house.server({ accessIPv4: '10.0.0.1', trusted_image_certificates: ['one'] })
+  const rebuilt = async (more: object) => {
+    const path = `/servers/${id}/action`
+    const answer = await house.ask('POST', path, { body: { rebuild: { imageRef: house.yard.imageId, ...more } }, at: '2.63' })
+    if (answer.status !== 202) return [answer.status, answer.message]
+    await house.rested(id)
+    const { server } = (await house.ask('GET', `/servers/${id}`, { at: '2.63' })).body
+    const seen = ({ accessIPv4, accessIPv6, trusted_image_certificates }: any) => [accessIPv4, accessIPv6, trusted_image_certificates]
+    assert.deepEqual(seen(answer.body.server), seen(server), 'what the answer shows is what there is')
+    return seen(server)
+  }
+  assert.deepEqual(await rebuilt({}), ['10.0.0.1', '', ['one']])
+  assert.deepEqual(await rebuilt({ accessIPv6: '::babe:220.12.22.2' }), ['10.0.0.1', '::babe:dc0c:1602', ['one']])
+  assert.deepEqual(await rebuilt({ accessIPv4: '10.0.0.2', trusted_image_certificates: ['two', 'three'] }), [
+    '10.0.0.2',
+    '::babe:dc0c:1602',
+    ['two', 'three'],
+  ])
+  assert.deepEqual((await rebuilt({ trusted_image_certificates: null }))[2], null)
+  for (const bad of [
+    { accessIPv4: '10.0.0' },
+    { accessIPv4: null },
+    { accessIPv6: '10.0.0.1' },
+    { trusted_image_certificates: [] },
+    { trusted_image_certificates: ['one', 'one'] },
+    { trusted_image_certificates: [''] },
+    { trusted_image_certificates: Array.from({ length: 51 }, (_, n) => `c${n}`) },
+  ])
+    assert.equal((await rebuilt(bad))[0], 400, JSON.stringify(bad))
+})
+
+test('certificates of an image’s signers are for servers with an image of their own', async () => {
+  const named = { trusted_image_certificates: ['one'] }
+  const made = await house.ask('POST', '/servers', { body: house.wish({ ...house.yard.onVolume(), ...named }), at: '2.63' })
+  assert.deepEqual([made.status, made.message], [400, 'Image certificate validation is not supported when booting from volume'])
+  const { id } = await house.server(house.yard.onVolume())
+  const rebuild = { imageRef: house.yard.imageId, ...named }
+  const rebuilt = await house.ask('POST', `/servers/${id}/action`, { body: { rebuild }, at: '2.63' })
+  assert.deepEqual([rebuilt.status, rebuilt.message], [400, 'Image certificate validation is not supported for volume-backed servers.'])
+})

@@ -1,4 +1,3 @@
-import ipaddr from 'ipaddr.js'
 import { badRequest } from '../../kernel/errors/errors.ts'
 import type { Passage } from '../../kernel/http/api.ts'
 import { type ApiRequest, Reply, type Route } from '../../kernel/http/route.ts'
@@ -11,7 +10,7 @@ import { deleteServer, updateServer } from '../app/server.ts'
 import { devicesByServer, pageOfServers, SERVER_QUERY } from '../app/server-list.ts'
 import { parseZone } from '../app/zone.ts'
 import { AcceptedServer, ServerAnswer, ServerList, ServerSummaries } from './answers.ts'
-import { isAuto, isTrue, links, nextLink, server, targetServer, viewerOf } from './common.ts'
+import { canonical, isAuto, isTrue, links, nextLink, server, targetServer, viewerOf } from './common.ts'
 import { ZERO_DISK } from './policies.ts'
 import { serverQuery } from './server-query.ts'
 import { ChangeServerBody, NewServerBody } from './server-schemas.ts'
@@ -49,6 +48,7 @@ export function serverRoutes(context: ComputeContext): Route[] {
         const wanted = newServer(request)
         if (wanted.host || wanted.node || parseZone(wanted.zone).host || parseZone(wanted.zone).node)
           request.enforce(`${POLICY}create:forced_host`)
+        if (wanted.trustedCertificates) request.enforce(`${POLICY}create:trusted_certs`, { project_id: request.context.projectId })
         const { passage } = request as ApiRequest & { passage: Passage }
         const { servers, reservationId, adminPass } = await acceptServers(context, request.context, passage, wanted)
         if (isTrue(request.body.server.return_reservation_id)) return { reservation_id: reservationId }
@@ -239,6 +239,5 @@ function legacyDevice(one: any): WantedBlockDevice {
 }
 
 /** An IPv6 address in the one form that RFC 5952 gives it. */
-const canonical = (address: string) => ipaddr.IPv6.parse(address).toRFC5952String()
 
 const isBase64 = (text: string) => /^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(text) && text.replace(/\s/g, '').length % 4 === 0

@@ -39,6 +39,8 @@ export async function acceptServers(
   wanted: NewServer,
 ): Promise<Accepted> {
   const started = now()
+  if (wanted.trustedCertificates && !wanted.imageRef)
+    throw badRequest('Image certificate validation is not supported when booting from volume', 'CertificateValidationFailed')
   const limits = await limitsOf(context.database.db, request.projectId!)
   const most = await mostOf(context, request, wanted, limits)
   const flavor = await flavorFor(context, request, wanted)

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { timestamp, toJson } from '../../kernel/db/columns.ts'
 import { badRequest, conflict } from '../../kernel/errors/errors.ts'
 import type { RequestContext } from '../../kernel/http/context.ts'
-import { blockDevicesOf } from '../db/instances.ts'
+import type { Handle } from '../db/handle.ts'
+import { blockDevicesOf, findInstance, updateInstance } from '../db/instances.ts'
 import type { BlockDeviceRow, InstanceRow } from '../db/tables.ts'
 import type { ImageSpec } from '../rpc.ts'
 import { operate } from './action.ts'
@@ -23,6 +24,10 @@ export interface Rebuild {
   /** null: none any more. */
   keyName?: string | null
   userData?: string | null
+  accessIPv4?: string
+  accessIPv6?: string
+  /** Ids of those that may have signed its image; null: none any more. */
+  trustedCertificates?: string[] | null
   /** Null: as the image says. */
   autoDiskConfig: boolean | null
   /** A volume that it boots from gets the image, too. */
@@ -34,6 +39,8 @@ export interface Rebuild {
 /** @throws Fault 400 for an image that does not fit, 409 for a state in the way */
 export async function rebuild(context: ComputeContext, request: RequestContext, row: InstanceRow, wanted: Rebuild): Promise<void> {
   const root = requestOf(row).image ? null : await rootVolume(context, row)
+  if (root && wanted.trustedCertificates)
+    throw badRequest('Image certificate validation is not supported for volume-backed servers.', 'CertificateValidationFailed')
   const image = await imageSpec(context, request, wanted.imageRef)
   if (root && !wanted.volumeToo && (await imageOn(context, root)) !== image.id)
     throw badRequest(
@@ -48,6 +55,7 @@ export async function rebuild(context: ComputeContext, request: RequestContext, 
     ...(root ? overVolume(root, image, wanted) : { saga: 'rebuild-server', input: { image, adminPass: wanted.adminPass } }),
     vmStates: ['active', 'stopped', 'error'],
     taskState: 'rebuilding',
+    also: wanted.trustedCertificates === undefined ? undefined : (trx) => trust(trx, row.id, wanted.trustedCertificates!),
     columns: {
       updated_at: timestamp(),
       auto_disk_config: autoDiskConfig(image, wanted.autoDiskConfig),
@@ -57,6 +65,8 @@ export async function rebuild(context: ComputeContext, request: RequestContext, 
       ...(wanted.metadata ? { metadata_json: toJson(wanted.metadata) } : {}),
       ...(wanted.files ? { files_json: toJson(wanted.files) } : {}),
       ...(wanted.userData !== undefined ? { user_data: wanted.userData } : {}),
+      ...(wanted.accessIPv4 !== undefined ? { access_ipv4: wanted.accessIPv4 } : {}),
+      ...(wanted.accessIPv6 !== undefined ? { access_ipv6: wanted.accessIPv6 } : {}),
       ...(wanted.keyName !== undefined
         ? {
             key_name: keypair?.name ?? null,
@@ -65,6 +75,12 @@ export async function rebuild(context: ComputeContext, request: RequestContext, 
         : {}),
     },
   })
+}
+
+/** What else was asked for may have changed since the request saw it. */
+async function trust(trx: Handle, id: string, trustedCertificates: string[] | null): Promise<void> {
+  const row = (await findInstance(trx, id))!
+  await updateInstance(trx, id, { request_json: toJson({ ...requestOf(row), trustedCertificates }) })
 }
 
 const overVolume = (root: BlockDeviceRow, image: ImageSpec, { volumeToo, adminPass }: Rebuild) =>
