@@ -6,6 +6,7 @@ import { type Agent, listAgents } from './agents.ts'
 import { mutate, type NetworkContext } from './context.ts'
 import { addDhcpPorts } from './dhcp-port.ts'
 import { type Network, networkNoun } from './networks.ts'
+import { missing } from './noun.ts'
 import { removePortRows } from './port-removal.ts'
 import { type Router, routerLock, routerNoun } from './router.ts'
 import { placeRouter } from './scheduling.ts'
@@ -38,6 +39,7 @@ export async function dhcpAgentsOf(context: NetworkContext, network: Network): P
 export async function addNetwork(context: NetworkContext, agent: Agent, network: Network): Promise<void> {
   check(agent, 'DHCP agent', { usable: true })
   await mutate(context, [`network:${network.id}`], async (work) => {
+    if ((await rowsWhere(work.trx, 'networks', 'id', [network.id])).length === 0) throw missing(networkNoun, network.id)
     const servers = await rowsWhere(work.trx, 'ports', 'network_id', [network.id])
     if (servers.some((port) => port.device_owner === 'network:dhcp' && port.host === agent.host))
       throw conflict(`The network ${network.id} has been already hosted by the DHCP Agent ${agent.id}.`, 'NetworkHostedByDHCPAgent')
@@ -73,7 +75,8 @@ export async function addRouter(context: NetworkContext, agent: Agent, router: R
   check(agent, 'L3 agent', { usable: true })
   await mutate(context, [routerLock(router.id)], async (work) => {
     const [now] = await rowsWhere(work.trx, 'routers', 'id', [router.id])
-    if (now?.host) throw conflict(`The router ${router.id} has been already hosted by the L3 Agent ${now.host}.`, 'RouterHostedByL3Agent')
+    if (!now) throw missing(routerNoun, router.id)
+    if (now.host) throw conflict(`The router ${router.id} has been already hosted by the L3 Agent ${now.host}.`, 'RouterHostedByL3Agent')
     await placeRouter(work, router.id, agent.host)
   })
 }
@@ -83,7 +86,8 @@ export async function removeRouter(context: NetworkContext, agent: Agent, router
   check(agent, 'L3 agent')
   await mutate(context, [routerLock(router.id)], async (work) => {
     const [now] = await rowsWhere(work.trx, 'routers', 'id', [router.id])
-    if (now?.host !== agent.host)
+    if (!now) throw missing(routerNoun, router.id)
+    if (now.host !== agent.host)
       throw conflict(`The router ${router.id} is not hosted by L3 agent ${agent.id}.`, 'RouterNotHostedByL3Agent')
     await placeRouter(work, router.id, '')
   })

@@ -66,7 +66,7 @@ async function build(work: Work, projectId: string, { externalNetworkId, pools }
     await checkQuota(work, 'router', [projectId])
     const asked = { name: 'auto_allocated_router', external_gateway_info: { network_id: externalNetworkId } }
     const [made] = await insertRouters(work, [projectId], [asked])
-    for (const { id } of subnets) await joinSubnet(work, made!, id)
+    for (const subnet of subnets) await joinSubnet(work, made!, subnet)
     return made!
   })
   await trx.deleteFrom('auto_allocated_topologies').where('project_id', '=', projectId).execute() // its network is gone

@@ -7,7 +7,7 @@ import type { FixedIp } from '../rpc.ts'
 import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
 import { allocationRows, chooseAllAddresses } from './ipam.ts'
 import { networkNoun } from './networks.ts'
-import { missing, type Noun, owned, STANDARD, seeRows } from './noun.ts'
+import { missing, type Noun, owned, refuseKnownIds, STANDARD, seeRows } from './noun.ts'
 import { loadPorts, type Port, portNoun } from './port.ts'
 import { isServers, NOWHERE, notice, removePortRows } from './port-removal.ts'
 import { newMac, newPortRow } from './port-row.ts'
@@ -59,6 +59,7 @@ export async function createFloatingIps(context: NetworkContext, viewer: Viewer,
   ]
   return await mutate(context, locks, async (work) => {
     await checkQuota(work, 'floatingip', projects)
+    await refuseKnownIds(work.trx, floatingIpNoun as Noun, asked)
     const rows = await takeAddresses(work, asked, projects)
     const led = rows.flatMap((row, i) => {
       const { port_id: portId, fixed_ip_address: fixed } = asked[i]!
@@ -86,7 +87,7 @@ async function takeAddresses(work: Work, asked: AskedFloatingIp[], projects: str
     const id = one.id ?? randomUUID()
     const networkId = one.floating_network_id
     const at = { id: randomUUID(), projectId: '', networkId, macAddress: newMac() }
-    return newPortRow({ ...at, deviceId: id, deviceOwner: 'network:floatingip' })
+    return { ...newPortRow({ ...at, deviceId: id, deviceOwner: 'network:floatingip' }), status: 'N/A' as const }
   })
   const wishes = asked.map((one, i) => {
     const networkId = one.floating_network_id
@@ -203,7 +204,8 @@ export async function updateFloatingIp(
   floating: FloatingIp,
   asked: Partial<AskedFloatingIp>,
 ): Promise<FloatingIp> {
-  const locks = [`floatingip:${floating.id}`, ...(asked.port_id ? [`port:${asked.port_id}`] : []), ROUTING_LOCK]
+  const end = asked.port_id ?? floating.port_id
+  const locks = [`floatingip:${floating.id}`, ...(end ? [`port:${end}`] : []), ROUTING_LOCK]
   return await mutate(context, locks, async (work) => {
     const { trx } = work
     const [now] = await rowsWhere(trx, 'floatingips', 'id', [floating.id])
@@ -212,6 +214,8 @@ export async function updateFloatingIp(
     if (asked.fixed_ip_address && asked.port_id === undefined && !now.port_id)
       throw badRequest('Bad floatingip request: fixed_ip_address cannot be specified without a port_id.', 'BadRequest')
     const port = asked.port_id === undefined && asked.fixed_ip_address ? now.port_id : asked.port_id
+    if (port && port !== end)
+      throw conflict(`Floating IP ${now.id} has been led to another port meanwhile: ask again.`, 'FloatingIPChanged')
     if (port !== undefined) {
       if (now.router_id) tellRouter(work, now.router_id)
       if (now.port_id) await tellServers(work, await rowsWhere(trx, 'ports', 'id', [now.port_id]))

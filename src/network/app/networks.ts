@@ -6,7 +6,7 @@ import type { NetworkRow, StandardRow } from '../db/tables.ts'
 import { events } from '../rpc.ts'
 import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
 import { dnsDomain } from './dns-names.ts'
-import { missing, type Noun, STANDARD } from './noun.ts'
+import { missing, type Noun, refuseKnownIds, STANDARD } from './noun.ts'
 import { removePortRows } from './port-removal.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
 import { type Chosen, mtuOf, takeSegments } from './segments.ts'
@@ -92,6 +92,7 @@ export async function createNetworks(context: NetworkContext, viewer: Viewer, as
   const locks = [...networkLocks(projects), ...(asked.some((one) => one.is_default) ? [DEFAULT_LOCK] : [])]
   return await mutate(context, locks, async (work) => {
     await checkQuota(work, 'network', projects)
+    await refuseKnownIds(work.trx, networkNoun as Noun, asked)
     return await insertNetworks(work, projects, asked)
   })
 }
@@ -163,9 +164,11 @@ export async function updateNetwork(context: NetworkContext, network: Network, a
   const locks = [`network:${network.id}`, ...(asked.is_default ? [DEFAULT_LOCK] : [])]
   return await mutate(context, locks, async (work) => {
     const { trx } = work
-    if (network.shared && asked.shared === false) await refuseIfForeign(trx, network)
-    if (network.external && asked['router:external'] === false) await refuseIfGateway(trx, network)
-    const external = asked['router:external'] ?? network.external === 1
+    const [now] = await rowsWhere(trx, 'networks', 'id', [network.id])
+    if (!now) throw missing(networkNoun, network.id)
+    if (now.shared && asked.shared === false) await refuseIfForeign(trx, now)
+    if (now.external && asked['router:external'] === false) await refuseIfGateway(trx, now)
+    const external = asked['router:external'] ?? now.external === 1
     if (asked.is_default && external) await refuseSecondDefault(work, [network.id])
     const columns: Partial<NetworkRow> = {
       ...named(asked),
@@ -174,14 +177,14 @@ export async function updateNetwork(context: NetworkContext, network: Network, a
       ...(asked.mtu !== undefined ? { mtu: mtuWithin(asked.mtu, mtuOf(network.network_type)) } : {}),
       ...(asked.dns_domain !== undefined ? { dns_domain: dnsDomain(asked.dns_domain) } : {}),
     }
-    if (!(await updateRow(trx, 'networks', network.id, columns))) throw missing(networkNoun, network.id)
+    await updateRow(trx, 'networks', network.id, columns)
     work.after.push(() => context.bus.publish(events.networkChanged, { networkId: network.id }))
     const rows = await rowsWhere(trx, 'networks', 'id', [network.id])
     return (await networkNoun.dress(trx, rows, context))[0]!
   })
 }
 
-async function refuseIfForeign(trx: Handle, network: Network): Promise<void> {
+async function refuseIfForeign(trx: Handle, network: NetworkRow): Promise<void> {
   const ports = await rowsWhere(trx, 'ports', 'network_id', [network.id])
   if (ports.some((port) => port.project_id !== network.project_id && port.project_id !== ''))
     throw conflict(
@@ -190,7 +193,7 @@ async function refuseIfForeign(trx: Handle, network: Network): Promise<void> {
     )
 }
 
-async function refuseIfGateway(trx: Handle, network: Network): Promise<void> {
+async function refuseIfGateway(trx: Handle, network: NetworkRow): Promise<void> {
   const ports = await rowsWhere(trx, 'ports', 'network_id', [network.id])
   if (ports.some((port) => port.device_owner === 'network:router_gateway'))
     throw conflict(

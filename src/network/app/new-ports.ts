@@ -6,16 +6,17 @@ import type { NetworkRow, PortRow, SubnetRow } from '../db/tables.ts'
 import { vifTypesOn } from './bindings.ts'
 import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
 import { memberAddresses } from './group-addresses.ts'
+import { refuseClaims } from './held-ports.ts'
 import { allocationRows, chooseAllAddresses } from './ipam.ts'
 import { networkNoun } from './networks.ts'
-import { missing, seeRows } from './noun.ts'
+import { seeRows } from './noun.ts'
 import { loadPorts, type Port } from './port.ts'
 import { tellMembersChanged, tellPortChanged } from './port-removal.ts'
 import { newMac, newPortRow } from './port-row.ts'
-import { type AskedPort, checkSecurity, groupsFor, plainColumns } from './port-rules.ts'
+import { type AskedPort, checkSecurity, type GroupWish, groupsFor, plainColumns } from './port-rules.ts'
 import { recordPorts } from './port-steps.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
-import { ensureDefaultGroups } from './security-groups.ts'
+import { addDefaultGroups, defaultGroupLock, ensureDefaultGroups } from './security-groups.ts'
 
 /** A group that a port is given does not go away meanwhile. */
 export const groupLocks = (asked: Partial<AskedPort>) => (asked.security_groups ?? []).map((id) => `group:${id}`)
@@ -41,7 +42,7 @@ export async function createPorts(context: NetworkContext, viewer: Viewer, asked
   const projects = fresh.map((one) => one.project_id)
   await ensureDefaultGroups(context, projects)
   const locks = [
-    ...projects.map((project) => quotaLock('port', project)),
+    ...projects.flatMap((project) => [quotaLock('port', project), defaultGroupLock(project)]),
     ...networkIds.map((id) => `network:${id}`),
     ...fresh.flatMap(groupLocks),
   ]
@@ -59,8 +60,7 @@ async function insertPorts(work: Work, viewer: Viewer, asked: NewPort[]): Promis
   const { trx, context } = work
   const begun = performance.now()
   const ids = asked.map((one) => one.network_id)
-  const networks = new Map((await rowsWhere(trx, 'networks', 'id', ids)).map((network) => [network.id, network]))
-  for (const id of ids) if (!networks.has(id)) throw missing(networkNoun, id)
+  const networks = await seeRows(trx, networkNoun, viewer, ids)
   const networkOf = (port: { network_id: string }): NetworkRow => networks.get(port.network_id)!
   await refuseKnownMacs(
     work,
@@ -71,13 +71,14 @@ async function insertPorts(work: Work, viewer: Viewer, asked: NewPort[]): Promis
     asked.map((one) => one['binding:host_id'] ?? ''),
   )
   const rows = asked.map((one) => portRow(one, networkOf(one), vifTypeOn))
-  const groups = await groupsFor(
-    trx,
+  await refuseClaims(trx, rows)
+  const groups = await groupsOf(
+    work,
+    viewer,
     asked.map((one, i) => ({
       projectId: one.project_id,
       asked: rows[i]!.port_security === 1 ? one.security_groups : (one.security_groups ?? []),
     })),
-    viewer.isAdmin,
   )
   for (const [i, row] of rows.entries()) checkSecurity(row, groups[i]!)
   const subnets = await subnetsOf(trx, ids)
@@ -111,6 +112,15 @@ async function insertPorts(work: Work, viewer: Viewer, asked: NewPort[]): Promis
     ),
   )
   return ports
+}
+
+/** A default group that was deleted since it was looked for is made again. */
+async function groupsOf(work: Work, viewer: Viewer, wishes: GroupWish[]): Promise<string[][]> {
+  const groups = await groupsFor(work.trx, wishes, viewer.isAdmin)
+  const lacking = wishes.filter(({ asked }, i) => !asked && groups[i]!.length === 0).map((one) => one.projectId)
+  if (lacking.length === 0) return groups
+  await addDefaultGroups(work, [...new Set(lacking)])
+  return await groupsFor(work.trx, wishes, viewer.isAdmin)
 }
 
 const isOwn = (deviceOwner: string) => deviceOwner.startsWith('network:')

@@ -1,7 +1,7 @@
-import { notFound } from '../../kernel/errors/errors.ts'
+import { conflict, notFound } from '../../kernel/errors/errors.ts'
 import type { Handle } from '../db/handle.ts'
 import { type Condition, type ListQuery, selectById, selectRow, selectRows } from '../db/list.ts'
-import type { ResourceTable } from '../db/rows.ts'
+import { type ResourceTable, rowsWhere } from '../db/rows.ts'
 import type { NetworkTables } from '../db/tables.ts'
 import type { NetworkContext, Viewer } from './context.ts'
 
@@ -69,6 +69,16 @@ export async function seeRows<T extends ResourceTable>(
   const found = new Map((await selectById(db, noun.table, [...new Set(ids)], scope(noun, viewer))).map((row) => [row.id, row]))
   for (const id of ids) if (!found.has(id)) throw missing(noun, id)
   return found
+}
+
+/** Only administrators say which ids new ones have. @throws Fault 409 for one that is there, or twice among these */
+export async function refuseKnownIds(db: Handle, noun: Noun, asked: { id?: string }[]): Promise<void> {
+  const ids = asked.flatMap((one) => one.id ?? [])
+  const known = new Set((await rowsWhere(db, noun.table, 'id', ids)).map((row) => row.id))
+  for (const id of ids) {
+    if (known.has(id)) throw conflict(`${noun.type} ${id} is there already.`, 'Conflict')
+    known.add(id)
+  }
 }
 
 export async function see<T extends ResourceTable, D>(context: NetworkContext, noun: Noun<T, D>, viewer: Viewer, id: string): Promise<D> {

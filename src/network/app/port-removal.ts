@@ -13,12 +13,8 @@ export async function removePortRows(work: Work, ports: PortRow[]): Promise<void
   const { trx, context, after } = work
   const ids = ports.map((port) => port.id)
   const floating = await rowsWhere(trx, 'floatingips', 'port_id', ids)
-  await updateRows(
-    trx,
-    'floatingips',
-    floating.map((one) => one.id),
-    NOWHERE,
-  )
+  // one that is led elsewhere at this moment stays there
+  if (floating.length > 0) await updateRows(trx, 'floatingips', ids, NOWHERE, 'port_id')
   for (const routerId of new Set(floating.flatMap((one) => one.router_id ?? [])))
     after.push(() => context.bus.publish(events.routerChanged, { routerId }))
   const groups = await rowsWhere(trx, 'port_security_groups', 'port_id', ids)

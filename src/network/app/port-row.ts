@@ -27,7 +27,7 @@ export function newPortRow(port: NewPort): PortRow {
     network_id: port.networkId,
     mac_address: port.macAddress,
     admin_state_up: 1,
-    status: port.deviceOwner === 'network:floatingip' ? 'N/A' : 'DOWN',
+    status: 'DOWN',
     device_id: port.deviceId,
     device_owner: port.deviceOwner,
     dns_name: '',

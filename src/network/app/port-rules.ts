@@ -83,7 +83,7 @@ export function checkSecurity(port: Pick<PortRow, 'port_security' | 'allowed_add
     throw conflict('Port Security must be enabled in order to have allowed address pairs on a port.', 'AddressPairAndPortSecurityRequired')
 }
 
-interface GroupWish {
+export interface GroupWish {
   projectId: string
   asked: string[] | null | undefined
 }

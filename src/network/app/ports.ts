@@ -3,6 +3,7 @@ import { insertRow, rowsWhere, updateRow } from '../db/rows.ts'
 import type { PortRow } from '../db/tables.ts'
 import { vifTypesOn } from './bindings.ts'
 import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
+import { type Holder, holderLocks, holderOf, refuseClaims, refuseReaddress, refuseTaking, settleRouter } from './held-ports.ts'
 import { allocationRows, chooseAddresses } from './ipam.ts'
 import { groupLocks, groupRows, refuseKnownMacs, subnetsOf, tellPort } from './new-ports.ts'
 import { missing, seeRow } from './noun.ts'
@@ -17,7 +18,8 @@ import { STATUS_LOCK, settleStatus } from './status.ts'
 export async function updatePort(context: NetworkContext, viewer: Viewer, id: string, asked: Partial<AskedPort>): Promise<Port> {
   const begun = performance.now()
   const seen = await seeRow(context.database.db, portNoun, viewer, id)
-  return await mutate(context, [`network:${seen.network_id}`, `port:${id}`, STATUS_LOCK, ...groupLocks(asked)], async (work) => {
+  const locks = [`network:${seen.network_id}`, `port:${id}`, STATUS_LOCK, ...groupLocks(asked), ...holderLocks(seen)]
+  return await mutate(context, locks, async (work) => {
     const { trx } = work
     const now = await loadPort(trx, id)
     if (!now) throw missing(portNoun, id)
@@ -31,13 +33,16 @@ export async function updatePort(context: NetworkContext, viewer: Viewer, id: st
       Object.assign(columns, binding, binding.host === now.host ? {} : { wired: 0 })
     }
     const after = { ...now, ...columns }
+    const holder = await holderOf(trx, now)
+    if (holder) refuseTaking({ ...now, device_id: seen.device_id, device_owner: seen.device_owner }, after)
+    else if (after.device_owner !== now.device_owner || after.device_id !== now.device_id) await refuseClaims(trx, [after])
     const groups =
       asked.security_groups === undefined
         ? now.securityGroups
         : (await groupsFor(trx, [{ projectId: now.project_id, asked: asked.security_groups ?? [] }], viewer.isAdmin))[0]!
     checkSecurity(after, groups)
     if (asked.security_groups !== undefined) await setGroups(work, { id, securityGroups: groups })
-    if (asked.fixed_ips !== undefined) await readdress(work, after, asked.fixed_ips ?? [])
+    if (asked.fixed_ips !== undefined) await readdress(work, after, asked.fixed_ips ?? [], holder)
     await updateRow(trx, 'ports', id, columns)
     await settleStatus(work, [after])
     tellPort(work, now, sameMembership(now, after, asked) ? [] : [...new Set([...now.securityGroups, ...groups])])
@@ -59,11 +64,12 @@ async function setGroups({ trx }: Work, port: Pick<Port, 'id' | 'securityGroups'
   await insertRow(trx, 'port_security_groups', groupRows(port))
 }
 
-async function readdress(work: Work, port: Port, asked: NonNullable<AskedPort['fixed_ips']>): Promise<void> {
+async function readdress(work: Work, port: Port, asked: NonNullable<AskedPort['fixed_ips']>, holder: Holder | null): Promise<void> {
   const { trx } = work
+  const subnets = (await subnetsOf(trx, [port.network_id])).get(port.network_id) ?? []
   const ips = await chooseAddresses(work, {
     networkId: port.network_id,
-    subnets: (await subnetsOf(trx, [port.network_id])).get(port.network_id) ?? [],
+    subnets,
     macAddress: port.mac_address,
     deviceOwner: port.device_owner,
     asked,
@@ -74,22 +80,29 @@ async function readdress(work: Work, port: Port, asked: NonNullable<AskedPort['f
   )
   if (used)
     throw conflict(`Port ${port.id} cannot lose the address ${used.fixed_ip_address}: floating IP ${used.id} leads to it.`, 'PortInUse')
+  if (holder) {
+    const [before, now] = [port.fixedIps, ips].map((all) => subnets.filter((one) => all.some((ip) => ip.subnetId === one.id)))
+    await refuseReaddress(work, holder, port, {
+      all: now!,
+      given: now!.filter((one) => !before!.includes(one)),
+      taken: before!.filter((one) => !now!.includes(one)),
+    })
+  }
   await trx.deleteFrom('allocations').where('port_id', '=', port.id).execute()
   await insertRow(trx, 'allocations', allocationRows(port.id, port.network_id, ips))
+  if (holder) await settleRouter(work, holder)
 }
-
-const ROUTERS = ['network:router_interface', 'network:router_gateway', 'network:floatingip']
 
 /** Ports of routers and floating addresses go with those. @throws Fault 404, 409 */
 export async function deletePort(context: NetworkContext, port: Port): Promise<void> {
-  if (ROUTERS.includes(port.device_owner) && port.device_id)
-    throw conflict(
-      `Port ${port.id} cannot be deleted directly via the port API: has device owner ${port.device_owner}.`,
-      'ServicePortInUse',
-    )
   await mutate(context, [`network:${port.network_id}`, `port:${port.id}`], async (work) => {
     const [now] = await rowsWhere(work.trx, 'ports', 'id', [port.id])
     if (!now) throw missing(portNoun, port.id)
+    if (await holderOf(work.trx, now))
+      throw conflict(
+        `Port ${port.id} cannot be deleted directly via the port API: has device owner ${now.device_owner}.`,
+        'ServicePortInUse',
+      )
     await removePortRows(work, [now])
   })
 }

@@ -9,10 +9,10 @@ import { mutate, type NetworkContext, type Viewer, type Work } from './context.t
 import { allocationRows, chooseAddresses } from './ipam.ts'
 import { missing, seeRow } from './noun.ts'
 import { portNoun } from './port.ts'
-import { removePortRows } from './port-removal.ts'
+import { removePortRows, tellMembersChanged } from './port-removal.ts'
 import { newMac, newPortRow } from './port-row.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
-import { portsOfRouter, ROUTING_LOCK, type Router, routerLock, tellRouter } from './router.ts'
+import { portsOfRouter, ROUTING_LOCK, type Router, routerLock, routerNoun, tellRouter } from './router.ts'
 import { subnetNoun } from './subnets.ts'
 
 export interface AskedInterface {
@@ -49,21 +49,27 @@ export async function addInterface(
     : (await seeRow(db, subnetNoun, viewer, asked.subnet_id!)).network_id
   const locks = [routerLock(router.id), `network:${networkId}`, quotaLock('port', router.project_id)]
   return await mutate(context, locks, async (work) => {
-    return asked.port_id ? await joinPort(work, router, asked.port_id) : await joinSubnet(work, router, asked.subnet_id!)
+    const now = await there(work, router)
+    if (asked.port_id) return await joinPort(work, now, asked.port_id)
+    return await joinSubnet(work, now, await seeRow(work.trx, subnetNoun, viewer, asked.subnet_id!))
   })
 }
 
-function tellJoined(work: Work, router: Router, joined: RouterInterface): RouterInterface {
+async function there({ trx }: Work, { id }: Router): Promise<RouterRow> {
+  const [router] = await rowsWhere(trx, 'routers', 'id', [id])
+  if (!router) throw missing(routerNoun, id)
+  return router
+}
+
+function tellJoined(work: Work, router: RouterRow, joined: RouterInterface): RouterInterface {
   tellRouter(work, router.id)
   work.after.push(() => work.context.bus.publish(events.networkChanged, { networkId: joined.networkId }))
   return joined
 }
 
-/** Behind the locks of router, network and the ports' quota. @throws Fault 400, 404, 409 */
-export async function joinSubnet(work: Work, router: Router, subnetId: string): Promise<RouterInterface> {
+/** Behind the locks of router, network and the ports' quota. @throws Fault 400, 409 */
+export async function joinSubnet(work: Work, router: RouterRow, subnet: SubnetRow): Promise<RouterInterface> {
   const { trx } = work
-  const [subnet] = await rowsWhere(trx, 'subnets', 'id', [subnetId])
-  if (!subnet) throw missing(subnetNoun, subnetId)
   if (!subnet.gateway_ip) throw wrong('Subnet for router interface must have a gateway IP')
   await checkSubnets(work, router, [subnet])
   await checkQuota(work, 'port', [router.project_id])
@@ -74,7 +80,7 @@ export async function joinSubnet(work: Work, router: Router, subnetId: string): 
     macAddress: newMac(),
     deviceId: router.id,
     deviceOwner: OWNER,
-    host: await hostOf(trx, router.id),
+    host: router.host,
   })
   const ips = await chooseAddresses(work, {
     networkId: subnet.network_id,
@@ -88,7 +94,7 @@ export async function joinSubnet(work: Work, router: Router, subnetId: string): 
   return tellJoined(work, router, { portId: row.id, subnetIds: [subnet.id], networkId: subnet.network_id })
 }
 
-async function joinPort(work: Work, router: Router, portId: string): Promise<RouterInterface> {
+async function joinPort(work: Work, router: RouterRow, portId: string): Promise<RouterInterface> {
   const { trx } = work
   const [port] = await rowsWhere(trx, 'ports', 'id', [portId])
   if (!port) throw missing(portNoun, portId)
@@ -106,21 +112,28 @@ async function joinPort(work: Work, router: Router, portId: string): Promise<Rou
   )
   if (subnets.length === 0) throw wrong('Router port must have at least one fixed IP')
   await checkSubnets(work, router, subnets)
+  const groups = await rowsWhere(trx, 'port_security_groups', 'port_id', [portId])
+  tellMembersChanged(
+    work,
+    groups.map((row) => row.security_group_id),
+  )
   await trx.deleteFrom('port_security_groups').where('port_id', '=', portId).execute()
   await updateRow(trx, 'ports', portId, {
     device_id: router.id,
     device_owner: OWNER,
     port_security: 0,
-    host: await hostOf(trx, router.id),
+    allowed_address_pairs: '[]',
+    host: router.host,
     vif_type: 'ovs',
+    // until the router's host says that it is in place
+    wired: 0,
+    status: 'DOWN',
   })
   return tellJoined(work, router, { portId, subnetIds: subnets.map((subnet) => subnet.id), networkId: port.network_id })
 }
 
-const hostOf = async (db: Handle, routerId: string): Promise<string> => (await rowsWhere(db, 'routers', 'id', [routerId]))[0]?.host ?? ''
-
-/** One router has no two ways to an address. */
-async function checkSubnets({ trx }: Work, router: Router, fresh: SubnetRow[]): Promise<void> {
+/** One router has no two ways to an address. @throws Fault 400 */
+export async function checkSubnets({ trx }: Work, router: RouterRow, fresh: SubnetRow[]): Promise<void> {
   const ports = (await portsOfRouter(trx, router.id)).filter((port) => port.device_owner === OWNER)
   const ips = await rowsWhere(
     trx,
@@ -144,12 +157,12 @@ async function checkSubnets({ trx }: Work, router: Router, fresh: SubnetRow[]): 
 /** @throws Fault 404 when the router is not there, 409 when floating addresses or routes need it */
 export async function removeInterface(context: NetworkContext, router: Router, asked: AskedInterface): Promise<RouterInterface> {
   one(asked, 'remove')
-  const found = await findInterface(context, router, asked)
-  return await mutate(context, [routerLock(router.id), ROUTING_LOCK, `network:${found.port.network_id}`], async (work) => {
-    const [port] = await rowsWhere(work.trx, 'ports', 'id', [found.port.id])
-    if (!port) throw gone(router, asked)
-    await leave(work, router, [port], found.subnets)
-    return { portId: port.id, subnetIds: found.subnets.map((subnet) => subnet.id), networkId: port.network_id }
+  const seen = await findInterface(context.database.db, router, asked)
+  return await mutate(context, [routerLock(router.id), ROUTING_LOCK, `network:${seen.port.network_id}`], async (work) => {
+    const now = await there(work, router)
+    const { port, subnets } = await findInterface(work.trx, now, asked)
+    await leave(work, now, [port], subnets)
+    return { portId: port.id, subnetIds: subnets.map((subnet) => subnet.id), networkId: port.network_id }
   })
 }
 
@@ -181,11 +194,7 @@ export async function leaveNetwork(work: Work, router: RouterRow, networkId: str
   )
 }
 
-async function findInterface(
-  { database: { db } }: NetworkContext,
-  of: Router,
-  wanted: AskedInterface,
-): Promise<{ port: PortRow; subnets: SubnetRow[] }> {
+async function findInterface(db: Handle, of: RouterRow, wanted: AskedInterface): Promise<{ port: PortRow; subnets: SubnetRow[] }> {
   const ports = (await portsOfRouter(db, of.id)).filter((port) => port.device_owner === OWNER)
   const ips = await rowsWhere(
     db,
@@ -208,12 +217,13 @@ async function findInterface(
   return { port, subnets }
 }
 
-const gone = (router: Router, asked: AskedInterface) =>
+const gone = (router: RouterRow, asked: AskedInterface) =>
   asked.port_id
     ? notFound(`Router ${router.id} does not have an interface with id ${asked.port_id}`, 'RouterInterfaceNotFound')
     : notFound(`Router ${router.id} has no interface on subnet ${asked.subnet_id}`, 'RouterInterfaceNotFoundForSubnet')
 
-async function refuseInUse({ trx }: Work, router: RouterRow, subnets: SubnetRow[]): Promise<void> {
+/** @throws Fault 409 */
+export async function refuseInUse({ trx }: Work, router: RouterRow, subnets: SubnetRow[]): Promise<void> {
   const floating = await rowsWhere(trx, 'floatingips', 'router_id', [router.id])
   for (const subnet of subnets) {
     const prefix = prefixOf(subnet.cidr)

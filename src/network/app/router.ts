@@ -7,7 +7,7 @@ import { events } from '../rpc.ts'
 import { contains, prefixOf } from './addresses.ts'
 import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
 import { type AskedGateway, refuseGatewayInUse, setGateway, withGateways } from './gateway.ts'
-import { missing, type Noun, owned, STANDARD } from './noun.ts'
+import { missing, type Noun, owned, refuseKnownIds, STANDARD } from './noun.ts'
 import { dressPorts, type Port } from './port.ts'
 import { removePortRows } from './port-removal.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
@@ -72,6 +72,7 @@ export async function createRouters(context: NetworkContext, viewer: Viewer, ask
   )
   return await mutate(context, [...projects.map((project) => quotaLock('router', project)), ...gateways], async (work) => {
     await checkQuota(work, 'router', projects)
+    await refuseKnownIds(work.trx, routerNoun as Noun, asked)
     return await insertRouters(work, projects, asked)
   })
 }
@@ -111,7 +112,10 @@ export async function updateRouter(context: NetworkContext, router: Router, aske
     const { trx } = work
     const [now] = await rowsWhere(trx, 'routers', 'id', [router.id])
     if (!now) throw missing(routerNoun, router.id)
-    if (asked.external_gateway_info !== undefined) await setGateway(work, now, asked.external_gateway_info)
+    if (asked.external_gateway_info !== undefined) {
+      await setGateway(work, now, asked.external_gateway_info)
+      if (asked.routes === undefined) await refuseLostRoutes(work, now)
+    }
     const columns: Partial<RouterRow> = { ...named(asked), ...flags(asked, { admin_state_up: 'admin_state_up' }) }
     if (asked.routes !== undefined) {
       const routes = checkRoutes(asked.routes ?? [], MAX_ROUTES)
@@ -149,7 +153,28 @@ export async function changeRoutes(
 }
 
 /** A next hop must be a neighbour. @throws Fault 400 */
-async function checkNexthops({ trx }: Work, routers: { id: string; routes: HostRoute[] }[]): Promise<void> {
+async function checkNexthops(work: Work, routers: { id: string; routes: HostRoute[] }[]): Promise<void> {
+  const lost = await lostRoute(work, routers)
+  if (!lost) return
+  const { destination, nexthop, why } = lost
+  throw badRequest(`Invalid format for routes: ${destination} via ${nexthop}, the nexthop is ${why} router`, 'InvalidRoutes')
+}
+
+/** @throws Fault 409 when the router's routes lead through a gateway, or an address of it, that it no longer has */
+export async function refuseLostRoutes(work: Work, router: RouterRow): Promise<void> {
+  const lost = await lostRoute(work, [{ id: router.id, routes: JSON.parse(router.routes) }])
+  if (!lost) return
+  throw conflict(
+    `Gateway cannot be updated for router ${router.id}: its route to ${lost.destination} via ${lost.nexthop} needs it.`,
+    'RouterGatewayInUseByRoute',
+  )
+}
+
+/** The first route whose next hop is no neighbour, and why. */
+async function lostRoute(
+  { trx }: Work,
+  routers: { id: string; routes: HostRoute[] }[],
+): Promise<(HostRoute & { why: 'not connected with' | 'used by' }) | null> {
   const routed = routers.filter((router) => router.routes.length > 0)
   const ports = await portsOfRouters(
     trx,
@@ -171,13 +196,12 @@ async function checkNexthops({ trx }: Work, routers: { id: string; routes: HostR
   const prefixes = new Map(subnets.map((subnet) => [subnet.id, prefixOf(subnet.cidr)]))
   for (const { id, routes } of routed) {
     const own = ips.filter((ip) => routerOf.get(ip.port_id) === id)
-    for (const { destination, nexthop } of routes) {
-      const refuse = (why: string) =>
-        badRequest(`Invalid format for routes: ${destination} via ${nexthop}, the nexthop is ${why} router`, 'InvalidRoutes')
-      if (!own.some((ip) => contains(prefixes.get(ip.subnet_id)!, nexthop))) throw refuse('not connected with')
-      if (own.some((ip) => ip.address === nexthop)) throw refuse('used by')
+    for (const route of routes) {
+      if (!own.some((ip) => contains(prefixes.get(ip.subnet_id)!, route.nexthop))) return { ...route, why: 'not connected with' }
+      if (own.some((ip) => ip.address === route.nexthop)) return { ...route, why: 'used by' }
     }
   }
+  return null
 }
 
 /** The gateway goes with it. @throws Fault 409 while it has interfaces or floating addresses need it */

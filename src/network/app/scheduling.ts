@@ -18,7 +18,7 @@ export async function placeRouter(work: Work, routerId: string, host: string): P
 
 async function movePorts({ trx, after, context }: Work, ports: { id: string; network_id: string }[], host: string): Promise<void> {
   const ids = ports.map((port) => port.id)
-  await updateRows(trx, 'ports', ids, { host, vif_type: host ? 'ovs' : 'unbound', wired: 0 })
+  await updateRows(trx, 'ports', ids, { host, vif_type: host ? 'ovs' : 'unbound', wired: 0, status: 'DOWN' })
   for (const port of ports)
     after.push(() => {
       tellPortChanged(context, port)

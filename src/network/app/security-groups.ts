@@ -3,7 +3,7 @@ import type { Handle } from '../db/handle.ts'
 import { deleteRow, insertRow, rowsWhere, updateRow } from '../db/rows.ts'
 import type { SecurityGroupRow, SecurityRuleRow } from '../db/tables.ts'
 import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
-import { missing, type Noun, owned, STANDARD } from './noun.ts'
+import { missing, type Noun, owned, refuseKnownIds, STANDARD } from './noun.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
 import { ruleRow, tellPortsOf } from './security-rules.ts'
 import { flags, named, standard } from './standard.ts'
@@ -53,15 +53,20 @@ export async function ensureDefaultGroups(context: NetworkContext, projectIds: s
   }
   const seen = await lacking(context.database.db)
   if (seen.length === 0) return
-  const locks = seen.map((projectId) => `default-group:${projectId}`)
-  await mutate(context, locks, async (work) => {
-    const groups = (await lacking(work.trx)).map((projectId) => {
-      const group = newGroup(projectId, { name: 'default', description: 'Default security group' }, projectId)
-      const among = { security_group_id: group.id, direction: 'ingress', remote_group_id: group.id } as const
-      return { ...group, rules: [...group.rules, ...FAMILIES.map((ethertype) => ruleRow(projectId, { ...among, ethertype }))] }
-    })
-    await insertGroups(work, groups)
+  await mutate(context, seen.map(defaultGroupLock), async (work) => await addDefaultGroups(work, await lacking(work.trx)))
+}
+
+/** A project's default group does not come or go meanwhile. */
+export const defaultGroupLock = (projectId: string) => `default-group:${projectId}`
+
+/** For projects that have none. Behind their {@link defaultGroupLock}s. */
+export async function addDefaultGroups(work: Work, projectIds: string[]): Promise<void> {
+  const groups = projectIds.map((projectId) => {
+    const group = newGroup(projectId, { name: 'default', description: 'Default security group' }, projectId)
+    const among = { security_group_id: group.id, direction: 'ingress', remote_group_id: group.id } as const
+    return { ...group, rules: [...group.rules, ...FAMILIES.map((ethertype) => ruleRow(projectId, { ...among, ethertype }))] }
   })
+  await insertGroups(work, groups)
 }
 
 function newGroup(projectId: string, asked: AskedGroup, defaultOf: string | null): SecurityGroup {
@@ -89,6 +94,7 @@ export async function createGroups(context: NetworkContext, viewer: Viewer, aske
   const locks = projects.flatMap((project) => [quotaLock('security_group', project), quotaLock('security_group_rule', project)])
   return await mutate(context, locks, async (work) => {
     await checkQuota(work, 'security_group', projects)
+    await refuseKnownIds(work.trx, groupNoun as Noun, asked)
     await checkQuota(
       work,
       'security_group_rule',
@@ -118,7 +124,8 @@ export async function updateGroup(context: NetworkContext, group: SecurityGroup,
 export async function deleteGroup(context: NetworkContext, viewer: Viewer, group: SecurityGroup): Promise<void> {
   if (group.default_of && !viewer.isAdmin)
     throw conflict('Insufficient rights for removing default security group.', 'SecurityGroupCannotRemoveDefault')
-  await mutate(context, [`group:${group.id}`], async (work) => {
+  const locks = [`group:${group.id}`, ...(group.default_of ? [defaultGroupLock(group.default_of)] : [])]
+  await mutate(context, locks, async (work) => {
     const { trx } = work
     const user = await trx.selectFrom('port_security_groups').select('port_id').where('security_group_id', '=', group.id).executeTakeFirst()
     if (user) throw conflict(`Security Group ${group.id} in use.`, 'SecurityGroupInUse')

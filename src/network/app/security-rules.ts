@@ -5,7 +5,7 @@ import type { SecurityRuleRow } from '../db/tables.ts'
 import { events } from '../rpc.ts'
 import { type Prefix, prefixOf } from './addresses.ts'
 import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
-import { missing, type Noun, owned, STANDARD } from './noun.ts'
+import { missing, type Noun, owned, refuseKnownIds, STANDARD } from './noun.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
 import { standard } from './standard.ts'
 
@@ -162,6 +162,7 @@ export async function createRules(context: NetworkContext, viewer: Viewer, asked
   ]
   return await mutate(context, locks, async (work) => {
     await checkQuota(work, 'security_group_rule', projects)
+    await refuseKnownIds(work.trx, ruleNoun as Noun, asked)
     await checkGroups(
       work,
       viewer,

@@ -4,7 +4,7 @@ import { badRequest } from '../../kernel/errors/errors.ts'
 import { rowsWhere, updateRow } from '../db/rows.ts'
 import type { StandardRow } from '../db/tables.ts'
 import { mutate, type NetworkContext } from './context.ts'
-import type { Noun } from './noun.ts'
+import { missing, type Noun } from './noun.ts'
 
 /** What every new row begins with. */
 export function standard(
@@ -37,11 +37,12 @@ export function flags<T extends string>(asked: Record<string, any>, map: Record<
   return columns
 }
 
-/** @throws Fault 400 */
+/** @throws Fault 400, 404 */
 export async function setTags(context: NetworkContext, noun: Noun, id: string, change: (tags: string[]) => string[]): Promise<string[]> {
   return await mutate(context, [`tags:${id}`], async ({ trx }) => {
     const [row] = await rowsWhere(trx, noun.table, 'id' as never, [id])
-    const before: string[] = JSON.parse((row as StandardRow | undefined)?.tags ?? '[]')
+    if (!row) throw missing(noun, id)
+    const before: string[] = JSON.parse((row as StandardRow).tags)
     const tags = [...new Set(change(before))].sort()
     if (tags.length > 50) throw badRequest('A resource has at most 50 tags.', 'InvalidInput')
     for (const tag of tags) if (tag.length === 0 || tag.length > 255) throw badRequest('A tag has 1 to 255 characters.', 'InvalidInput')

@@ -1,5 +1,4 @@
-import { timestamp } from '../../kernel/db/columns.ts'
-import { rowsWhere, updateRow } from '../db/rows.ts'
+import { rowsWhere, updateRows } from '../db/rows.ts'
 import type { PortRow } from '../db/tables.ts'
 import type { Work } from './context.ts'
 import { isServers, notice } from './port-removal.ts'
@@ -24,16 +23,21 @@ export async function settleStatus(work: Work, rows: PortRow[]): Promise<void> {
     ips.map((ip) => ip.subnet_id),
   )
   const withDhcp = new Set(subnets.filter((subnet) => subnet.enable_dhcp === 1).map((subnet) => subnet.id))
+  const changed: Record<'ACTIVE' | 'DOWN', PortRow[]> = { ACTIVE: [], DOWN: [] }
   for (const port of ports) {
     const waits = port.dhcp_ready === 0 && needsDhcp(port) && ips.some((ip) => ip.port_id === port.id && withDhcp.has(ip.subnet_id))
     const status = port.wired === 1 && port.admin_state_up === 1 && !waits ? 'ACTIVE' : 'DOWN'
-    if (status === port.status) continue
-    await updateRow(trx, 'ports', port.id, { status, updated_at: timestamp() })
-    if (isServers(port))
-      await (status === 'ACTIVE'
-        ? notice(work, [port], 'network-vif-plugged', 'completed')
-        : notice(work, [port], 'network-vif-unplugged', null))
+    if (status !== port.status) changed[status].push(port)
   }
+  for (const status of ['ACTIVE', 'DOWN'] as const)
+    await updateRows(
+      trx,
+      'ports',
+      changed[status].map((port) => port.id),
+      { status },
+    )
+  await notice(work, changed.ACTIVE.filter(isServers), 'network-vif-plugged', 'completed')
+  await notice(work, changed.DOWN.filter(isServers), 'network-vif-unplugged', null)
 }
 
 const needsDhcp = (port: PortRow) => !port.device_owner.startsWith('network:')

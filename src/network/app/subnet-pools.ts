@@ -5,7 +5,7 @@ import { deleteRow, insertRow, rowsWhere, updateRow } from '../db/rows.ts'
 import type { SubnetPoolRow, SubnetRow } from '../db/tables.ts'
 import { overlaps, type Prefix, prefixOf, textOf } from './addresses.ts'
 import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
-import { missing, type Noun, STANDARD, seeRows } from './noun.ts'
+import { missing, type Noun, refuseKnownIds, STANDARD, seeRows } from './noun.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
 import { flags, named, standard } from './standard.ts'
 
@@ -53,6 +53,7 @@ export async function createSubnetPools(context: NetworkContext, viewer: Viewer,
   const projects = asked.map((one) => one.project_id ?? viewer.projectId)
   return await mutate(context, ['subnetpools', ...projects.map((one) => quotaLock('subnetpool', one))], async (work) => {
     await checkQuota(work, 'subnetpool', projects)
+    await refuseKnownIds(work.trx, subnetPoolNoun as Noun, asked)
     const rows = asked.map((one, i): SubnetPool => {
       const prefixes = merged(one.prefixes)
       return {
@@ -136,6 +137,13 @@ export async function poolsFor(context: NetworkContext, viewer: Viewer, asked: W
     if (!pool) throw badRequest(`Bad subnets request: No default subnetpool found for IPv${ip_version}.`, 'BadRequest')
     return pool
   })
+}
+
+/** As they are now. @throws Fault 404 for the first that is gone */
+export async function poolsById(db: Handle, ids: string[]): Promise<Map<string, SubnetPool>> {
+  const pools = new Map((await rowsWhere(db, 'subnetpools', 'id', ids)).map((pool) => [pool.id, pool]))
+  for (const id of ids) if (!pools.has(id)) throw missing(subnetPoolNoun, id)
+  return pools
 }
 
 const defaultPools = (db: Handle): Promise<SubnetPool[]> => db.selectFrom('subnetpools').selectAll().where('is_default', '=', 1).execute()

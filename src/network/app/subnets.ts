@@ -8,10 +8,11 @@ import { mutate, type NetworkContext, type Viewer, type Work } from './context.t
 import { ensureDhcpPorts } from './dhcp-port.ts'
 import { isAutomatic } from './ipam.ts'
 import { networkNoun } from './networks.ts'
-import { missing, type Noun, STANDARD, seeRows } from './noun.ts'
+import { missing, type Noun, refuseKnownIds, STANDARD, seeRows } from './noun.ts'
 import { checkQuota, quotaLock } from './quotas.ts'
 import { flags, named, standard } from './standard.ts'
-import { allocate, poolsFor, type SubnetPool } from './subnet-pools.ts'
+import { STATUS_LOCK, settleStatus } from './status.ts'
+import { allocate, poolsById, poolsFor, type SubnetPool } from './subnet-pools.ts'
 import {
   checkGatewayOutside,
   checkNameservers,
@@ -97,6 +98,7 @@ export async function createSubnets(context: NetworkContext, viewer: Viewer, ask
   ]
   return await mutate(context, locks, async (work) => {
     await checkQuota(work, 'subnet', projects)
+    await refuseKnownIds(work.trx, subnetNoun as Noun, asked)
     const made = await insertSubnets(work, projects, asked, pools)
     await settleNetworks(work, networkIds)
     return made
@@ -111,10 +113,11 @@ export async function insertSubnets(work: Work, projects: string[], asked: Asked
   for (const id of networkIds) if (!there.has(id)) throw missing(networkNoun, id)
   const beside = await rowsWhere(trx, 'subnets', 'network_id', networkIds)
   const poolIds = pools.flatMap((pool) => pool?.id ?? [])
+  const poolsNow = await poolsById(trx, poolIds)
   const ofPools = await rowsWhere(trx, 'subnets', 'subnetpool_id', poolIds)
   const made: Subnet[] = []
   for (const [i, one] of asked.entries()) {
-    const pool = pools[i]!
+    const pool = pools[i] && poolsNow.get(pools[i].id)!
     const from = pool && { pool, subnets: [...ofPools, ...made].filter((subnet) => subnet.subnetpool_id === pool.id) }
     const neighbours = [...beside, ...made].filter((subnet) => subnet.network_id === one.network_id)
     made.push(subnetRow(one, projects[i]!, neighbours, from))
@@ -186,7 +189,8 @@ export async function settleNetworks(work: Work, networkIds: string[]): Promise<
 }
 
 export async function updateSubnet(context: NetworkContext, subnet: Subnet, asked: Partial<AskedSubnet>): Promise<Subnet> {
-  return await mutate(context, [`network:${subnet.network_id}`], async (work) => {
+  const locks = [`network:${subnet.network_id}`, ...(asked.enable_dhcp === false ? [STATUS_LOCK] : [])]
+  return await mutate(context, locks, async (work) => {
     const { trx } = work
     const [now] = await rowsWhere(trx, 'subnets', 'id', [subnet.id])
     if (!now) throw missing(subnetNoun, subnet.id)
@@ -204,9 +208,16 @@ export async function updateSubnet(context: NetworkContext, subnet: Subnet, aske
     if (asked.service_types !== undefined) columns.service_types = toJson(asked.service_types)
     await updateRow(trx, 'subnets', now.id, columns)
     await settleNetworks(work, [now.network_id])
+    if (now.enable_dhcp === 1 && columns.enable_dhcp === 0) await settleWaiting(work, now.network_id)
     await tellRouters(work, now.id)
     return (await rowsWhere(trx, 'subnets', 'id', [now.id]))[0]!
   })
+}
+
+/** Ports that waited for an address service which there is no more. Behind {@link STATUS_LOCK}. */
+async function settleWaiting(work: Work, networkId: string): Promise<void> {
+  const waiting = work.trx.selectFrom('ports').selectAll().where('network_id', '=', networkId).where('wired', '=', 1)
+  await settleStatus(work, await waiting.where('dhcp_ready', '=', 0).execute())
 }
 
 async function refuseGatewayInUse({ trx }: Work, subnet: SubnetRow): Promise<void> {
@@ -236,9 +247,9 @@ async function tellRouters({ trx, after, context }: Work, subnetId: string): Pro
 
 /** Its DHCP port's address, or that port, goes with it. @throws Fault 409 when other ports have addresses of it */
 export async function deleteSubnet(context: NetworkContext, subnet: Subnet): Promise<void> {
-  await mutate(context, [`network:${subnet.network_id}`], async (work) => {
+  const automatic = isAutomatic(subnet)
+  await mutate(context, [`network:${subnet.network_id}`, ...(automatic ? [STATUS_LOCK] : [])], async (work) => {
     const { trx } = work
-    const automatic = isAutomatic(subnet)
     const users = await trx
       .selectFrom('allocations as a')
       .innerJoin('ports as p', 'p.id', 'a.port_id')
@@ -257,5 +268,6 @@ export async function deleteSubnet(context: NetworkContext, subnet: Subnet): Pro
     if (automatic) await trx.deleteFrom('allocations').where('subnet_id', '=', subnet.id).execute()
     if (!(await deleteRow(trx, 'subnets', subnet.id))) throw missing(subnetNoun, subnet.id)
     await settleNetworks(work, [subnet.network_id])
+    if (automatic) await settleWaiting(work, subnet.network_id)
   })
 }

@@ -38,18 +38,19 @@ export async function updateRow<T extends ResourceTable>(
   return (await query.executeTakeFirst()).numUpdatedRows > 0n
 }
 
-/** All these rows one revision on. */
+/** All rows whose `column` is one of `values`, one revision on. */
 export async function updateRows<T extends ResourceTable>(
   db: Handle,
   table: T,
-  ids: string[],
+  values: string[],
   columns: Partial<NetworkTables[T]>,
+  column: keyof NetworkTables[T] & string = 'id',
 ): Promise<void> {
-  for (const some of portions(ids))
+  for (const some of portions(values))
     await (db as any)
       .updateTable(table)
       .set((eb: any) => ({ ...columns, revision: eb('revision', '+', 1), updated_at: timestamp() }))
-      .where('id', 'in', some)
+      .where(column, 'in', some)
       .execute()
 }
 
