@@ -69,6 +69,12 @@ function subject(request: ApiRequest): string {
   return String(token)
 }
 
+/** Of a login that was not enough by itself. */
+const receiptOf = (request: ApiRequest) => {
+  const receipt = request.headers['openstack-auth-receipt']
+  return receipt === undefined ? undefined : String(receipt)
+}
+
 const bearer = ({ user, scope }: Validated) => ({ userId: user.id, projectId: scope.kind === 'project' ? scope.project.id : null })
 
 export function authRoutes(context: IdentityContext): Route[] {
@@ -83,7 +89,7 @@ export function authRoutes(context: IdentityContext): Route[] {
       response: TokenView,
       status: 201,
       async handler(request) {
-        const { token, validated } = await issueToken(context, request.body.auth)
+        const { token, validated } = await issueToken(context, request.body.auth, receiptOf(request))
         return new Reply(tokenView(validated, noCatalog(request) ? null : await catalog(context, bearer(validated))), {
           status: 201,
           headers: { 'X-Subject-Token': token, Vary: 'X-Auth-Token' },

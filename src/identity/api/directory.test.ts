@@ -122,6 +122,32 @@ describe('the directory', () => {
     assert.equal((await house.login({ name: 'eve', password: 'new' })).status, 201)
   })
 
+  test('attributes of others are kept with groups and roles, and a description may be none', async () => {
+    for (const noun of ['group', 'role']) {
+      const made = await house.make(noun, { name: `kept-${noun}`, colour: 'green', size: { w: 1 } })
+      assert.deepEqual([made.colour, made.size], ['green', { w: 1 }])
+      const at = `/${noun}s/${made.id}`
+      const change = async (fields: object) => (await house.ask('PATCH', at, { body: { [noun]: fields } })).body[noun]
+      assert.partialDeepStrictEqual(await change({ colour: 'blue', shape: 'round', description: 'why' }), {
+        description: 'why',
+        colour: 'blue',
+        shape: 'round',
+        size: { w: 1 },
+      })
+      assert.equal((await change({ description: null })).description, null)
+      const shown = (await house.ask('GET', at)).body[noun]
+      assert.deepEqual([shown.description, shown.colour], [null, 'blue'])
+      assert.deepEqual(
+        (await house.ask('GET', `/${noun}s?name=kept-${noun}`)).body[`${noun}s`].map((one: any) => one.colour),
+        ['blue'],
+      )
+      assert.equal((await change({ description: 'again' })).description, 'again')
+      assert.equal((await house.ask('PATCH', at, { body: { [noun]: { description: 5 } } })).status, 400)
+      assert.equal((await house.make(noun, { name: `none-${noun}`, description: null })).description, null)
+    }
+    assert.equal((await house.make('group', { name: 'said nothing' })).description, '')
+  })
+
   test('filters', async () => {
     assert.deepEqual(await names('/users?name=admin'), ['admin'])
     assert.deepEqual(await names('/users?enabled=false'), [])
@@ -203,6 +229,12 @@ describe('groups and grants', () => {
       assert.equal((await house.ask('PUT', at, { token: member })).status, 403)
       assert.equal((await house.ask('PUT', `${base}/nowhere`)).status, 404)
       assert.equal((await house.ask('PUT', at.replace(user.id, 'nobody'))).status, 404)
+      for (const lost of [
+        base.replace(user.id, 'nobody'),
+        base.replace('users', 'groups'),
+        ...(target === 'system' ? [] : [base.replace(id, 'nowhere')]),
+      ])
+        assert.equal((await house.ask('GET', lost)).status, 404, lost)
       assert.equal((await house.ask('DELETE', at)).status, 204)
       assert.equal((await house.ask('DELETE', at)).status, 404)
     })

@@ -33,7 +33,7 @@ import {
   updateUser,
 } from '../app/user.ts'
 import { memberRoutes } from './members.ts'
-import { closed, listOf, oneOf, open, overlooked, type Thing } from './schemas.ts'
+import { closed, listOf, oneOf, open, overlooked, type Thing, USER_OPTIONS } from './schemas.ts'
 import { collection, domainView, endpointView, groupView, projectView, regionView, roleView, serviceView, userView } from './views.ts'
 
 const Name = Type.String({ minLength: 1, maxLength: 255, pattern: '\\S' })
@@ -67,22 +67,11 @@ interface Noun {
   looseBody?: boolean
 }
 
-const Switches = (...names: string[]) =>
-  Object.fromEntries(names.map((name) => [name, Type.Optional(Type.Union([Type.Boolean(), Type.Null()]))]))
-/** They are taken from clients who always send them, and switch nothing here. */
-const Options = Type.Object(Switches('immutable'), closed)
+/** It is taken from clients who always send it, and switches nothing here. */
+const Options = Type.Object({ immutable: Type.Optional(Type.Union([Flag, Type.Null()])) }, closed)
+/** Null takes one away. */
 const UserOptions = Type.Object(
-  {
-    ...Switches(
-      'ignore_change_password_upon_first_use',
-      'ignore_password_expiry',
-      'ignore_lockout_failure_attempts',
-      'lock_password',
-      'ignore_user_inactivity',
-      'multi_factor_auth_enabled',
-    ),
-    multi_factor_auth_rules: Type.Optional(Type.Union([Type.Array(Type.Array(Type.String())), Type.Null()])),
-  },
+  Object.fromEntries(Object.entries(USER_OPTIONS).map(([name, schema]) => [name, Type.Optional(Type.Union([schema, Type.Null()]))])),
   closed,
 )
 
@@ -233,7 +222,7 @@ export function directoryRoutes(context: IdentityContext): Route[] {
     ...routesOf({
       noun: 'group',
       path: 'groups',
-      fields: { name: Name, domain_id: Id, description: Type.String() },
+      fields: { name: Name, domain_id: Id, description: MaybeText },
       required: ['name'],
       filters: { name: Type.String(), domain_id: Id },
       view: groupView,
@@ -242,6 +231,7 @@ export function directoryRoutes(context: IdentityContext): Route[] {
       list: (filters) => listGroups(context, filters),
       update: (id, input) => updateGroup(context, id, input),
       remove: (id) => deleteGroup(context, id),
+      keepsExtra: true,
     }),
     ...routesOf({
       noun: 'role',
@@ -255,6 +245,7 @@ export function directoryRoutes(context: IdentityContext): Route[] {
       list: (filters) => listRoles(context, filters),
       update: (id, input) => updateRole(context, id, input),
       remove: (id) => deleteRole(context, id),
+      keepsExtra: true,
     }),
     ...routesOf({
       noun: 'service',

@@ -20,6 +20,17 @@ export const overlooked = open('what nothing here reads')
 /** Whatever else its maker has sent of it. */
 const more = open('what its maker has sent of it besides')
 
+/** Of a user, and what each may be. */
+export const USER_OPTIONS = {
+  ignore_change_password_upon_first_use: Flag,
+  ignore_password_expiry: Flag,
+  ignore_lockout_failure_attempts: Flag,
+  lock_password: Flag,
+  ignore_user_inactivity: Flag,
+  multi_factor_auth_enabled: Flag,
+  multi_factor_auth_rules: Type.Array(Type.Array(Text, { minItems: 1, uniqueItems: true }), { uniqueItems: true }),
+}
+
 /** What has an address of its own, by the word under which it is shown. */
 const THINGS = {
   project: Type.Object({ ...project, domain_id: MaybeText, parent_id: MaybeText, is_domain: Flag }, more),
@@ -31,15 +42,15 @@ const THINGS = {
       domain_id: Text,
       enabled: Flag,
       password_expires_at: Gone,
-      options: Empty,
+      options: Type.Partial(Type.Object(USER_OPTIONS)),
       default_project_id: Type.Optional(Text),
       description: Type.Optional(Text),
       email: Type.Optional(Text),
     },
     more,
   ),
-  group: Type.Object({ ...common, name: Text, domain_id: Text, description: MaybeText }),
-  role: Type.Object({ ...common, name: Text, domain_id: MaybeText, description: MaybeText, options: Empty }),
+  group: Type.Object({ ...common, name: Text, domain_id: Text, description: MaybeText }, more),
+  role: Type.Object({ ...common, name: Text, domain_id: MaybeText, description: MaybeText, options: Empty }, more),
   service: Type.Object({ ...common, type: Text, name: Text, description: MaybeText, enabled: Flag }),
   endpoint: Type.Object({
     ...common,

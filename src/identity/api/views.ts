@@ -1,6 +1,7 @@
 import type { ApiRequest } from '../../kernel/http/route.ts'
 import type { IdentityTables } from '../app/context.ts'
 import { extraIn } from '../app/extra.ts'
+import { optionsIn } from '../app/options.ts'
 import { tagsIn } from '../app/project-tags.ts'
 import type { Validated } from '../app/validated.ts'
 
@@ -49,20 +50,22 @@ export const userView = (request: ApiRequest, row: Row<'users'>) => ({
   domain_id: row.domain_id,
   enabled: row.enabled === 1,
   password_expires_at: null,
-  options: {},
+  options: optionsIn(row),
   ...(row.default_project_id ? { default_project_id: row.default_project_id } : {}),
   ...(row.description !== null ? { description: row.description } : {}),
   ...(row.email !== null ? { email: row.email } : {}),
   ...self(request, `/users/${row.id}`),
 })
 export const groupView = (request: ApiRequest, row: Row<'groups'>) => ({
+  ...extraIn(row),
   id: row.id,
   name: row.name,
   domain_id: row.domain_id,
-  description: row.description,
+  description: row.description_is_null ? null : row.description,
   ...self(request, `/groups/${row.id}`),
 })
 export const roleView = (request: ApiRequest, row: Row<'roles'>) => ({
+  ...extraIn(row),
   id: row.id,
   name: row.name,
   domain_id: row.domain_id,

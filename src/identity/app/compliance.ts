@@ -1,10 +1,11 @@
 import { timestamp } from '../../kernel/db/columns.ts'
 import { badRequest } from '../../kernel/errors/errors.ts'
 import type { IdentityContext, IdentityTables } from './context.ts'
+import { optionsIn } from './options.ts'
 import { checkPassword } from './password.ts'
 import { newId } from './unique.ts'
 
-type User = Pick<IdentityTables['users'], 'id' | 'password_hash' | 'failures' | 'failed_at'>
+type User = Pick<IdentityTables['users'], 'id' | 'password_hash' | 'failures' | 'failed_at' | 'options_json'>
 
 /** Whether this is the user's password, and the user not locked out; takes as long for nobody as for somebody. Wrong ones are counted. */
 export async function tryPassword(context: IdentityContext, user: User | undefined, password: string): Promise<boolean> {
@@ -12,7 +13,7 @@ export async function tryPassword(context: IdentityContext, user: User | undefin
   const { lockoutFailureAttempts, lockoutDuration } = context.compliance
   if (!user || lockoutFailureAttempts === null) return right
   const over = !user.failed_at || Date.parse(user.failed_at) + lockoutDuration * 1000 <= Date.now()
-  if (Number(user.failures) >= lockoutFailureAttempts && !over) return false
+  if (Number(user.failures) >= lockoutFailureAttempts && !over && !optionsIn(user).ignore_lockout_failure_attempts) return false
   const { db } = context.database
   const query = db.updateTable('users').where('id', '=', user.id)
   if (!right) {

@@ -1,6 +1,7 @@
 import { forbidden, notFound } from '../../kernel/errors/errors.ts'
 import type { IdentityTables } from '../db/tables.ts'
 import { changed, type IdentityContext } from './context.ts'
+import { type Extra, extraOf } from './extra.ts'
 import { newId, unlessTaken, unlessThere } from './unique.ts'
 
 type Role = IdentityTables['roles']
@@ -14,9 +15,15 @@ export interface Grant {
 
 export async function createRole(
   context: IdentityContext,
-  input: { name: string; description?: string | null; domain_id?: string | null },
+  input: { name: string; description?: string | null; domain_id?: string | null; extra?: Extra },
 ): Promise<Role> {
-  const role: Role = { id: newId(), name: input.name, domain_id: input.domain_id ?? null, description: input.description ?? null }
+  const role: Role = {
+    id: newId(),
+    name: input.name,
+    domain_id: input.domain_id ?? null,
+    description: input.description ?? null,
+    extra_json: extraOf(null, input.extra),
+  }
   await unlessTaken(context.database.db.insertInto('roles').values(role).execute(), taken(role))
   return role
 }
@@ -39,10 +46,15 @@ export async function listRoles(context: IdentityContext, filters: { name?: stri
 export async function updateRole(
   context: IdentityContext,
   id: string,
-  input: { name?: string; description?: string | null },
+  input: { name?: string; description?: string | null; extra?: Extra },
 ): Promise<Role> {
   const before = await findRole(context, id)
-  const after = { ...before, name: input.name ?? before.name, description: input.description ?? before.description }
+  const after: Role = {
+    ...before,
+    name: input.name ?? before.name,
+    description: input.description === undefined ? before.description : input.description,
+    extra_json: extraOf(before.extra_json, input.extra),
+  }
   await unlessTaken(context.database.db.updateTable('roles').set(after).where('id', '=', id).execute(), taken(after))
   changed(context)
   return after
@@ -142,7 +154,9 @@ export async function ungrant(context: IdentityContext, given: Grant): Promise<v
   changed(context)
 }
 
+/** @throws Fault 404 when who may have them, or what they are on, is not there */
 export async function grantsOf(context: IdentityContext, of: Pick<Grant, 'actor' | 'target' | 'inherited'>): Promise<Role[]> {
+  await domainOf(context, of)
   return await context.database.db
     .selectFrom('assignments')
     .innerJoin('roles', 'roles.id', 'assignments.role_id')
@@ -156,7 +170,7 @@ export async function grantsOf(context: IdentityContext, of: Pick<Grant, 'actor'
 }
 
 /** Of what the role is given on; both must be there. @throws Fault 404 */
-async function domainOf(context: IdentityContext, { actor, target }: Grant): Promise<string | null> {
+async function domainOf(context: IdentityContext, { actor, target }: Pick<Grant, 'actor' | 'target'>): Promise<string | null> {
   const { db } = context.database
   const found =
     actor.kind === 'user'

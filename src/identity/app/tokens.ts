@@ -21,6 +21,7 @@ import { tryPassword } from './compliance.ts'
 import { changed, type IdentityContext } from './context.ts'
 import { effectiveRoles } from './effective-roles.ts'
 import { momentOf } from './expiry.ts'
+import { METHODS, methodsOf, requireFactors } from './factors.ts'
 import { seal, unseal } from './fernet.ts'
 import { openTrust, trustHolds } from './trust.ts'
 import type { Scope, Validated } from './validated.ts'
@@ -49,15 +50,28 @@ export interface AuthRequest {
       }
 }
 
+/** Of what a token holds; what else is sealed with the same keys begins otherwise. */
+const VERSION = 1
+
 const SAY = 'The request you have made requires authentication.'
 const refused = () => new Fault(401, 'Unauthorized', SAY)
 
-/** @throws Fault 401 for wrong credentials, whichever part is wrong; 400 for a request that cannot be understood */
-export async function issueToken(context: IdentityContext, auth: AuthRequest): Promise<{ token: string; validated: Validated }> {
+/**
+ * `receipt`: of what was shown in an earlier request that was not enough.
+ * @throws Fault 401 for wrong credentials, whichever part is wrong, or for fewer than the user's rules ask for; 400 for a request that cannot be understood
+ */
+export async function issueToken(
+  context: IdentityContext,
+  auth: AuthRequest,
+  receipt?: string,
+): Promise<{ token: string; validated: Validated }> {
   const startedAt = now()
   const { changes } = context
   const known = await authenticate(context, auth)
-  const { methods, auditIds, applicationCredential } = known
+  const { auditIds, applicationCredential } = known
+  const earlier = receipt === undefined ? [] : await methodsOf(context, receipt, known.user)
+  const methods = [...new Set([...known.methods, ...earlier])]
+  requireFactors(context, known.user, methods)
   const { user, scope, roles, trust, expiresAt } = await scoped(context, auth.scope, known)
   const validated: Validated = {
     user,
@@ -75,7 +89,7 @@ export async function issueToken(context: IdentityContext, auth: AuthRequest): P
     context.keys.primary,
     Buffer.from(
       JSON.stringify([
-        ...[1, user.id, scope.kind, scopeId, methods, validated.auditIds, validated.issuedAt, expiresAt],
+        ...[VERSION, user.id, scope.kind, scopeId, methods, validated.auditIds, validated.issuedAt, expiresAt],
         ...(applicationCredential || trust ? [applicationCredential?.id ?? null] : []),
         ...(trust ? [trust.id] : []),
       ]),
@@ -126,8 +140,7 @@ async function authenticate(context: IdentityContext, auth: AuthRequest): Promis
   const { db } = context.database
   const { methods, password, token, application_credential } = auth.identity
   for (const method of methods)
-    if (!['password', 'token', 'application_credential'].includes(method))
-      throw new Fault(401, 'Unauthorized', `Attempted to authenticate with an unsupported method.`)
+    if (!METHODS.includes(method)) throw new Fault(401, 'Unauthorized', `Attempted to authenticate with an unsupported method.`)
   let user: UserRow | undefined
   let auditIds: string[] = []
   let expiresAt = micro(Date.now() + context.tokenLifeMs)
@@ -217,8 +230,8 @@ export async function validateToken(context: IdentityContext, token: string): Pr
   } catch {
     throw gone()
   }
-  const [, userId, kind, scopeId, methods, auditIds, issuedAt, expiresAt, credentialId, trustId] = parts
-  if (expiresAt <= micro(Date.now())) throw gone()
+  const [version, userId, kind, scopeId, methods, auditIds, issuedAt, expiresAt, credentialId, trustId] = parts
+  if (version !== VERSION || expiresAt <= micro(Date.now())) throw gone()
   const { db } = context.database
   const [user, project, domain, credential, trust, revoked] = await Promise.all([
     userById(db, userId),

@@ -4,6 +4,7 @@ import type { IdentityTables } from '../db/tables.ts'
 import { keepOld, refuseOld, tryPassword } from './compliance.ts'
 import { changed, type IdentityContext } from './context.ts'
 import { type Extra, extraOf } from './extra.ts'
+import { optionsIn, optionsOf, type SentOptions } from './options.ts'
 import { hashPassword } from './password.ts'
 import { findProject } from './project.ts'
 import { revoke } from './tokens.ts'
@@ -21,6 +22,7 @@ export interface UserInput {
   email?: string | null
   enabled?: boolean
   password?: string | null
+  options?: SentOptions
   extra?: Extra
 }
 
@@ -39,6 +41,7 @@ export async function createUser(context: IdentityContext, input: UserInput & { 
     failures: 0,
     failed_at: null,
     extra_json: extraOf(null, input.extra),
+    options_json: optionsOf(null, input.options),
   }
   await findProject(context, user.domain_id, true)
   await unique(context, 'users', user)
@@ -78,6 +81,9 @@ export async function updateUser(context: IdentityContext, id: string, input: Us
     email: input.email === undefined ? before.email : input.email,
     enabled: enabled === undefined ? before.enabled : Number(enabled),
     extra_json: extraOf(before.extra_json, input.extra),
+    options_json: optionsOf(before.options_json, input.options),
+    // whoever enables a user lets in whom wrong passwords have locked out
+    ...(enabled ? { failures: 0, failed_at: null } : {}),
   }
   if (password)
     Object.assign(after, {
@@ -94,11 +100,15 @@ export async function updateUser(context: IdentityContext, id: string, input: Us
   return after
 }
 
-/** @throws Fault 401 when the old password is wrong, 400 when the new one was used before and that is against the rules */
+/** @throws Fault 401 when the old password is wrong, 400 when it is not the user's to change, or the new one was used before and that is against the rules */
 export async function changeOwnPassword(context: IdentityContext, id: string, original: string, password: string): Promise<void> {
   const user = await context.database.db.selectFrom('users').selectAll().where('id', '=', id).executeTakeFirst()
   if (!(await tryPassword(context, user, original)) || !user?.enabled)
     throw new Fault(401, 'Unauthorized', 'The request you have made requires authentication.')
+  if (optionsIn(user).lock_password)
+    throw badRequest(
+      'You cannot change your password at this time due to password policy disallowing password changes. Please contact your administrator to reset your password.',
+    )
   await refuseOld(context, user, password)
   await updateUser(context, id, { password })
 }
@@ -117,11 +127,22 @@ export async function deleteUser(context: IdentityContext, id: string): Promise<
   changed(context)
 }
 
-export async function createGroup(
-  context: IdentityContext,
-  input: { name: string; domain_id?: string; description?: string },
-): Promise<Group> {
-  const group: Group = { id: newId(), name: input.name, domain_id: input.domain_id ?? 'default', description: input.description ?? '' }
+export interface GroupInput {
+  name?: string
+  description?: string | null
+  extra?: Extra
+}
+
+const described = (description: string, isNull: boolean) => ({ description, description_is_null: Number(isNull) })
+
+export async function createGroup(context: IdentityContext, input: GroupInput & { name: string; domain_id?: string }): Promise<Group> {
+  const group: Group = {
+    id: newId(),
+    name: input.name,
+    domain_id: input.domain_id ?? 'default',
+    ...described(input.description ?? '', input.description === null),
+    extra_json: extraOf(null, input.extra),
+  }
   await findProject(context, group.domain_id, true)
   await unique(context, 'groups', group)
   await unlessTaken(context.database.db.insertInto('groups').values(group).execute(), taken('group', group))
@@ -146,9 +167,14 @@ export async function listGroups(
   return await query.execute()
 }
 
-export async function updateGroup(context: IdentityContext, id: string, input: { name?: string; description?: string }): Promise<Group> {
+export async function updateGroup(context: IdentityContext, id: string, input: GroupInput): Promise<Group> {
   const before = await findGroup(context, id)
-  const after = { ...before, name: input.name ?? before.name, description: input.description ?? before.description }
+  const after: Group = {
+    ...before,
+    name: input.name ?? before.name,
+    ...(input.description === undefined ? {} : described(input.description ?? '', input.description === null)),
+    extra_json: extraOf(before.extra_json, input.extra),
+  }
   if (after.name !== before.name) await unique(context, 'groups', after)
   await unlessTaken(context.database.db.updateTable('groups').set(after).where('id', '=', id).execute(), taken('group', after))
   return after

@@ -174,4 +174,16 @@ export const migrations: Migrations = {
         .execute()
     },
   },
+  '005-options': {
+    async up(db: Kysely<any>) {
+      const { schema } = db
+      await schema.alterTable('users').addColumn('options_json', text).execute()
+      await schema.alterTable('groups').addColumn('extra_json', text).execute()
+      await schema.alterTable('roles').addColumn('extra_json', text).execute()
+      await schema
+        .alterTable('groups')
+        .addColumn('description_is_null', 'integer', (c) => c.notNull().defaultTo(0))
+        .execute()
+    },
+  },
 }

@@ -26,6 +26,8 @@ export interface IdentityTables {
     failures: number
     failed_at: string | null
     extra_json: string | null
+    /** Null: none is set. */
+    options_json: string | null
   }
   /** Passwords that a user had before. */
   old_passwords: { id: string; user_id: string; password_hash: string; replaced_at: string }
@@ -58,9 +60,17 @@ export interface IdentityTables {
     redelegated_trust_id: string | null
     roles_json: string
   }
-  groups: { id: string; name: string; domain_id: string; description: string }
+  groups: {
+    id: string
+    name: string
+    domain_id: string
+    description: string
+    /** 1: it is none, and not an empty text. */
+    description_is_null: number
+    extra_json: string | null
+  }
   memberships: { group_id: string; user_id: string }
-  roles: { id: string; name: string; domain_id: string | null; description: string | null }
+  roles: { id: string; name: string; domain_id: string | null; description: string | null; extra_json: string | null }
   implied_roles: { prior_id: string; implied_id: string }
   assignments: { actor_kind: string; actor_id: string; target_kind: string; target_id: string; role_id: string; inherited: number }
   regions: { id: string; parent_id: string | null; description: string }
