@@ -24,6 +24,9 @@ export class StorageStandIn {
   readonly failingOnce = new Map<string, Fault>()
   /** What everything takes before it is done. */
   pause: () => Promise<void> = async () => {}
+  /** Messages of which the next one waits. */
+  private readonly held = new Map<string, { come: () => void; goOn: Promise<void> }>()
+  private readonly waiting = new Set<() => void>()
   totalGiB = 100
   zone = 'nova'
   private readonly bus: MemoryBus
@@ -53,6 +56,14 @@ export class StorageStandIn {
     }
   }
 
+  /** Lets the next message of this name wait until `goOn` is called; `come` when it has. */
+  hold(name: keyof typeof storage): { come: Promise<void>; goOn: () => void } {
+    const [come, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    this.held.set(name, { come: come.resolve, goOn: goOn.promise })
+    this.waiting.add(goOn.resolve)
+    return { come: come.promise, goOn: goOn.resolve }
+  }
+
   report(): Promise<void> {
     return this.bus.call(VOLUME_CONTROL, control.backendReport, this.state())
   }
@@ -62,6 +73,7 @@ export class StorageStandIn {
       const handler = async (payload: any) => {
         this.asked.push(name)
         await this.pause()
+        await this.wait(name)
         const failure = this.failing.get(name) ?? this.failingOnce.get(name)
         this.failingOnce.delete(name)
         if (failure) throw failure
@@ -118,8 +130,15 @@ export class StorageStandIn {
     })
   }
 
+  private async wait(name: string): Promise<void> {
+    const held = this.held.get(name)
+    this.held.delete(name)
+    held?.come()
+    await held?.goOn
+  }
+
   stop(): void {
-    for (const stop of this.stops) stop()
+    for (const end of [...this.stops, ...this.waiting]) end()
     this.stops = []
   }
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import fc from 'fast-check'
+import { eachDatabaseUrl } from '../../kernel/db/testing.ts'
 import { Fault } from '../../kernel/errors/errors.ts'
 import { within } from '../../kernel/http/pace.ts'
 import { DEMO, OTHER, type people, type TestAnswer } from '../../kernel/http/testing.ts'
@@ -10,21 +11,6 @@ import { type VolumeHouse, volumeHouse } from '../testing.ts'
 let house: VolumeHouse
 let imageId: string
 let typeNames: string[]
-before(async () => {
-  house = await volumeHouse()
-  house.storage.pause = turns
-  imageId = house.images.add()
-  typeNames = ['plain', 'shared']
-  for (const [name, extra_specs] of [
-    ['plain', {}],
-    ['shared', { multiattach: '<is> True' }],
-  ] as const)
-    await house.request('POST', '/types', { body: { volume_type: { name, extra_specs } } })
-  for (const project of [DEMO, OTHER])
-    await house.request('PUT', `/os-quota-sets/${project}`, { body: { quota_set: { volumes: -1, snapshots: -1, gigabytes: -1 } } })
-})
-after(() => house.close())
-
 /** What a storage host does takes its time, in which others ask. */
 async function turns(): Promise<void> {
   for (let n = Math.floor(Math.random() * 12); n > 0; n--) await new Promise(setImmediate)
@@ -139,6 +125,11 @@ const deeds: Record<string, Deed> = {
   'end attachment': onAttachment('DELETE', ''),
   'set bootable': act('os-set_bootable', { bootable: true }),
   'set read-only': act('os-update_readonly_flag', (_made: Made, n: number) => ({ readonly: n % 2 === 0 })),
+  'reset to available': act('os-reset_status', { status: 'available' }, 'admin'),
+  'reset to error': act('os-reset_status', { status: 'error' }, 'admin'),
+  'reset to in-use': act('os-reset_status', { status: 'in-use' }, 'admin'),
+  'reset snapshot to available': onSnapshot('POST', '/action', { 'os-reset_status': { status: 'available' } }),
+  'reset snapshot to error': onSnapshot('POST', '/action', { 'os-reset_status': { status: 'error' } }),
   'reset to detached': act('os-reset_status', { attach_status: 'detached' }, 'admin'),
 }
 
@@ -167,35 +158,52 @@ const steps = fc.array(
   { minLength: 2, maxLength: 12 },
 )
 
-test('whatever is asked of volumes in whatever order, one after the other and at once: never a 5xx, and all comes to rest', {
-  timeout: 900_000,
-}, async () => {
-  const property = fc.asyncProperty(steps, async (wanted) => {
-    const made: Made = { volumes: [randomUUID()], snapshots: [], attachments: [], transfers: [] }
-    const said: string[] = []
-    const rest = () => within(REST_MS, house.idle(), () => new Error(`not at rest: ${said.join(', ')}`))
-    const first = await house.request('POST', '/volumes', { as: 'member', body: { volume: { size: 1 } } })
-    made.volumes = [first.body.volume.id]
-    for (const { asked, waited, fails } of wanted) {
-      if (waited) await rest()
-      if (fails) house.storage.failingOnce.set(fails, new Fault(507, 'NoSpace', 'the disk is full'))
-      await Promise.all(
-        asked.map(async ({ deed, n }) => {
-          const what = deeds[deed]!(made, n)
-          if (!what) return
-          const { method, path, body, as = 'member' } = what
-          const answer = await house.request(method, path, { as, body })
-          said.push(`${deed} ${answer.status}`)
-          assert.ok(answer.status < 500 || answer.status === 507, `${said.join(', ')}: ${JSON.stringify(answer.body)}`)
-          keep(made, answer)
-        }),
-      )
-    }
-    house.storage.failingOnce.clear()
-    await rest()
-    assert.deepEqual([...(await wrong(made)), ...(await cleared(made, rest))], [], said.join(', '))
+eachDatabaseUrl((fresh) => {
+  before(async () => {
+    house = await volumeHouse({ databaseUrl: await fresh() })
+    house.storage.pause = turns
+    imageId = house.images.add()
+    typeNames = ['plain', 'shared']
+    for (const [name, extra_specs] of [
+      ['plain', {}],
+      ['shared', { multiattach: '<is> True' }],
+    ] as const)
+      await house.request('POST', '/types', { body: { volume_type: { name, extra_specs } } })
+    for (const project of [DEMO, OTHER])
+      await house.request('PUT', `/os-quota-sets/${project}`, { body: { quota_set: { volumes: -1, snapshots: -1, gigabytes: -1 } } })
   })
-  await fc.assert(property, { numRuns: Number(process.env.YUN_TEST_RUNS ?? 150), endOnFailure: true })
+  after(() => house.close())
+
+  test('whatever is asked of volumes in whatever order, one after the other and at once: never a 5xx, and all comes to rest', {
+    timeout: 900_000,
+  }, async () => {
+    const property = fc.asyncProperty(steps, async (wanted) => {
+      const made: Made = { volumes: [randomUUID()], snapshots: [], attachments: [], transfers: [] }
+      const said: string[] = []
+      const rest = () => within(REST_MS, house.idle(), () => new Error(`not at rest: ${said.join(', ')}`))
+      const first = await house.request('POST', '/volumes', { as: 'member', body: { volume: { size: 1 } } })
+      made.volumes = [first.body.volume.id]
+      for (const { asked, waited, fails } of wanted) {
+        if (waited) await rest()
+        if (fails) house.storage.failingOnce.set(fails, new Fault(507, 'NoSpace', 'the disk is full'))
+        await Promise.all(
+          asked.map(async ({ deed, n }) => {
+            const what = deeds[deed]!(made, n)
+            if (!what) return
+            const { method, path, body, as = 'member' } = what
+            const answer = await house.request(method, path, { as, body })
+            said.push(`${deed} ${answer.status}`)
+            assert.ok(answer.status < 500 || answer.status === 507, `${said.join(', ')}: ${JSON.stringify(answer.body)}`)
+            keep(made, answer)
+          }),
+        )
+      }
+      house.storage.failingOnce.clear()
+      await rest()
+      assert.deepEqual([...(await wrong(made)), ...(await cleared(made, rest))], [], said.join(', '))
+    })
+    await fc.assert(property, { numRuns: Number(process.env.YUN_TEST_RUNS ?? 150), endOnFailure: true })
+  })
 })
 
 function keep(made: Made, { status, body }: TestAnswer): void {

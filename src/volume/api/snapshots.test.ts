@@ -95,3 +95,22 @@ test('a snapshot that cannot be made is in error, says why, and can be deleted',
   assert.equal((await house.request('DELETE', `/snapshots/${id}`, { as: 'member' })).status, 202)
   await house.idle()
 })
+
+test('a snapshot that an administrator lets be asked for while its volume is being deleted goes with it', async () => {
+  const volume = await house.volume()
+  const removal = house.storage.hold('remove')
+  assert.equal((await house.request('DELETE', `/volumes/${volume.id}`, { as: 'member' })).status, 202)
+  await removal.come
+  const reset = { 'os-reset_status': { status: 'available' } }
+  assert.equal((await house.request('POST', `/volumes/${volume.id}/action`, { body: reset })).status, 202)
+  const asked = { volume_id: volume.id, metadata: { a: 'b' } }
+  const { status, body } = await house.request('POST', '/snapshots', { as: 'member', body: { snapshot: asked } })
+  assert.equal(status, 202)
+  removal.goOn()
+  await house.idle()
+  assert.equal((await house.request('GET', `/volumes/${volume.id}`)).status, 404)
+  assert.equal((await house.request('GET', `/snapshots/${body.snapshot.id}`)).status, 404)
+  const { db } = house.service.context.database
+  assert.deepEqual(await db.selectFrom('properties').selectAll().where('owner_id', '=', body.snapshot.id).execute(), [])
+  assert.ok(!house.storage.snapshots.has(body.snapshot.id))
+})

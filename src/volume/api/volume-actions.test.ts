@@ -158,6 +158,32 @@ test('a volume that is deleted by force while it grows, both in vain, counts as 
   assert.equal((await action(id, { 'os-force_delete': {} }, 'admin')).status, 202)
 })
 
+test('of two growths that an administrator lets be asked for at once the smaller one takes nothing away, and what fails counts no more', async () => {
+  const grown = async (first: number, second: number, fails = false) => {
+    const { id } = await house.volume()
+    const ask = (what: object) => house.request('POST', `/volumes/${id}/action`, { body: what })
+    const extending = house.storage.hold('extend')
+    assert.equal((await ask({ 'os-extend': { new_size: first } })).status, 202)
+    await extending.come
+    assert.equal((await ask({ 'os-reset_status': { status: 'available' } })).status, 202)
+    assert.equal((await ask({ 'os-extend': { new_size: second } })).status, 202)
+    const again = fails ? house.storage.hold('extend') : null
+    extending.goOn()
+    await again?.come
+    if (fails) house.storage.failing.set('extend', new Fault(507, 'NoSpace', 'the disk is full'))
+    again?.goOn()
+    await house.idle()
+    house.storage.failing.clear()
+    const row = await house.service.context.database.db.selectFrom('volumes').selectAll().where('id', '=', id).executeTakeFirstOrThrow()
+    const sizes = [row.size, row.reserved_size, house.storage.volumes.get(id)!.sizeGiB]
+    await action(id, { 'os-force_delete': {} }, 'admin')
+    return sizes
+  }
+  assert.deepEqual(await grown(5, 3), [5, 5, 5])
+  assert.deepEqual(await grown(3, 5), [5, 5, 5])
+  assert.deepEqual(await grown(3, 5, true), [3, 3, 3])
+})
+
 test('3.68: another image replaces what a volume holds, and what it remembers of its image', async () => {
   const [first, second] = [house.images.add({ hw_disk_bus: 'virtio' }), house.images.add({ name: 'other', os_distro: 'debian' })]
   const { id } = await house.volume({ imageRef: first })

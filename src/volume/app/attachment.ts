@@ -9,7 +9,7 @@ import { storage, volumeTopic } from '../rpc.ts'
 import { settleStatus } from './attachment-status.ts'
 import { connectAttachment } from './connection.ts'
 import { type Viewer, type VolumeContext, volumeSubject } from './context.ts'
-import { invalidVolume, type Volume } from './volume.ts'
+import { invalidVolume, presentVolume, type Volume } from './volume.ts'
 
 export type { AttachmentRow }
 
@@ -31,9 +31,15 @@ export async function seeAttachment(context: VolumeContext, viewer: Viewer, id: 
 /** Reserves the volume; with a connector exports it, too. @throws Fault 400 when it is not available, 409 when the id is another's */
 export async function createAttachment(context: VolumeContext, volume: Volume, asked: NewAttachment): Promise<AttachmentRow> {
   const there = asked.id && (await findAttachment(context.database.db, asked.id))
-  if (there && there.volume_id !== volume.id) throw conflict(`Attachment ${asked.id} is of another volume.`, 'AttachmentExists')
-  const row = there || (await insertAttachment(context, volume, { id: asked.id, instance_id: asked.instanceId, mode: asked.mode }))
+  const row = there
+    ? ofThis(volume, there)
+    : await insertAttachment(context, volume, { id: asked.id, instance_id: asked.instanceId, mode: asked.mode })
   return asked.connector ? await connectAttachment(context, row.id, asked.connector) : row
+}
+
+function ofThis(volume: Volume, row: AttachmentRow): AttachmentRow {
+  if (row.volume_id !== volume.id) throw conflict(`Attachment ${row.id} is of another volume.`, 'AttachmentExists')
+  return row
 }
 
 /** What is done to a volume that a server has, or came of it: the server keeps it. */
@@ -59,18 +65,24 @@ export async function insertAttachment(context: VolumeContext, volume: Volume, g
     created_at: at,
     updated_at: at,
   }
-  await context.database.transaction(async (trx) => {
-    await holdVolume(trx, volume.id)
-    const others = await attachmentsOf(trx, volume.id)
+  return await context.database.transaction(async (trx) => {
+    const present = await presentVolume(trx, volume)
+    const there = given.id && (await findAttachment(trx, given.id))
+    if (there) return ofThis(volume, there)
+    const others = present.attachments.filter((one) => one.status !== 'detaching')
     const own = row.instance_id !== null && others.some((one) => one.instance_id === row.instance_id)
-    const shared = volume.multiattach === 1 || own
+    const shared = present.multiattach === 1 || own
     const from = [...(shared ? ['available', 'reserved', 'attaching', 'in-use'] : ['available']), ...(own ? WHILE_HELD : [])]
-    if (!(await moveVolume(trx, volume.id, from, {})) || (!shared && !(await moveVolume(trx, volume.id, from, { status: 'reserved' }))))
-      throw invalidVolume(`Volume ${volume.id} status must be ${from.join(' or ')}, but current status is: ${volume.status}.`)
+    if (!from.includes(present.status))
+      throw invalidVolume(`Volume ${volume.id} status must be ${from.join(' or ')}, but current status is: ${present.status}.`)
+    // an administrator's word makes it available, and leaves the attachments
+    if (!shared && others.length > 0)
+      throw invalidVolume(`Volume ${volume.id} is still attached by attachment ${others[0]!.id}: end that first.`)
+    if (!shared) await moveVolume(trx, volume.id, null, { status: 'reserved' })
     await trx.insertInto('attachments').values(row).execute()
     await settleStatus(trx, volume.id)
+    return row
   })
-  return row
 }
 
 /** The guest has it, or is to find it when it comes back to a host. @throws Fault 400 when it is detached, or was never exported and is no server's */

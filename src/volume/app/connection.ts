@@ -6,7 +6,7 @@ import { attachmentsOf, changeAttachment, exportsOf, findAttachment } from '../d
 import type { Properties } from '../db/properties.ts'
 import { frontEndSpecs } from '../db/qos.ts'
 import type { AttachmentRow } from '../db/tables.ts'
-import { holdVolume, volumeRow } from '../db/volumes.ts'
+import { heldVolume, volumeRow } from '../db/volumes.ts'
 import { type Export, storage, volumeTopic } from '../rpc.ts'
 import { settleStatus } from './attachment-status.ts'
 import { type VolumeContext, volumeSubject } from './context.ts'
@@ -23,11 +23,11 @@ export function connectAttachment(context: VolumeContext, id: string, connector:
   const work = async (row: AttachmentRow) => {
     const volume = await volumeRow(db, row.volume_id)
     if (!volume?.host) throw invalidVolume(`Volume ${row.volume_id} lies on no back end: it cannot be exported.`)
-    if (volume.status === 'downloading') throw invalidVolume(`Volume ${volume.id} is being overwritten: it is exported when that is done.`)
     const { host } = volume
     const qos = ofThisSize(await frontEndSpecs(db, volume.type_id), Number(volume.size))
     await context.database.transaction(async (trx) => {
-      await holdVolume(trx, volume.id)
+      if ((await heldVolume(trx, volume.id))?.status === 'downloading')
+        throw invalidVolume(`Volume ${volume.id} is being overwritten: it is exported when that is done.`)
       const present = await findAttachment(trx, id)
       if (!present || present.status === 'detaching') throw conflict(`Attachment ${id} is being deleted.`, 'InvalidAttachment')
       const secret = present.secret ?? (await attachmentsOf(trx, volume.id)).find((one) => one.secret !== null)?.secret ?? newSecret()

@@ -1,10 +1,11 @@
 import type { ImageDocument } from '../../image/client.ts'
 import { badRequest, Fault, notFound } from '../../kernel/errors/errors.ts'
 import { GiB } from '../../kernel/units/units.ts'
+import type { Handle } from '../db/handle.ts'
 import type { Properties } from '../db/properties.ts'
-import { findSnapshot } from '../db/snapshots.ts'
-import { findType, mayUseType, type VolumeType } from '../db/types.ts'
-import { findVolume } from '../db/volumes.ts'
+import { findSnapshot, moveSnapshot } from '../db/snapshots.ts'
+import { DEFAULT_TYPE, findType, holdType, mayUseType, type VolumeType } from '../db/types.ts'
+import { findVolume, heldVolume } from '../db/volumes.ts'
 import { zones } from './backend.ts'
 import type { Viewer, VolumeContext } from './context.ts'
 
@@ -37,8 +38,6 @@ export interface Source {
   snapshotVolumeId: string | null
 }
 
-export const DEFAULT_TYPE = '__DEFAULT__'
-
 /** @throws Fault 400 or 404 naming what does not do */
 export async function sourceOf(context: VolumeContext, viewer: Viewer, asked: NewVolume): Promise<Source> {
   const given = [asked.imageId, asked.snapshotId, asked.sourceVolumeId].filter((one) => one !== null)
@@ -54,13 +53,31 @@ export async function sourceOf(context: VolumeContext, viewer: Viewer, asked: Ne
   return { ...plain, type, sizeGiB: sizeOf(asked, null, '') }
 }
 
+/** That what it is made from is (still) as it was looked at, and stays until the transaction ends: who would delete it then sees that it is being copied. @throws Fault 400, 404 */
+export async function holdSource(trx: Handle, asked: NewVolume, { sizeGiB, type }: Source): Promise<void> {
+  if (asked.snapshotId && !(await moveSnapshot(trx, asked.snapshotId, ['available'], {})))
+    throw badRequest(`Invalid snapshot: Originating snapshot ${asked.snapshotId} is no longer 'available'.`, 'InvalidSnapshot')
+  if (asked.sourceVolumeId) {
+    const volume = await heldVolume(trx, asked.sourceVolumeId)
+    if (!volume || !COPIED.includes(volume.status)) throw notCopied(asked.sourceVolumeId, volume?.status ?? 'gone')
+    sizeOf({ ...asked, sizeGiB }, volume.size, 'source volume')
+  }
+  if (!(await holdType(trx, type))) throw noType(type.name)
+}
+
+const COPIED = ['available', 'in-use']
+
+const notCopied = (id: string, status: string) =>
+  badRequest(`Invalid volume: The source volume ${id} is ${status}, neither available nor in-use.`, 'InvalidVolume')
+
+const noType = (name: string) => notFound(`Volume type with name ${name} could not be found.`, 'VolumeTypeNotFound')
+
 /** @throws Fault 404 for a type that the project may not know */
 async function typeOf(context: VolumeContext, asked: NewVolume, otherwise: string): Promise<VolumeType> {
   const db = context.database.db
   const name = asked.type ?? otherwise
   const type = await findType(db, name)
-  if (!type || (asked.type && !(await mayUseType(db, type, asked.projectId))))
-    throw notFound(`Volume type with name ${name} could not be found.`, 'VolumeTypeNotFound')
+  if (!type || (asked.type && !(await mayUseType(db, type, asked.projectId)))) throw noType(name)
   return type
 }
 
@@ -98,8 +115,7 @@ async function fromVolume(context: VolumeContext, viewer: Viewer, asked: NewVolu
   const volume = await findVolume(context.database.db, id)
   if (!volume || !(viewer.isAdmin || volume.project_id === viewer.projectId))
     throw notFound(`Volume ${id} could not be found.`, 'VolumeNotFound')
-  if (!['available', 'in-use'].includes(volume.status))
-    throw badRequest(`Invalid volume: The source volume ${id} is ${volume.status}, neither available nor in-use.`, 'InvalidVolume')
+  if (!COPIED.includes(volume.status)) throw notCopied(id, volume.status)
   return {
     sizeGiB: sizeOf(asked, volume.size, 'source volume'),
     type: await typeOf(context, asked, volume.type_id),

@@ -5,7 +5,7 @@ import { moveVolume } from '../db/volumes.ts'
 import { deleteAttachments } from './attachment.ts'
 import { type Viewer, type VolumeContext, volumeSubject } from './context.ts'
 import { reserving } from './quota.ts'
-import { invalidVolume, type Volume } from './volume.ts'
+import { invalidVolume, presentVolume, type Volume } from './volume.ts'
 
 /** `attached`: one that is in use. @throws Fault 400 when it is not larger or the volume is neither available nor that, 413 over quota */
 export async function extendVolume(
@@ -15,20 +15,21 @@ export async function extendVolume(
   { sizeGiB, attached }: { sizeGiB: number; attached: boolean },
 ): Promise<void> {
   const from = attached ? 'in-use' : 'available'
-  if (sizeGiB <= volume.size)
-    throw badRequest(
-      `Invalid input received: New size for extend must be greater than current size. (current: ${volume.size}, extended: ${sizeGiB}).`,
-      'InvalidInput',
-    )
-  const wanted = { gigabytes: sizeGiB - volume.size, volumeGiB: sizeGiB, typeName: volume.typeName }
-  await reserving(context, volume.project_id, wanted, async (trx) => {
+  await reserving(context, volume.project_id, async (trx, reserve) => {
+    const { size, host, status, typeName } = await presentVolume(trx, volume)
+    if (sizeGiB <= size)
+      throw badRequest(
+        `Invalid input received: New size for extend must be greater than current size. (current: ${size}, extended: ${sizeGiB}).`,
+        'InvalidInput',
+      )
+    await reserve({ gigabytes: sizeGiB - size, volumeGiB: sizeGiB, typeName })
     const change = { status: 'extending', previous_status: from, reserved_size: sizeGiB }
     if (!(await moveVolume(trx, volume.id, [from], change)))
-      throw invalidVolume(`Volume ${volume.id} status must be '${from}' to extend, currently ${volume.status}.`)
+      throw invalidVolume(`Volume ${volume.id} status must be '${from}' to extend, currently ${status}.`)
     await context.engine.submit(trx, {
       kind: 'extend-volume',
       subject: volumeSubject(volume.id),
-      input: { volumeId: volume.id, host: volume.host, sizeGiB, before: volume.size },
+      input: { volumeId: volume.id, host, sizeGiB, before: size },
       requestId: viewer.requestId,
     })
   })
@@ -78,24 +79,15 @@ export async function recordImage(
 export async function uploadVolume(context: VolumeContext, viewer: Viewer, volume: Volume, upload: Upload): Promise<{ imageId: string }> {
   const imageId = randomUUID()
   const from = upload.force ? ['available', 'in-use'] : ['available']
-  const input = {
-    volumeId: volume.id,
-    host: volume.host,
-    projectId: viewer.projectId,
-    imageId,
-    upload,
-    sizeGiB: volume.size,
-    properties: imageProperties(volume.imageMetadata ?? {}),
-  }
-  await context.database.transaction(async (trx) => {
-    if (
-      !from.includes(volume.status) ||
-      !(await moveVolume(trx, volume.id, [volume.status], { status: 'uploading', previous_status: volume.status }))
-    )
-      throw invalidVolume(
-        `Volume ${volume.id} status must be available${upload.force ? ' or in-use' : ''} to upload, it is ${volume.status}.`,
-      )
-    await context.engine.submit(trx, { kind: 'upload-image', subject: volumeSubject(volume.id), input, requestId: viewer.requestId })
+  const input = await context.database.transaction(async (trx) => {
+    const { id, status, host, size, imageMetadata } = await presentVolume(trx, volume)
+    if (!from.includes(status))
+      throw invalidVolume(`Volume ${id} status must be available${upload.force ? ' or in-use' : ''} to upload, it is ${status}.`)
+    await moveVolume(trx, id, null, { status: 'uploading', previous_status: status })
+    const properties = imageProperties(imageMetadata ?? {})
+    const input = { volumeId: id, host, projectId: viewer.projectId, imageId, upload, sizeGiB: size, properties }
+    await context.engine.submit(trx, { kind: 'upload-image', subject: volumeSubject(id), input, requestId: viewer.requestId })
+    return input
   })
   // whoever hears the image's id finds it; what is wrong with it the saga tells
   await recordImage(context, input).catch((error) => {
@@ -114,19 +106,20 @@ function imageProperties(metadata: Record<string, string>): Record<string, strin
 /** To the newest snapshot only, as what came after it would be lost. */
 export async function revertVolume(context: VolumeContext, viewer: Viewer, volume: Volume, snapshotId: string): Promise<void> {
   await context.database.transaction(async (trx) => {
+    const { size, host, status } = await presentVolume(trx, volume)
     const newest = (await snapshotsOf(trx, volume.id))[0]
     if (newest?.id !== snapshotId)
       throw badRequest(`Snapshot ${snapshotId} is not the latest snapshot of volume ${volume.id}.`, 'InvalidSnapshot')
-    if (newest.size !== volume.size)
+    if (newest.size !== size)
       throw badRequest(`Volume ${volume.id} has grown since snapshot ${snapshotId}: it cannot be reverted to it.`, 'InvalidSnapshot')
     if (!(await moveVolume(trx, volume.id, ['available'], { status: 'reverting', previous_status: 'available' })))
-      throw conflict(`Volume ${volume.id} status must be available to revert, it is ${volume.status}.`, 'InvalidVolume')
+      throw conflict(`Volume ${volume.id} status must be available to revert, it is ${status}.`, 'InvalidVolume')
     if (!(await moveSnapshot(trx, snapshotId, ['available'], { status: 'restoring' })))
       throw conflict(`Snapshot ${snapshotId} is ${newest.status}, not available.`, 'InvalidSnapshot')
     await context.engine.submit(trx, {
       kind: 'revert-volume',
       subject: volumeSubject(volume.id),
-      input: { volumeId: volume.id, host: volume.host, snapshotId, sizeGiB: volume.size },
+      input: { volumeId: volume.id, host, snapshotId, sizeGiB: size },
       requestId: viewer.requestId,
     })
   })

@@ -18,7 +18,8 @@ eachDatabase<VolumeTables>(migrations, (open) => {
     const context = { database } as VolumeContext
     const type = (await findType(database.db, '__DEFAULT__'))!
     const take = (size = 1, name = 'v') =>
-      reserving(context, 'p', { volumes: 1, gigabytes: size, volumeGiB: size, typeName: type.name }, async (trx, text) => {
+      reserving(context, 'p', async (trx, reserve) => {
+        const text = await reserve({ volumes: 1, gigabytes: size, volumeGiB: size, typeName: type.name })
         const at = timestamp()
         const id = randomUUID()
         const row = {

@@ -67,20 +67,22 @@ export interface Wanted {
 
 const shown = (limit: number) => (limit < 0 ? 'any' : String(limit))
 
+/** Answers what is counted, in words. @throws Fault 413 naming what would be exceeded */
+export type Reserve = (wanted: Wanted) => Promise<string>
+
 /**
- * Runs `work` in one transaction that holds the project's quota row: two requests cannot both take the last place. The rows that `work` inserts are the reservation.
- * @throws Fault 413 naming what would be exceeded
+ * Runs `work` in one transaction that holds the project's quota row: two requests cannot both take the last place. The rows that `work` writes after it has called `reserve` are the reservation;
+ * what it holds it holds before, as what is read afterwards is what is.
  */
 export async function reserving<T>(
   context: VolumeContext,
   projectId: string,
-  wanted: Wanted,
-  work: (trx: Transaction<VolumeTables>, text: string) => Promise<T>,
+  work: (trx: Transaction<VolumeTables>, reserve: Reserve) => Promise<T>,
 ): Promise<T> {
   await ensureLock(context.database.db, projectId)
   return await context.database.transaction(async (trx) => {
     await takeLock(trx, projectId)
-    return await work(trx, await check(trx, projectId, wanted))
+    return await work(trx, (wanted) => check(trx, projectId, wanted))
   })
 }
 

@@ -4,7 +4,7 @@ import { GiB } from '../../kernel/units/units.ts'
 import { moveVolume } from '../db/volumes.ts'
 import { type Viewer, type VolumeContext, volumeSubject } from './context.ts'
 import { metadataOf } from './new-volume.ts'
-import { invalidVolume, type Volume } from './volume.ts'
+import { invalidVolume, presentVolume, type Volume } from './volume.ts'
 
 /**
  * Begins to write another image over all that a volume holds. `reservedToo`: also of a volume that a server has, and that is exported nowhere.
@@ -16,25 +16,29 @@ export async function reimageVolume(
   volume: Volume,
   { imageId, reservedToo }: { imageId: string; reservedToo: boolean },
 ): Promise<void> {
-  if (volume.attachments.length > 1)
-    throw conflict('Cannot re-image a volume which is attached to more than one server.', 'VolumeAttachedTwice')
   const from = reservedToo ? ['available', 'error', 'reserved'] : ['available', 'error']
-  const inTheWay = () => invalidVolume(`Volume ${volume.id} status must be ${from.join(' or ')}, but current status is ${volume.status}.`)
-  if (!from.includes(volume.status)) throw inTheWay()
-  if (volume.host === null) throw invalidVolume(`Volume ${volume.id} lies on no back end: there is nothing to write an image onto.`)
+  requireWritable(volume, from)
   const image = await imageFor(context, viewer, imageId)
   checkFits(image, volume.size)
   await context.database.transaction(async (trx) => {
-    const change = { status: 'downloading', previous_status: volume.status }
-    if (!(await moveVolume(trx, volume.id, [volume.status], change))) throw inTheWay()
+    const present = await presentVolume(trx, volume)
+    requireWritable(present, [volume.status]) // what the policy was asked about
+    const { id, host, size, status } = present
+    await moveVolume(trx, id, null, { status: 'downloading', previous_status: status })
     await context.engine.submit(trx, {
       kind: 'reimage-volume',
-      subject: volumeSubject(volume.id),
-      input: { volumeId: volume.id, host: volume.host, sizeGiB: volume.size, imageId, imageMetadata: metadataOf(image) },
+      subject: volumeSubject(id),
+      input: { volumeId: id, host, sizeGiB: size, imageId, imageMetadata: metadataOf(image) },
       requestId: viewer.requestId,
     })
   })
   context.engine.wake(volumeSubject(volume.id))
+}
+
+function requireWritable({ id, attachments, status, host }: Volume, from: string[]): void {
+  if (attachments.length > 1) throw conflict('Cannot re-image a volume which is attached to more than one server.', 'VolumeAttachedTwice')
+  if (!from.includes(status)) throw invalidVolume(`Volume ${id} status must be ${from.join(' or ')}, but current status is ${status}.`)
+  if (host === null) throw invalidVolume(`Volume ${id} lies on no back end: there is nothing to write an image onto.`)
 }
 
 async function imageFor(context: VolumeContext, viewer: Viewer, id: string): Promise<ImageDocument> {

@@ -4,10 +4,10 @@ import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
 import { type Properties, setProperties } from '../db/properties.ts'
 import { dressSnapshots, findSnapshot, moveSnapshot, type Snapshot } from '../db/snapshots.ts'
 import type { SnapshotRow } from '../db/tables.ts'
-import { moveVolume, volumeRow } from '../db/volumes.ts'
+import { copyOf, volumeRow } from '../db/volumes.ts'
 import { type Viewer, type VolumeContext, volumeSubject } from './context.ts'
 import { reserving } from './quota.ts'
-import { invalidVolume, type Volume } from './volume.ts'
+import { invalidVolume, presentVolume, type Volume } from './volume.ts'
 
 export type { Snapshot }
 
@@ -30,41 +30,38 @@ export async function seeSnapshot(context: VolumeContext, viewer: Viewer, id: st
 
 /** @throws Fault 400 when the volume is busy, or in use and nobody insists; 413 over quota */
 export async function createSnapshot(context: VolumeContext, viewer: Viewer, volume: Volume, asked: NewSnapshot): Promise<Snapshot> {
-  const there = asked.id && (await findSnapshot(context.database.db, asked.id))
-  if (there && there.volume_id === volume.id) return there
-  if (there) throw conflict(`Snapshot ${asked.id} already exists.`, 'SnapshotExists')
   const from = asked.force ? ['available', 'in-use'] : ['available']
-  const at = timestamp()
-  const snapshot: Snapshot = {
-    id: asked.id ?? randomUUID(),
-    volume_id: volume.id,
-    project_id: volume.project_id,
-    user_id: viewer.userId ?? volume.user_id,
-    name: asked.name,
-    description: asked.description,
-    size: volume.size,
-    status: 'creating',
-    progress: null,
-    created_at: at,
-    updated_at: at,
-    metadata: asked.metadata,
-  }
-  const wanted = { snapshots: 1, gigabytes: volume.size, typeName: volume.typeName }
-  await reserving(context, volume.project_id, wanted, async (trx) => {
-    const { metadata, ...row } = snapshot
-    // writing it, not reading it: whoever deletes the volume at the same time comes before or after
-    if (!(await moveVolume(trx, volume.id, from, {}))) {
-      const status = (await volumeRow(trx, volume.id))?.status ?? 'deleted'
-      throw invalidVolume(`Volume ${volume.id} status must be ${from.join(' or ')}, but current status is: ${status}.`)
+  const snapshot = await reserving(context, volume.project_id, async (trx, reserve): Promise<Snapshot> => {
+    // held, not only read: whoever deletes the volume at the same time comes before or after
+    const { id, status, size, host, project_id, typeName } = await presentVolume(trx, volume)
+    const there = asked.id && (await findSnapshot(trx, asked.id))
+    if (there && there.volume_id === id) return there
+    if (there) throw conflict(`Snapshot ${asked.id} already exists.`, 'SnapshotExists')
+    await reserve({ snapshots: 1, gigabytes: size, typeName })
+    if (!from.includes(status)) throw invalidVolume(`Volume ${id} status must be ${from.join(' or ')}, but current status is: ${status}.`)
+    const at = timestamp()
+    const row: SnapshotRow = {
+      id: asked.id ?? randomUUID(),
+      volume_id: id,
+      project_id,
+      user_id: viewer.userId ?? volume.user_id,
+      name: asked.name,
+      description: asked.description,
+      size,
+      status: 'creating',
+      progress: null,
+      created_at: at,
+      updated_at: at,
     }
     await trx.insertInto('snapshots').values(row).execute()
-    await setProperties(trx, 'snapshot', row.id, metadata)
+    await setProperties(trx, 'snapshot', row.id, asked.metadata)
     await context.engine.submit(trx, {
       kind: 'create-snapshot',
-      subject: volumeSubject(volume.id),
-      input: { snapshotId: row.id, volumeId: volume.id, host: volume.host, sizeGiB: volume.size },
+      subject: volumeSubject(id),
+      input: { snapshotId: row.id, volumeId: id, host, sizeGiB: size },
       requestId: viewer.requestId,
     })
+    return { ...row, metadata: asked.metadata }
   })
   context.engine.wake(volumeSubject(volume.id))
   return snapshot
@@ -72,18 +69,12 @@ export async function createSnapshot(context: VolumeContext, viewer: Viewer, vol
 
 /** @throws Fault 400 while it is busy */
 export async function deleteSnapshot(context: VolumeContext, viewer: Viewer, snapshot: Snapshot, { force = false } = {}): Promise<void> {
-  const db = context.database.db
-  const copying = await db
-    .selectFrom('volumes')
-    .select('id')
-    .where('snapshot_id', '=', snapshot.id)
-    .where('status', '=', 'creating')
-    .executeTakeFirst()
-  if (copying) throw badRequest(`Invalid snapshot: volume ${copying.id} is being made from it.`, 'InvalidSnapshot')
-  const volume = await volumeRow(db, snapshot.volume_id)
+  const volume = await volumeRow(context.database.db, snapshot.volume_id)
   await context.database.transaction(async (trx) => {
     if (!(await moveSnapshot(trx, snapshot.id, force ? null : ['available', 'error', 'error_deleting'], { status: 'deleting' })))
       throw badRequest(`Invalid snapshot: Volume Snapshot status must be available or error, it is ${snapshot.status}.`, 'InvalidSnapshot')
+    const copying = await copyOf(trx, { snapshotIds: [snapshot.id] })
+    if (copying) throw badRequest(`Invalid snapshot: volume ${copying.id} is being made from it.`, 'InvalidSnapshot')
     await context.engine.submit(trx, {
       kind: 'delete-snapshot',
       subject: volumeSubject(snapshot.volume_id),
@@ -111,7 +102,10 @@ export async function tellSnapshotStatus(context: VolumeContext, snapshot: Snaps
   if (!from) throw badRequest(`Snapshot status ${snapshot.status} not allowed for update_snapshot_status`)
   if (!from.includes(status))
     throw badRequest(`Provided snapshot status ${status} not allowed for snapshot with status ${snapshot.status}.`)
-  await moveSnapshot(context.database.db, snapshot.id, [snapshot.status], { status, ...(progress === undefined ? {} : { progress }) })
+  if (
+    !(await moveSnapshot(context.database.db, snapshot.id, [snapshot.status], { status, ...(progress === undefined ? {} : { progress }) }))
+  )
+    throw badRequest(`Snapshot ${snapshot.id} is no longer ${snapshot.status}.`)
 }
 
 export const dressed = (context: VolumeContext, rows: SnapshotRow[]): Promise<Snapshot[]> => dressSnapshots(context.database.db, rows)

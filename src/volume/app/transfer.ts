@@ -75,7 +75,8 @@ export async function acceptVolume(context: VolumeContext, viewer: Viewer, id: s
   const snapshots = transfer.no_snapshots === 1 ? [] : await snapshotsOf(db, volume.id)
   const gigabytes = snapshots.reduce((sum, one) => sum + one.size, volume.reserved_size)
   const wanted = { volumes: 1, snapshots: snapshots.length, gigabytes, typeName: volume.typeName }
-  await reserving(context, to.project_id, wanted, async (trx) => {
+  await reserving(context, to.project_id, async (trx, reserve) => {
+    await reserve(wanted)
     if (!(await deleteTransfer(trx, id))) throw noTransfer(id)
     if (!(await moveVolume(trx, volume.id, ['awaiting-transfer'], { status: 'available' }))) throw notOffered(transfer)
     await giveVolume(trx, volume.id, to, transfer.no_snapshots === 0)

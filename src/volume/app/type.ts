@@ -1,10 +1,20 @@
 import { randomUUID } from 'node:crypto'
 import { timestamp } from '../../kernel/db/columns.ts'
 import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
+import type { Handle } from '../db/handle.ts'
 import { type Properties, setProperties } from '../db/properties.ts'
-import { accessOf, deleteTypeRows, findType, mayUseType, typesFor, type VolumeType, volumesUseType } from '../db/types.ts'
+import {
+  accessOf,
+  DEFAULT_TYPE,
+  deleteTypeRows,
+  findType,
+  holdType,
+  mayUseType,
+  typesFor,
+  type VolumeType,
+  volumesUseType,
+} from '../db/types.ts'
 import type { Viewer, VolumeContext } from './context.ts'
-import { DEFAULT_TYPE } from './new-volume.ts'
 
 export type { VolumeType }
 
@@ -32,7 +42,6 @@ export async function createType(
   context: VolumeContext,
   asked: TypeChange & { name: string; extraSpecs: Properties },
 ): Promise<VolumeType> {
-  await requireFree(context, asked.name)
   const at = timestamp()
   const row = {
     id: randomUUID(),
@@ -44,6 +53,7 @@ export async function createType(
     updated_at: at,
   }
   await context.database.transaction(async (trx) => {
+    await requireFree(trx, asked.name)
     await trx.insertInto('types').values(row).execute()
     await setProperties(trx, 'type', row.id, asked.extraSpecs)
   })
@@ -51,22 +61,25 @@ export async function createType(
 }
 
 export async function updateType(context: VolumeContext, type: VolumeType, change: TypeChange): Promise<VolumeType> {
-  if (change.name !== undefined && change.name !== type.name) {
-    if (type.name === DEFAULT_TYPE) throw badRequest(`The type ${DEFAULT_TYPE} keeps its name.`)
-    await requireFree(context, change.name)
-  }
+  const { name = type.name } = change
+  if (name !== type.name && type.name === DEFAULT_TYPE) throw badRequest(`The type ${DEFAULT_TYPE} keeps its name.`)
   const columns = {
-    name: change.name ?? type.name,
-    description: change.description === undefined ? type.description : change.description,
-    is_public: change.isPublic === undefined ? type.is_public : Number(change.isPublic),
+    ...(name === type.name ? {} : { name }),
+    ...(change.description === undefined ? {} : { description: change.description }),
+    ...(change.isPublic === undefined ? {} : { is_public: Number(change.isPublic) }),
     updated_at: timestamp(),
   }
-  await context.database.db.updateTable('types').set(columns).where('id', '=', type.id).execute()
+  await context.database.transaction(async (trx) => {
+    if (name !== type.name) await requireFree(trx, name)
+    const { numUpdatedRows } = await trx.updateTable('types').set(columns).where('id', '=', type.id).executeTakeFirst()
+    if (numUpdatedRows === 0n) throw noType(type.id)
+  })
   return { ...type, ...columns }
 }
 
-async function requireFree(context: VolumeContext, name: string): Promise<void> {
-  const there = await findType(context.database.db, name)
+/** Of two at once the second runs again and finds the first. */
+async function requireFree(trx: Handle, name: string): Promise<void> {
+  const there = await findType(trx, name)
   if (there?.name === name) throw conflict(`Volume Type ${name} already exists.`, 'VolumeTypeExists')
 }
 
@@ -74,6 +87,7 @@ async function requireFree(context: VolumeContext, name: string): Promise<void> 
 export async function deleteType(context: VolumeContext, type: VolumeType): Promise<void> {
   if (type.name === DEFAULT_TYPE) throw badRequest(`The volume type ${type.id} is the default volume type and cannot be deleted.`)
   await context.database.transaction(async (trx) => {
+    await holdType(trx, type)
     if (await volumesUseType(trx, type.id))
       throw badRequest(`Target volume type is still in use: volumes have type ${type.name}.`, 'VolumeTypeInUse')
     await deleteTypeRows(trx, type.id)
@@ -84,10 +98,12 @@ export const typeAccess = (context: VolumeContext, type: VolumeType) => accessOf
 
 export async function setAccess(context: VolumeContext, type: VolumeType, projectId: string, may: boolean): Promise<void> {
   if (type.is_public) throw conflict('Type access modification is not applicable to public volume type.')
-  const has = (await typeAccess(context, type)).includes(projectId)
-  if (may && has) throw conflict(`Volume type access for ${type.id} / ${projectId} combination already exists.`)
-  if (!may && !has) throw notFound(`Volume type access not found for ${type.id} / ${projectId} combination.`)
-  const { db } = context.database
-  if (may) await db.insertInto('type_access').values({ type_id: type.id, project_id: projectId }).execute()
-  else await db.deleteFrom('type_access').where('type_id', '=', type.id).where('project_id', '=', projectId).execute()
+  await context.database.transaction(async (trx) => {
+    const has = (await accessOf(trx, type.id)).includes(projectId)
+    if (may && has) throw conflict(`Volume type access for ${type.id} / ${projectId} combination already exists.`)
+    if (!may && !has) throw notFound(`Volume type access not found for ${type.id} / ${projectId} combination.`)
+    if (!(await holdType(trx, type))) throw noType(type.id)
+    if (may) await trx.insertInto('type_access').values({ type_id: type.id, project_id: projectId }).execute()
+    else await trx.deleteFrom('type_access').where('type_id', '=', type.id).where('project_id', '=', projectId).execute()
+  })
 }

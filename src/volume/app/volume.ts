@@ -2,24 +2,33 @@ import { randomUUID } from 'node:crypto'
 import { timestamp } from '../../kernel/db/columns.ts'
 import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
 import { now, record } from '../../kernel/trace/trace.ts'
+import type { Handle } from '../db/handle.ts'
 import { setProperties } from '../db/properties.ts'
 import { moveSnapshotsOf, snapshotsOf } from '../db/snapshots.ts'
 import type { VolumeRow } from '../db/tables.ts'
 import { sharedBy } from '../db/types.ts'
-import { dressVolumes, findVolume, holdVolume, moveVolume, type Volume } from '../db/volumes.ts'
+import { copyOf, dressVolumes, findVolume, heldVolume, moveVolume, type Volume } from '../db/volumes.ts'
 import { type Viewer, type VolumeContext, volumeSubject } from './context.ts'
-import { type NewVolume, sourceOf } from './new-volume.ts'
+import { holdSource, type NewVolume, sourceOf } from './new-volume.ts'
 import { reserving } from './quota.ts'
 
 export type { Volume }
 
 export const invalidVolume = (message: string) => badRequest(`Invalid volume: ${message}`, 'InvalidVolume')
 
+const noVolume = (id: string) => notFound(`Volume ${id} could not be found.`, 'VolumeNotFound')
+
 /** @throws Fault 404, also when the viewer may not know of it */
 export async function seeVolume(context: VolumeContext, viewer: Viewer, id: string): Promise<Volume> {
   const volume = await findVolume(context.database.db, id)
-  if (!volume || !(viewer.isAdmin || volume.project_id === viewer.projectId))
-    throw notFound(`Volume ${id} could not be found.`, 'VolumeNotFound')
+  if (!volume || !(viewer.isAdmin || volume.project_id === viewer.projectId)) throw noVolume(id)
+  return volume
+}
+
+/** The volume that was looked at, as it is now and stays until the transaction ends. @throws Fault 404 when it has gone since, or is another project's */
+export async function presentVolume(trx: Handle, { id, project_id }: { id: string; project_id: string }): Promise<Volume> {
+  const volume = await heldVolume(trx, id)
+  if (volume?.project_id !== project_id) throw noVolume(id)
   return volume
 }
 
@@ -41,9 +50,8 @@ export interface CreateInput {
 export async function createVolume(context: VolumeContext, viewer: Viewer, asked: NewVolume): Promise<Volume> {
   const startedAt = now()
   const id = asked.id ?? randomUUID()
-  const there = asked.id && (await findVolume(context.database.db, id))
-  if (there && there.project_id === asked.projectId) return there
-  if (there) throw conflict(`Volume ${id} already exists.`, 'VolumeExists')
+  const there = await named(context.database.db, asked)
+  if (there) return there
   const source = await sourceOf(context, viewer, asked)
   const at = timestamp()
   const row: VolumeRow = {
@@ -81,13 +89,18 @@ export async function createVolume(context: VolumeContext, viewer: Viewer, asked
     bootable: source.bootable,
   }
   const wanted = { volumes: 1, gigabytes: source.sizeGiB, volumeGiB: source.sizeGiB, typeName: source.type.name }
-  const text = await reserving(context, asked.projectId, wanted, async (trx, counted) => {
+  const text = await reserving(context, asked.projectId, async (trx, reserve) => {
+    await holdSource(trx, asked, source)
+    if (await named(trx, asked)) return null // another request of the same id was faster
+    const counted = await reserve(wanted)
     await trx.insertInto('volumes').values(row).execute()
     await setProperties(trx, 'volume', id, asked.metadata)
     await setProperties(trx, 'image', id, source.imageMetadata)
     await context.engine.submit(trx, { kind: 'create-volume', subject: volumeSubject(id), input, requestId: viewer.requestId })
     return counted
   })
+  const made = (await findVolume(context.database.db, id))!
+  if (text === null) return made
   record({
     subject: volumeSubject(id),
     step: 44,
@@ -100,9 +113,15 @@ export async function createVolume(context: VolumeContext, viewer: Viewer, asked
     outcome: 'done',
     evidence: { text: `${source.sizeGiB} GiB asked, ${text}` },
   })
-  const volume = (await findVolume(context.database.db, id))!
   context.engine.wake(volumeSubject(id))
-  return volume
+  return made
+}
+
+/** The volume of the id that was asked for, as a request that is repeated finds it. @throws Fault 409 when that is another's */
+async function named(db: Handle, { id, projectId }: NewVolume): Promise<Volume | undefined> {
+  const there = id ? await findVolume(db, id) : undefined
+  if (there && there.project_id !== projectId) throw conflict(`Volume ${id} already exists.`, 'VolumeExists')
+  return there
 }
 
 export const DELETABLE = ['available', 'error', 'error_deleting', 'error_extending', 'error_managing', 'maintenance']
@@ -116,18 +135,12 @@ export async function deleteVolume(
   { cascade = false, force = false } = {},
 ): Promise<void> {
   const { id } = volume
-  if (volume.attachments.length > 0)
-    throw invalidVolume(`Volume ${id} is still attached, detach volume first. Its status is ${volume.status}.`)
-  const copying = await context.database.db
-    .selectFrom('volumes')
-    .select('id')
-    .where('source_volid', '=', id)
-    .where('status', '=', 'creating')
-    .executeTakeFirst()
-  if (copying) throw invalidVolume(`Volume ${id} is being copied to volume ${copying.id}: wait until that is available.`)
   await context.database.transaction(async (trx) => {
-    await holdVolume(trx, id)
+    const { attachments, status, host } = await presentVolume(trx, volume)
+    if (attachments.length > 0) throw invalidVolume(`Volume ${id} is still attached, detach volume first. Its status is ${status}.`)
     const snapshots = await snapshotsOf(trx, id)
+    const copy = await copyOf(trx, { volumeId: id, snapshotIds: snapshots.map((one) => one.id) })
+    if (copy) throw invalidVolume(`Volume ${id} is being copied to volume ${copy.id}: wait until that is available.`)
     if (snapshots.length > 0 && !cascade)
       throw invalidVolume(`Volume ${id} has ${snapshots.length} dependent snapshots; delete them first, or all at once with cascade.`)
     if (snapshots.length > 0 && (await moveSnapshotsOf(trx, id, DELETABLE_SNAPSHOTS, { status: 'deleting' })) < snapshots.length) {
@@ -136,14 +149,12 @@ export async function deleteVolume(
     }
     if (!(await moveVolume(trx, id, force ? null : DELETABLE, { status: 'deleting', previous_status: null })))
       throw invalidVolume(
-        `Volume status must be available or error or error_deleting or error_extending and must not be migrating, attached, or have snapshots; volume ${id} is ${volume.status}.`,
+        `Volume status must be available or error or error_deleting or error_extending and must not be migrating, attached, or have snapshots; volume ${id} is ${status}.`,
       )
-    const attached = await trx.selectFrom('attachments').select('id').where('volume_id', '=', id).executeTakeFirst()
-    if (attached) throw invalidVolume(`Volume ${id} is still attached, detach volume first.`)
     await context.engine.submit(trx, {
       kind: 'delete-volume',
       subject: volumeSubject(id),
-      input: { volumeId: id, host: volume.host, snapshotIds: snapshots.map((one) => one.id) },
+      input: { volumeId: id, host, snapshotIds: snapshots.map((one) => one.id) },
       requestId: viewer.requestId,
       ...(force ? { interruptOthers: 'the volume is being deleted' } : {}),
     })

@@ -43,6 +43,14 @@ export const migrations: Migrations = {
       await db.schema.alterTable('snapshots').addColumn('progress', id).execute()
     },
   },
+  '004-qos-generation': {
+    async up(db: Kysely<any>) {
+      await db.schema
+        .alterTable('qos_specs')
+        .addColumn('generation', integer, (c) => c.notNull().defaultTo(0))
+        .execute()
+    },
+  },
 }
 
 async function volumes(db: Kysely<any>): Promise<void> {

@@ -27,8 +27,17 @@ const OWNERS = { volume: 'volumes', image: 'volumes', snapshot: 'snapshots', typ
 
 /** The first thing in a transaction that writes what belongs to something: answers whether that is (still) there, and it stays until the end. */
 export async function holdOwner(trx: Handle, kind: PropertyKind, owner: string): Promise<boolean> {
-  if (kind === 'qos') return true
+  if (kind === 'qos') return await holdQos(trx, owner)
   const held = await trx.updateTable(OWNERS[kind]).set({ updated_at: timestamp() }).where('id', '=', owner).executeTakeFirst()
+  return held.numUpdatedRows > 0n
+}
+
+async function holdQos(trx: Handle, id: string): Promise<boolean> {
+  const held = await trx
+    .updateTable('qos_specs')
+    .set((eb) => ({ generation: eb('generation', '+', 1) }))
+    .where('id', '=', id)
+    .executeTakeFirst()
   return held.numUpdatedRows > 0n
 }
 
@@ -57,6 +66,6 @@ export async function removeProperty(db: Handle, kind: PropertyKind, owner: stri
   return gone.numDeletedRows > 0n
 }
 
-export async function forgetProperties(db: Handle, kinds: PropertyKind[], owner: string): Promise<void> {
-  await db.deleteFrom('properties').where('kind', 'in', kinds).where('owner_id', '=', owner).execute()
+export async function forgetProperties(db: Handle, kinds: PropertyKind[], owner: string | string[]): Promise<void> {
+  await db.deleteFrom('properties').where('kind', 'in', kinds).where('owner_id', 'in', [owner].flat()).execute()
 }

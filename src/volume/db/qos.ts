@@ -1,3 +1,4 @@
+import { timestamp } from '../../kernel/db/columns.ts'
 import type { Handle } from './handle.ts'
 import { forgetProperties, type Properties, propertiesOf } from './properties.ts'
 import type { QosRow } from './tables.ts'
@@ -21,8 +22,11 @@ export async function qosSpecs(db: Handle, ids: string[] | null): Promise<QosSpe
 export const typesWithQos = (db: Handle, qosId: string) =>
   db.selectFrom('types').select(['id', 'name']).where('qos_specs_id', '=', qosId).orderBy('name').execute()
 
-export async function linkQos(db: Handle, typeId: string, qosId: string | null): Promise<void> {
-  await db.updateTable('types').set({ qos_specs_id: qosId }).where('id', '=', typeId).execute()
+/** Gives a type these in the place of others (`from`; null: of none). Answers whether it had those. */
+export async function linkQos(db: Handle, typeId: string, from: string | null, to: string | null): Promise<boolean> {
+  const had = db.updateTable('types').set({ qos_specs_id: to, updated_at: timestamp() }).where('id', '=', typeId)
+  const linked = await had.where('qos_specs_id', from === null ? 'is' : '=', from).executeTakeFirst()
+  return linked.numUpdatedRows > 0n
 }
 
 export async function unlinkQos(db: Handle, qosId: string): Promise<void> {

@@ -42,7 +42,8 @@ export async function moveSnapshotsOf(db: Handle, volumeId: string, from: string
 export const snapshotsOf = (db: Handle, volumeId: string): Promise<SnapshotRow[]> =>
   db.selectFrom('snapshots').selectAll().where('volume_id', '=', volumeId).orderBy('created_at', 'desc').orderBy('id').execute()
 
-export async function deleteSnapshotRows(db: Handle, id: string): Promise<void> {
-  await forgetProperties(db, ['snapshot'], id)
-  await db.deleteFrom('snapshots').where('id', '=', id).execute()
+export async function deleteSnapshotRows(db: Handle, ids: string[]): Promise<void> {
+  if (ids.length === 0) return
+  await forgetProperties(db, ['snapshot'], ids)
+  await db.deleteFrom('snapshots').where('id', 'in', ids).execute()
 }

@@ -125,6 +125,8 @@ export interface QosRow {
   /** front-end, back-end or both */
   consumer: string
   created_at: string
+  /** Moved on by whoever changes what belongs to it. */
+  generation: number
 }
 
 export interface VolumeTables extends SagaTables {

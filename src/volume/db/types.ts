@@ -1,5 +1,5 @@
 import type { Handle } from './handle.ts'
-import { forgetProperties, type Properties, propertiesOf } from './properties.ts'
+import { forgetProperties, holdOwner, type Properties, propertiesOf } from './properties.ts'
 import type { TypeRow } from './tables.ts'
 
 export interface VolumeType extends TypeRow {
@@ -19,6 +19,13 @@ export async function findType(db: Handle, idOrName: string): Promise<VolumeType
   const row = rows.find((one) => one.id === idOrName) ?? rows[0]
   return row && (await dressTypes(db, [row]))[0]
 }
+
+/** Of the one that is used when none is named. */
+export const DEFAULT_TYPE = '__DEFAULT__'
+
+/** Who gives a volume a type and who deletes that follow one another: answers whether it is (still) there. The default one stays, so that who makes volumes of it need not wait for one another. */
+export const holdType = async (trx: Handle, type: TypeRow): Promise<boolean> =>
+  type.name === DEFAULT_TYPE || (await holdOwner(trx, 'type', type.id))
 
 /** All of which the project may know; null: all. */
 export async function typesFor(db: Handle, projectId: string | null): Promise<VolumeType[]> {

@@ -1,6 +1,7 @@
 import { timestamp } from '../../kernel/db/columns.ts'
 import type { Handle } from './handle.ts'
 import { forgetProperties, type Properties, propertiesOf } from './properties.ts'
+import { deleteSnapshotRows, snapshotsOf } from './snapshots.ts'
 import type { AttachmentRow, VolumeRow } from './tables.ts'
 import { deleteTransfersOf } from './transfers.ts'
 
@@ -59,11 +60,31 @@ export async function moveVolume(db: Handle, id: string, from: string[] | null, 
 /** The first thing in a transaction that goes by a volume's attachments or snapshots: those that change them follow one another. */
 export const holdVolume = (trx: Handle, id: string): Promise<boolean> => moveVolume(trx, id, null, {})
 
-export async function deleteVolumeRows(db: Handle, id: string): Promise<void> {
-  await forgetProperties(db, ['volume', 'image'], id)
-  await db.deleteFrom('attachments').where('volume_id', '=', id).execute()
-  await deleteTransfersOf(db, id)
-  await db.deleteFrom('volumes').where('id', '=', id).execute()
+/** A volume as it is, and stays until the transaction ends. */
+export async function heldVolume(trx: Handle, id: string): Promise<Volume | undefined> {
+  return (await holdVolume(trx, id)) ? await findVolume(trx, id) : undefined
+}
+
+/** A volume that is being made from this one, or from one of these snapshots. */
+export const copyOf = (db: Handle, { volumeId = '', snapshotIds = [] }: { volumeId?: string; snapshotIds?: string[] }) =>
+  db
+    .selectFrom('volumes')
+    .select('id')
+    .where('status', '=', 'creating')
+    .where((eb) => eb.or([eb('source_volid', '=', volumeId), eb('snapshot_id', 'in', [volumeId, ...snapshotIds])]))
+    .executeTakeFirst()
+
+/** With what hangs on it: while it was being deleted, an administrator's word may have let more of that come to be. */
+export async function deleteVolumeRows(trx: Handle, id: string): Promise<void> {
+  await holdVolume(trx, id)
+  await deleteSnapshotRows(
+    trx,
+    (await snapshotsOf(trx, id)).map((one) => one.id),
+  )
+  await forgetProperties(trx, ['volume', 'image'], id)
+  await trx.deleteFrom('attachments').where('volume_id', '=', id).execute()
+  await deleteTransfersOf(trx, id)
+  await trx.deleteFrom('volumes').where('id', '=', id).execute()
 }
 
 /** Sizes of what is on its way to each back end and not yet in its report. */

@@ -27,7 +27,7 @@ async function removeSnapshots(run: Delete): Promise<void> {
     const payload = { snapshotId, volumeId: run.input.volumeId }
     // one message for each snapshot: the step's own key would make the second one a repeat of the first
     if (host) await ask({ ...run, key: `${run.key}/${snapshotId}` }, host, storage.removeSnapshot, payload)
-    await run.world.database.transaction((trx) => deleteSnapshotRows(trx, snapshotId))
+    await run.world.database.transaction((trx) => deleteSnapshotRows(trx, [snapshotId]))
   }
 }
 

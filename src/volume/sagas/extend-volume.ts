@@ -3,7 +3,7 @@ import { settleStatus } from '../app/attachment-status.ts'
 import { tellUser } from '../app/message.ts'
 import { tellCompute } from '../app/tell-compute.ts'
 import { exportsOf } from '../db/attachments.ts'
-import { holdVolume, moveVolume, volumeRow } from '../db/volumes.ts'
+import { heldVolume, moveVolume, volumeRow } from '../db/volumes.ts'
 import { storage } from '../rpc.ts'
 import { ask, onBackend, type VolumeRun } from './on-storage.ts'
 
@@ -25,6 +25,8 @@ export const extendVolume = saga<Extend>(
 
 async function extend(run: Extend) {
   const { volumeId, sizeGiB, host, before } = run.input
+  const row = await volumeRow(run.world.database.db, volumeId)
+  if (row && row.size >= sizeGiB) return { sizeGiB: row.size, before: row.size } // a second growth, which an administrator's word let be asked for meanwhile
   await ask(run, onBackend(host), storage.extend, { volumeId, sizeGiB })
   return { sizeGiB, before }
 }
@@ -41,8 +43,10 @@ function exportAgain(run: Extend): Promise<void> {
 async function settle(run: Extend): Promise<void> {
   const { volumeId, sizeGiB } = run.input
   await run.world.database.transaction(async (trx) => {
-    await holdVolume(trx, volumeId)
-    await moveVolume(trx, volumeId, null, { size: sizeGiB, reserved_size: sizeGiB })
+    const row = await heldVolume(trx, volumeId)
+    if (!row) return
+    const size = Math.max(row.size, sizeGiB)
+    await moveVolume(trx, volumeId, null, { size, reserved_size: Math.max(row.reserved_size, size) })
     if (await moveVolume(trx, volumeId, ['extending'], { status: 'available', previous_status: null })) await settleStatus(trx, volumeId)
   })
 }
@@ -62,8 +66,11 @@ async function tellDone(run: Extend): Promise<{ servers: number }> {
 /** What it was to grow to is free again, also if it is being deleted meanwhile: that may fail. */
 async function failed(run: Extend, error: Error): Promise<void> {
   const { db } = run.world.database
-  const { volumeId, before } = run.input
-  await moveVolume(db, volumeId, null, { reserved_size: before })
+  const { volumeId } = run.input
+  await run.world.database.transaction(async (trx) => {
+    const row = await heldVolume(trx, volumeId)
+    if (row) await moveVolume(trx, volumeId, null, { reserved_size: row.size })
+  })
   if (await moveVolume(db, volumeId, ['extending'], { status: 'error_extending', previous_status: null })) await tell(run, error.message)
 }
 

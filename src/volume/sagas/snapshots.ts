@@ -70,7 +70,7 @@ async function removeForGood(run: Snap): Promise<void> {
 }
 
 async function forget(run: Snap): Promise<void> {
-  await run.world.database.transaction((trx) => deleteSnapshotRows(trx, run.input.snapshotId))
+  await run.world.database.transaction((trx) => deleteSnapshotRows(trx, [run.input.snapshotId]))
 }
 
 async function revert(run: Snap) {
