@@ -116,6 +116,8 @@ function firewall({ ports, port_security_groups: members, security_groups, secur
     else if (ofPort.get(port_id)!.port_security === 0) found.push(`port ${port_id} is not filtered and in group ${security_group_id}`)
     if (!ofGroup.has(security_group_id)) found.push(`port ${port_id} is in group ${security_group_id}, which is gone`)
   }
+  for (const { id, port_security, allowed_address_pairs } of ports)
+    if (port_security === 0 && allowed_address_pairs !== '[]') found.push(`port ${id} is not filtered and lets others pass`)
   for (const { id, security_group_id, remote_group_id } of rules) {
     if (!ofGroup.has(security_group_id)) found.push(`rule ${id} is of group ${security_group_id}, which is gone`)
     if (remote_group_id && !ofGroup.has(remote_group_id)) found.push(`rule ${id} lets group ${remote_group_id} in, which is gone`)
