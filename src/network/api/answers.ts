@@ -112,6 +112,8 @@ const floatingip = Type.Object({
   port_id: MaybeText,
   router_id: MaybeText,
   status: Text,
+  dns_name: Text,
+  dns_domain: Text,
 })
 
 const rule = Type.Object({

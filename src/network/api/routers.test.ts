@@ -162,6 +162,37 @@ describe('floating IPs', () => {
     assert.deepEqual(await house.client.ports({ network_id: network.id }), [])
   })
 
+  test('one has a name in a domain, both or neither, which stay as they were given', async () => {
+    const post = (more: object) =>
+      house.request('POST', '/floatingips', { as: 'member', body: { floatingip: { floating_network_id: outside.network.id, ...more } } })
+    const names = ({ dns_name, dns_domain }: any) => [dns_name, dns_domain]
+    const { floatingip } = (await post({ dns_name: 'Web.shop', dns_domain: 'Example.org.' })).body
+    assert.deepEqual(names(floatingip), ['web.shop', 'example.org.'])
+    const path = `/floatingips/${floatingip.id}`
+    assert.deepEqual(names((await house.request('GET', path)).body.floatingip), ['web.shop', 'example.org.'])
+    const found = (await house.request('GET', '/floatingips?dns_name=web.shop&dns_domain=example.org.')).body.floatingips
+    assert.deepEqual(
+      found.map((one: any) => one.id),
+      [floatingip.id],
+    )
+    const plain = (await post({ dns_name: '', dns_domain: '' })).body.floatingip
+    assert.deepEqual(names(plain), ['', ''])
+    const refused = [
+      { dns_name: 'web' },
+      { dns_domain: 'example.org.' },
+      { dns_name: 'web.', dns_domain: 'example.org.' },
+      { dns_name: 'web', dns_domain: 'example.org' },
+      { dns_name: '-web', dns_domain: 'example.org.' },
+      { dns_name: 'web', dns_domain: 'example..org.' },
+      { dns_name: 'web', dns_domain: 'example.7.' },
+      { dns_name: 'a.'.repeat(126).concat('b'), dns_domain: 'example.org.' },
+    ]
+    for (const more of refused) assert.equal((await post(more)).status, 400, JSON.stringify(more))
+    const late = await house.request('PUT', path, { as: 'member', body: { floatingip: { dns_name: 'other' } } })
+    assert.deepEqual([late.status, late.body.NeutronError.message], [400, 'Cannot update read-only attribute dns_name'])
+    for (const { id } of [floatingip, plain]) await house.request('DELETE', `/floatingips/${id}`, { as: 'member' })
+  })
+
   test('no way to the outside, no external network, foreign port: refused', async () => {
     const { network } = await house.network('10.99.0.0/24', 'member')
     const port = await house.make('/ports', 'port', { network_id: network.id }, 'member')

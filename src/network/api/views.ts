@@ -130,6 +130,8 @@ export const floatingIpView = (floating: FloatingIp) => {
     port_id: floating.port_id,
     router_id: floating.router_id,
     status: floating.status,
+    dns_name: floating.dns_name,
+    dns_domain: floating.dns_domain,
   }
 }
 

@@ -5,6 +5,7 @@ import { deleteRow, insertRow, rowsWhere, updateRow } from '../db/rows.ts'
 import type { FloatingIpRow, PortRow } from '../db/tables.ts'
 import type { FixedIp } from '../rpc.ts'
 import { mutate, type NetworkContext, type Viewer, type Work } from './context.ts'
+import { floatingName } from './dns-names.ts'
 import { allocationRows, chooseAllAddresses } from './ipam.ts'
 import { networkNoun } from './networks.ts'
 import { missing, type Noun, owned, refuseKnownIds, STANDARD, seeRows } from './noun.ts'
@@ -30,6 +31,8 @@ export const floatingIpNoun: Noun<'floatingips', FloatingIp> = {
     port_id: ['port_id', 'text'],
     router_id: ['router_id', 'text'],
     status: ['status', 'text'],
+    dns_name: ['dns_name', 'text'],
+    dns_domain: ['dns_domain', 'text'],
   },
   visible: owned,
   dress: async (_db, rows) => rows,
@@ -45,6 +48,8 @@ export interface AskedFloatingIp {
   floating_ip_address?: string | null
   port_id?: string | null
   fixed_ip_address?: string | null
+  dns_name?: string
+  dns_domain?: string
 }
 
 /** An address of the external network; with `port_id` it leads to that port at once. @throws Fault 400, 404, 409 */
@@ -114,6 +119,7 @@ async function takeAddresses(work: Work, asked: AskedFloatingIp[], projects: str
     floating_network_id: one.floating_network_id,
     floating_ip_address: ips[i]![0]!.address,
     own_port_id: own[i]!.id,
+    ...floatingName(one),
     ...NOWHERE,
   }))
 }

@@ -163,4 +163,13 @@ export const migrations: Migrations = {
       await db.schema.createIndex('ports_owner').on('ports').columns(['network_id', 'device_owner']).execute()
     },
   },
+  '007-names-of-floating-ips': {
+    async up(db: Kysely<any>) {
+      for (const column of ['dns_name', 'dns_domain'])
+        await db.schema
+          .alterTable('floatingips')
+          .addColumn(column, name, (c) => c.notNull().defaultTo(''))
+          .execute()
+    },
+  },
 }

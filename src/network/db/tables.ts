@@ -118,6 +118,9 @@ export interface FloatingIpRow extends StandardRow {
   router_id: string | null
   status: 'ACTIVE' | 'DOWN' | 'ERROR'
   associated_at: string | null
+  /** For a name server outside; empty: none. */
+  dns_name: string
+  dns_domain: string
 }
 
 export interface SecurityGroupRow extends StandardRow {
