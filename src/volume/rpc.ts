@@ -67,6 +67,7 @@ export const storage = {
   revertToSnapshot: message<{ snapshotId: string; volumeId: string; sizeGiB: number }, void>('revert-to-snapshot'),
   /** 46: target with CHAP and the volume in it; the secret is made on control and kept there. */
   exportVolume: message<WantedExport, Export>('export-volume'),
+  /** Unless control wants it when it is the host's turn. */
   unexportVolume: message<{ volumeId: string }, void>('unexport-volume'),
   stats: message<Record<string, never>, BackendState>('stats'),
   audit: message<Record<string, never>, { kind: string; name: string; owner: string | null }[]>('audit'),
@@ -75,6 +76,6 @@ export const storage = {
 /** Storage hosts tell control (topic VOLUME_CONTROL). */
 export const control = {
   backendReport: message<BackendState, void>('backend-report'),
-  /** Which exports should be there: asked when a storage host starts, since tgt forgets its targets. */
-  desiredExports: message<{ backend: string }, WantedExport[]>('desired-exports'),
+  /** Which exports should be there, or whether a volume's should: asked when a storage host starts, since tgt forgets its targets, and before it takes one away. */
+  desiredExports: message<{ backend: string; volumeId?: string }, WantedExport[]>('desired-exports'),
 }

@@ -77,7 +77,7 @@ export class StorageStandIn {
         const failure = this.failing.get(name) ?? this.failingOnce.get(name)
         this.failingOnce.delete(name)
         if (failure) throw failure
-        return work(payload) ?? null
+        return (await work(payload)) ?? null
       }
       this.stops.push(this.bus.serve<any, any>(volumeTopic(this.name), storage[name] as any, handler))
     }
@@ -125,8 +125,9 @@ export class StorageStandIn {
       this.exports.set(volumeId, { secret, readOnly })
       return { iqn: `iqn.2010-10.org.openstack:volume-${volumeId}`, lun: 1, portal: '127.0.0.1:3260', username: 'yun' }
     })
-    on('unexportVolume', ({ volumeId }) => {
-      this.exports.delete(volumeId)
+    on('unexportVolume', async ({ volumeId }) => {
+      const wanted = await this.bus.call(VOLUME_CONTROL, control.desiredExports, { backend: this.name, volumeId })
+      if (wanted.length === 0) this.exports.delete(volumeId)
     })
   }
 

@@ -108,7 +108,7 @@ test('volumes and snapshots are made, grow and go, each message twice; what is f
 })
 
 test('a volume is exported with its secret and can be reached with no other; removed it is exported no more', async () => {
-  const { ask, topic, targets } = await house()
+  const { ask, topic, targets, want } = await house()
   const volumeId = randomUUID()
   await ask(topic, storage.create, { volumeId, sizeGiB: 1 })
   const target = await ask(topic, storage.exportVolume, { volumeId, secret, readOnly: false })
@@ -122,6 +122,12 @@ test('a volume is exported with its secret and can be reached with no other; rem
     ['iscsi-target', volumeId],
   ])
   assert.ok(!JSON.stringify(target).includes(secret))
+  want([{ volumeId, secret, readOnly: false }])
+  await ask(topic, storage.unexportVolume, { volumeId })
+  assert.equal((await targets.list()).length, 1, 'somebody wants it by now')
+  want([])
+  await ask(topic, storage.unexportVolume, { volumeId })
+  assert.deepEqual(await targets.list(), [])
   await ask(topic, storage.remove, { volumeId })
   assert.deepEqual(await targets.list(), [])
 })

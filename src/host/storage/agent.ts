@@ -81,11 +81,12 @@ export function createStorageAgent(options: StorageAgentOptions): StorageAgent {
       return []
     },
   })
+  const desired = (volumeId?: string) => bus.call(VOLUME_CONTROL, control.desiredExports, { backend: name, volumeId })
   const exporter = new Reconciler({
     name: 'storage-exports',
     everyMs: options.reconcileEveryMs ?? 10_000,
     log: options.log,
-    run: () => exports.reconcile(() => bus.call(VOLUME_CONTROL, control.desiredExports, { backend: name })),
+    run: () => exports.reconcile(() => desired()),
   })
 
   const stops: (() => void)[] = []
@@ -164,7 +165,7 @@ export function createStorageAgent(options: StorageAgentOptions): StorageAgent {
     serve(storage.removeSnapshot, ({ snapshotId }) => backend.removeSnapshot(snapshotId))
     serve(storage.revertToSnapshot, ({ snapshotId, volumeId }) => backend.revert(volumeId, snapshotId))
     serve(storage.exportVolume, (wanted) => exports.export(wanted))
-    serve(storage.unexportVolume, ({ volumeId }) => exports.unexport(volumeId))
+    serve(storage.unexportVolume, ({ volumeId }) => exports.unexportUnless(volumeId, () => desired(volumeId)))
     stops.push(bus.serve(topic, storage.stats, state))
     stops.push(bus.serve(topic, storage.audit, audit))
   }

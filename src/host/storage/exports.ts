@@ -27,6 +27,13 @@ export class Exports {
     return this.locked('exports', () => this.targets.remove(iqnOf(volumeId)))
   }
 
+  /** Control's processes do not wait for one another: while this word was on its way, another may have come first and wants the target. */
+  async unexportUnless(volumeId: string, desired: () => Promise<WantedExport[]>): Promise<void> {
+    await this.locked('exports', async () => {
+      if (!(await desired()).some((one) => one.volumeId === volumeId)) await this.targets.remove(iqnOf(volumeId))
+    })
+  }
+
   /** Makes the targets that control wants and takes away those of our volumes that it does not. Returns what was done, in words. */
   reconcile(desired: () => Promise<WantedExport[]>): Promise<string[]> {
     return this.locked('exports', async () => {

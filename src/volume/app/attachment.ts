@@ -1,13 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { timestamp } from '../../kernel/db/columns.ts'
-import { conflict, Fault, notFound } from '../../kernel/errors/errors.ts'
+import { conflict, notFound } from '../../kernel/errors/errors.ts'
 import { now, record } from '../../kernel/trace/trace.ts'
 import { attachmentsOf, changeAttachment, findAttachment } from '../db/attachments.ts'
 import type { AttachmentRow } from '../db/tables.ts'
 import { holdVolume, moveVolume, volumeRow } from '../db/volumes.ts'
-import { storage, volumeTopic } from '../rpc.ts'
 import { settleStatus } from './attachment-status.ts'
-import { connectAttachment } from './connection.ts'
+import { connectAttachment, unexportUnlessUsed } from './connection.ts'
 import { type Viewer, type VolumeContext, volumeSubject } from './context.ts'
 import { invalidVolume, presentVolume, type Volume } from './volume.ts'
 
@@ -133,18 +132,4 @@ export async function deleteAttachments(context: VolumeContext, volumeId: string
       })
     return await attachmentsOf(db, volumeId)
   })
-}
-
-/** A storage host that is away removes the target when it is back: it asks which it shall have. */
-export async function unexportUnlessUsed(context: VolumeContext, volumeId: string): Promise<void> {
-  const { db } = context.database
-  const host = (await volumeRow(db, volumeId))?.host
-  const used = (await attachmentsOf(db, volumeId)).some((one) => one.secret !== null && one.status !== 'detaching')
-  if (!host || used) return
-  try {
-    await context.bus.call(volumeTopic(host), storage.unexportVolume, { volumeId })
-  } catch (error) {
-    if (!(error instanceof Fault) || (error.status !== 503 && error.status !== 504)) throw error
-    context.log.warn({ volumeId, host, error: error.message }, 'the target is removed when its storage host is back')
-  }
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { fromJson, timestamp, toJson } from '../../kernel/db/columns.ts'
-import { conflict, notFound } from '../../kernel/errors/errors.ts'
+import { conflict, Fault, notFound } from '../../kernel/errors/errors.ts'
 import { traced } from '../../kernel/trace/trace.ts'
 import { attachmentsOf, changeAttachment, exportsOf, findAttachment } from '../db/attachments.ts'
 import type { Properties } from '../db/properties.ts'
@@ -29,7 +29,7 @@ export function connectAttachment(context: VolumeContext, id: string, connector:
       if ((await heldVolume(trx, volume.id))?.status === 'downloading')
         throw invalidVolume(`Volume ${volume.id} is being overwritten: it is exported when that is done.`)
       const present = await findAttachment(trx, id)
-      if (!present || present.status === 'detaching') throw conflict(`Attachment ${id} is being deleted.`, 'InvalidAttachment')
+      if (!present || present.status === 'detaching') throw ended(id)
       const secret = present.secret ?? (await attachmentsOf(trx, volume.id)).find((one) => one.secret !== null)?.secret ?? newSecret()
       await changeAttachment(trx, id, {
         secret,
@@ -42,7 +42,7 @@ export function connectAttachment(context: VolumeContext, id: string, connector:
       await settleStatus(trx, volume.id)
     })
     const [wanted] = await exportsOf(db, { volumeId: volume.id })
-    if (!wanted) throw conflict(`Attachment ${id} is being deleted.`, 'InvalidAttachment')
+    if (!wanted) throw ended(id)
     const ask = () => context.bus.call(volumeTopic(host), storage.exportVolume, wanted)
     const target = row.connection_json
       ? await ask()
@@ -60,11 +60,28 @@ export function connectAttachment(context: VolumeContext, id: string, connector:
       }),
     })
     const connected = await findAttachment(db, id)
-    if (!connected) throw conflict(`Attachment ${id} is being deleted.`, 'InvalidAttachment')
-    return connected
+    if (connected && connected.status !== 'detaching' && connected.secret !== null) return connected
+    await unexportUnlessUsed(context, volume.id) // whoever ended it meanwhile may have been at the host before this export
+    throw ended(id)
   }
   return withAttachment(context, id, work)
 }
+
+/** A storage host that is away removes the target when it is back: it asks which it shall have. */
+export async function unexportUnlessUsed(context: VolumeContext, volumeId: string): Promise<void> {
+  const { db } = context.database
+  const host = (await volumeRow(db, volumeId))?.host
+  const used = (await attachmentsOf(db, volumeId)).some((one) => one.secret !== null && one.status !== 'detaching')
+  if (!host || used) return
+  try {
+    await context.bus.call(volumeTopic(host), storage.unexportVolume, { volumeId })
+  } catch (error) {
+    if (!(error instanceof Fault) || (error.status !== 503 && error.status !== 504)) throw error
+    context.log.warn({ volumeId, host, error: error.message }, 'the target is removed when its storage host is back')
+  }
+}
+
+const ended = (id: string) => conflict(`Attachment ${id} is being deleted.`, 'InvalidAttachment')
 
 async function withAttachment<T>(context: VolumeContext, id: string, work: (row: AttachmentRow) => Promise<T>): Promise<T> {
   const find = async () => {

@@ -8,7 +8,7 @@ export function serveStorageHosts(context: VolumeContext): () => void {
   const { bus, database } = context
   const stops = [
     bus.serve(VOLUME_CONTROL, control.backendReport, (state) => keepReport(database.db, state)),
-    bus.serve(VOLUME_CONTROL, control.desiredExports, ({ backend }) => exportsOf(database.db, { backend })),
+    bus.serve(VOLUME_CONTROL, control.desiredExports, (of) => exportsOf(database.db, of)),
   ]
   return () => {
     for (const stop of stops) stop()

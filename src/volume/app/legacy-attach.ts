@@ -1,9 +1,9 @@
 import { attachmentsOf, changeAttachment } from '../db/attachments.ts'
 import type { AttachmentRow } from '../db/tables.ts'
 import { holdVolume, moveVolume } from '../db/volumes.ts'
-import { completeAttachment, deleteAttachments, insertAttachment, unexportUnlessUsed } from './attachment.ts'
+import { completeAttachment, deleteAttachments, insertAttachment } from './attachment.ts'
 import { settleStatus } from './attachment-status.ts'
-import { connectAttachment } from './connection.ts'
+import { connectAttachment, unexportUnlessUsed } from './connection.ts'
 import type { VolumeContext } from './context.ts'
 import { invalidVolume, type Volume } from './volume.ts'
 

@@ -28,8 +28,8 @@ export interface Wanted {
 }
 
 /** What is to be exported, of a back end or of one volume: volumes with an attachment that has its secret and is not on its way out. */
-export async function exportsOf(db: Handle, of: { backend: string } | { volumeId: string }): Promise<Wanted[]> {
-  const [column, value] = 'backend' in of ? (['v.host', of.backend] as const) : (['v.id', of.volumeId] as const)
+export async function exportsOf(db: Handle, of: { backend?: string; volumeId?: string }): Promise<Wanted[]> {
+  const [column, value] = of.volumeId === undefined ? (['v.host', of.backend ?? null] as const) : (['v.id', of.volumeId] as const)
   const rows = await db
     .selectFrom('attachments as a')
     .innerJoin('volumes as v', 'v.id', 'a.volume_id')

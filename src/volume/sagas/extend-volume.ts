@@ -1,5 +1,6 @@
 import { at, saga, step } from '../../kernel/saga/saga.ts'
 import { settleStatus } from '../app/attachment-status.ts'
+import { unexportUnlessUsed } from '../app/connection.ts'
 import { tellUser } from '../app/message.ts'
 import { tellCompute } from '../app/tell-compute.ts'
 import { exportsOf } from '../db/attachments.ts'
@@ -36,7 +37,9 @@ function exportAgain(run: Extend): Promise<void> {
   const { volumeId, host } = run.input
   return run.world.locked(volumeId, async () => {
     const [wanted] = await exportsOf(run.world.database.db, { volumeId })
-    if (wanted) await ask(run, onBackend(host), storage.exportVolume, wanted)
+    if (!wanted) return
+    await ask(run, onBackend(host), storage.exportVolume, wanted)
+    await unexportUnlessUsed(run.world, volumeId) // whoever let go of it meanwhile may have been at the host before this export
   })
 }
 
