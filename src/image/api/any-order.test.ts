@@ -9,6 +9,7 @@ import { eachDatabaseUrl } from '../../kernel/db/testing.ts'
 import { within } from '../../kernel/http/pace.ts'
 import { DEMO, OTHER, people, type TestAnswer } from '../../kernel/http/testing.ts'
 import type { Image } from '../app/image.ts'
+import { reconcileData } from '../reconcilers/data.ts'
 import { type ImageHouse, imageHouse, trusting } from '../testing.ts'
 
 type Person = 'admin' | 'member' | 'other'
@@ -195,25 +196,32 @@ async function turns(): Promise<void> {
 const REST_MS = 10_000
 
 const ask = fc.record({ deed: fc.constantFrom(...Object.keys(deeds)), n: fc.nat(23) })
-const steps = fc.array(fc.record({ asked: fc.array(ask, { minLength: 1, maxLength: 5 }), waited: fc.boolean() }), {
-  minLength: 2,
-  maxLength: 12,
-})
+const asked = fc.array(ask, { minLength: 1, maxLength: 5 })
+const steps = fc.array(fc.record({ asked, waited: fc.boolean(), reconciled: fc.boolean() }), { minLength: 2, maxLength: 12 })
 
 eachDatabaseUrl((fresh) => {
-  let house: ImageHouse
+  /** Control processes that share the images, where the database may be shared. */
+  const houses: ImageHouse[] = []
   before(async () => {
-    house = await imageHouse({
-      databaseUrl: await fresh(),
-      webSources: { trustedHosts: ['127.0.0.1'] },
-      inspect: (...given) => turns().then(() => trusting(...given)),
-    })
+    const databaseUrl = await fresh()
+    for (const n of databaseUrl.startsWith('mysql:') ? [0, 1] : [0])
+      houses.push(
+        await imageHouse({
+          databaseUrl,
+          ...(houses[0] ? { directory: houses[0].directory } : {}),
+          exclusive: n === 0,
+          webSources: { trustedHosts: ['127.0.0.1'] },
+          inspect: (...given) => turns().then(() => trusting(...given)),
+        }),
+      )
   })
-  after(() => house.close())
+  after(async () => {
+    for (const house of houses) await house.close()
+  })
 
   const ask = async (made: Made, said: string[], deed: string, n: number) => {
     const { method, path, told, ...options } = deeds[deed]!(made, n)
-    const answer = await house.request(method, `/image/v2${path}`, options)
+    const answer = await among(houses, made.count++).request(method, `/image/v2${path}`, options)
     said.push(`${deed} ${options.as} ${answer.status}`)
     assert.ok(answer.status < 500, `${said.join(', ')}: ${JSON.stringify(answer.body)}`)
     if (answer.status < 300) told?.(answer)
@@ -225,16 +233,23 @@ eachDatabaseUrl((fresh) => {
     const property = fc.asyncProperty(steps, async (wanted) => {
       const made: Made = { images: [], sent: new Map(), kept: [], open: new Set(), added: [], found: [], count: 0 }
       const said: string[] = []
-      const rest = () => within(REST_MS, Promise.all(house.service.context.imports), () => new Error(`not at rest: ${said.join(', ')}`))
+      const rest = () =>
+        within(
+          REST_MS,
+          Promise.all(houses.flatMap(({ service }) => [...service.context.imports])),
+          () => new Error(`not at rest: ${said.join(', ')}`),
+        )
       await ask(made, said, 'record', 0)
-      for (const { asked, waited } of wanted) {
+      for (const { asked, waited, reconciled } of wanted) {
         if (waited) await rest()
-        await Promise.all(asked.map(({ deed, n }) => ask(made, said, deed, n)))
+        const reconciling = reconciled ? houses.map(({ service }) => reconcileData(service.context)) : []
+        await Promise.all([...asked.map(({ deed, n }) => ask(made, said, deed, n)), ...reconciling])
       }
       await rest()
+      const house = houses[0]!
       assert.deepEqual([...made.found, ...(await wrong(house, made)), ...(await cleared(house))], [], said.join(', '))
     })
-    await fc.assert(property, { numRuns: Number(process.env.YUN_TEST_RUNS ?? 100), endOnFailure: true })
+    await fc.assert(property, { numRuns: Number(process.env.YUN_TEST_RUNS ?? 60), endOnFailure: true })
   })
 })
 
@@ -258,6 +273,9 @@ async function wrong(house: ImageHouse, made: Made): Promise<string[]> {
   for (const { image_id, status } of await database.db.selectFrom('image_tasks').selectAll().execute())
     if (status === 'processing') found.push(`a task of image ${image_id} goes on`)
   const there = new Map([...images, ...hidden].map((one) => [one.id, one]))
+  for (const one of there.values())
+    if (one.os_glance_import_error && one.stores && !made.kept.some(({ image }) => image === one.id))
+      found.push(`image ${one.id} was imported and says that it was not`)
   for (const { image, name } of made.added) {
     const one = there.get(image)
     if (one && !one.tags.includes(name) && !(name in one)) found.push(`image ${image} lost ${name}`)

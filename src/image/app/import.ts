@@ -24,6 +24,10 @@ export type ImportTask = TaskRow
 /** An image's imports, oldest first, for as long as their tasks are kept. */
 export const importsOf = (context: ImageContext, image: Image): Promise<ImportTask[]> => tasksOf(context.database.db, image.id)
 
+/** Properties that say which stores have no data of the import, and why. */
+const FAILED = 'os_glance_failed_import'
+const ERROR = 'os_glance_import_error'
+
 const TASK_MS = 48 * 3_600_000
 
 /** Uploading → importing → active. @throws Fault 409 when nothing is staged */
@@ -56,9 +60,13 @@ export async function importFromWeb(context: ImageContext, { id }: Image, uri: s
   inBackground(context, finish(context, image, uploadId, fetched))
 }
 
-/** Moves the image and notes the task. */
+/** Moves the image, forgets how an earlier import failed, and notes the task. */
 async function begin(context: ImageContext, trx: Handle, asker: Asker, image: Image, uploadId: string, method: object): Promise<void> {
   await moveImage(trx, image.id, [image.status], { status: 'importing', upload_id: uploadId, lease_until: leaseEnd(context) })
+  if (FAILED in image.properties) {
+    const { [ERROR]: _over, ...properties } = image.properties
+    await updateImage(trx, image.id, {}, { properties: { ...properties, [FAILED]: '' } })
+  }
   const at = Date.now()
   await insertTask(trx, {
     id: randomUUID(),
@@ -107,7 +115,7 @@ async function finish(context: ImageContext, image: ImageRow, uploadId: string, 
     await context.database.transaction(async (trx) => {
       const left = await holdImage(trx, image.id)
       if (!left) return
-      const properties = { ...left.properties, os_glance_failed_import: STORE_ID, os_glance_import_error: reason }
+      const properties = { ...left.properties, [FAILED]: STORE_ID, [ERROR]: reason }
       await updateImage(trx, image.id, {}, { properties })
     })
   }
