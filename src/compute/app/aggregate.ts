@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import type { Transaction } from 'kysely'
+import type { Kysely, Transaction } from 'kysely'
 import { fromJson, timestamp, toJson } from '../../kernel/db/columns.ts'
+import { prepared } from '../../kernel/db/prepared.ts'
 import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
 import type { RequestContext } from '../../kernel/http/context.ts'
 import { type Handle, nextNumber } from '../db/handle.ts'
@@ -43,8 +44,10 @@ export const zoneOfHost = (aggregates: Aggregate[], host: string, defaultZone: s
     .find((zone) => zone !== undefined) ?? defaultZone
 
 export async function listAggregates(db: Handle): Promise<Aggregate[]> {
-  return (await db.selectFrom('aggregates').selectAll().orderBy('id').execute()).map(dress)
+  return (await all(db, {})).rows.map(dress)
 }
+
+const all = prepared((db: Kysely<ComputeTables>) => db.selectFrom('aggregates').selectAll().orderBy('id'))
 
 /** By number or, in newer requests, by uuid. @throws Fault 404 */
 export async function findAggregate(db: Handle, id: string): Promise<Aggregate> {

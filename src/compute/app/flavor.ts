@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
+import type { Kysely } from 'kysely'
 import { fromJson, timestamp, toJson } from '../../kernel/db/columns.ts'
+import { prepared } from '../../kernel/db/prepared.ts'
 import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
-import type { FlavorRow } from '../db/tables.ts'
+import type { ComputeTables, FlavorRow } from '../db/tables.ts'
 import type { FlavorSpec } from '../rpc.ts'
 import type { ComputeContext } from './context.ts'
 
@@ -106,9 +108,11 @@ export async function listFlavors(context: ComputeContext, filter: FlavorFilter)
   return rows.slice(from, from + filter.limit).map(dress)
 }
 
+const byId = prepared((db: Kysely<ComputeTables>, { id }: { id: string }) => db.selectFrom('flavors').selectAll().where('id', '=', id))
+
 /** @throws Fault 404 also when `project` may not know of it */
 export async function findFlavor(context: ComputeContext, id: string, project: string | null): Promise<Flavor> {
-  const row = await context.database.db.selectFrom('flavors').selectAll().where('id', '=', id).executeTakeFirst()
+  const [row] = (await byId(context.database.db, { id })).rows
   const missing = notFound(`Flavor ${id} could not be found.`, 'FlavorNotFound')
   if (!row) throw missing
   if (!row.is_public && project !== null && !(await accessList(context, id)).includes(project)) throw missing

@@ -69,14 +69,26 @@ export interface Usage {
   ram: number
 }
 
-export async function usageOf(db: Handle, projectId: string, userId?: string | null): Promise<Usage> {
-  let query = db
+const usageOfProject = prepared((db: Kysely<ComputeTables>, { projectId }: { projectId: string }) =>
+  db
     .selectFrom('instances')
     .select((eb) => [eb.fn.countAll<number>().as('instances'), eb.fn.sum<number>('vcpus').as('cores'), eb.fn.sum<number>('ram').as('ram')])
     .where('project_id', '=', projectId)
-    .where('deleted', '=', 0)
-  if (userId) query = query.where('user_id', '=', userId)
-  const row = await query.executeTakeFirstOrThrow()
+    .where('deleted', '=', 0),
+)
+
+const usageOfUser = prepared((db: Kysely<ComputeTables>, { projectId, userId }: { projectId: string; userId: string }) =>
+  db
+    .selectFrom('instances')
+    .select((eb) => [eb.fn.countAll<number>().as('instances'), eb.fn.sum<number>('vcpus').as('cores'), eb.fn.sum<number>('ram').as('ram')])
+    .where('project_id', '=', projectId)
+    .where('user_id', '=', userId)
+    .where('deleted', '=', 0),
+)
+
+export async function usageOf(db: Handle, projectId: string, userId?: string | null): Promise<Usage> {
+  const { rows } = await (userId ? usageOfUser(db, { projectId, userId }) : usageOfProject(db, { projectId }))
+  const row = rows[0]!
   return { instances: Number(row.instances), cores: Number(row.cores ?? 0), ram: Number(row.ram ?? 0) }
 }
 

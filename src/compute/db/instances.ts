@@ -1,7 +1,7 @@
 import { type ExpressionBuilder, type Kysely, sql, type Transaction } from 'kysely'
 import { timestamp } from '../../kernel/db/columns.ts'
 import { Raced } from '../../kernel/db/database.ts'
-import { prepared, preparedFor } from '../../kernel/db/prepared.ts'
+import { prepared, preparedFor, updatePrepared } from '../../kernel/db/prepared.ts'
 import type { Handle } from './handle.ts'
 import { fitting } from './name-pattern.ts'
 import type { BlockDeviceRow, ComputeTables, InstanceRow } from './tables.ts'
@@ -55,11 +55,7 @@ export async function keepNetworkInfo(db: Handle, infos: Map<string, string>): P
 }
 
 export async function updateInstance(db: Handle, id: string, columns: Partial<InstanceRow>): Promise<void> {
-  await db
-    .updateTable('instances')
-    .set({ ...columns, updated_at: timestamp() })
-    .where('id', '=', id)
-    .execute()
+  await updatePrepared(db, 'instances', { id }, { ...columns, updated_at: timestamp() })
 }
 
 /** Compare-and-swap of a column that is changed by what it was. @throws Raced when somebody else changed it: the transaction runs again */
@@ -85,11 +81,9 @@ export async function moveInstance(
   expected: { vmStates?: string[]; taskStates?: (string | null)[]; notTask?: string; untouchedSince?: string; host?: string },
   columns: Partial<InstanceRow>,
 ): Promise<boolean> {
-  let query = db
-    .updateTable('instances')
-    .set({ ...columns, updated_at: timestamp() })
-    .where('id', '=', id)
-    .where('deleted', '=', 0)
+  const changed = { ...columns, updated_at: timestamp() }
+  if (Object.keys(expected).length === 0) return (await updatePrepared(db, 'instances', { id, deleted: 0 }, changed)) > 0
+  let query = db.updateTable('instances').set(changed).where('id', '=', id).where('deleted', '=', 0)
   if (expected.vmStates) query = query.where('vm_state', 'in', expected.vmStates as InstanceRow['vm_state'][])
   if (expected.host !== undefined) query = query.where('host', '=', expected.host)
   if (expected.untouchedSince) query = query.where('updated_at', '=', expected.untouchedSince)
@@ -165,10 +159,10 @@ function beyond(
   return value === null ? sql<boolean>`1 = 0` : eb.or([eb(key, '<', value as any), eb(key, 'is', null)])
 }
 
-export async function blockDevicesOf(db: Handle, serverIds: string[]): Promise<BlockDeviceRow[]> {
-  if (serverIds.length === 0) return []
-  return await db.selectFrom('block_devices').selectAll().where('server_id', 'in', serverIds).orderBy('device').execute()
-}
+/** Of each server in the order of their names. */
+export const blockDevicesOf: (db: Handle, serverIds: string[]) => Promise<BlockDeviceRow[]> = preparedFor(
+  (db: Kysely<ComputeTables>, ids) => db.selectFrom('block_devices').selectAll().where('server_id', 'in', ids).orderBy('device'),
+)
 
 /** Live servers of each host: what affinity, I/O and instance-count filters ask. */
 export async function instancesByHost(

@@ -1,11 +1,17 @@
+import type { Kysely } from 'kysely'
+import { prepared } from '../../kernel/db/prepared.ts'
 import type { Handle } from './images.ts'
-import type { MemberRow, MemberStatus } from './tables.ts'
+import type { ImageTables, MemberRow, MemberStatus } from './tables.ts'
 
 export const listMembers = (db: Handle, imageId: string): Promise<MemberRow[]> =>
   db.selectFrom('image_members').selectAll().where('image_id', '=', imageId).orderBy('created_at').orderBy('member_id').execute()
 
-export const findMember = (db: Handle, imageId: string, memberId: string): Promise<MemberRow | undefined> =>
-  db.selectFrom('image_members').selectAll().where('image_id', '=', imageId).where('member_id', '=', memberId).executeTakeFirst()
+const ofBoth = prepared((db: Kysely<ImageTables>, { imageId, memberId }: { imageId: string; memberId: string }) =>
+  db.selectFrom('image_members').selectAll().where('image_id', '=', imageId).where('member_id', '=', memberId),
+)
+
+export const findMember = async (db: Handle, imageId: string, memberId: string): Promise<MemberRow | undefined> =>
+  (await ofBoth(db, { imageId, memberId })).rows[0]
 
 export async function insertMember(db: Handle, member: MemberRow): Promise<void> {
   await db.insertInto('image_members').values(member).execute()

@@ -57,6 +57,25 @@ export function preparedFor<Row>(
   }
 }
 
+const updates = new Map<string, (db: Kysely<any>, values: Record<string, unknown>) => Promise<QueryResult<unknown>>>()
+
+/** Changes columns of the rows that hold the values of `where`, of which none is null: {@link prepared} for each choice of columns of each table. Answers how many there were. */
+export async function updatePrepared(db: Kysely<any>, table: string, where: object, columns: object): Promise<number> {
+  const values = Object.entries(columns).filter(([, value]) => value !== undefined)
+  const name = `${table} ${values.map(([column]) => column)} ${Object.keys(where)}`
+  const update =
+    updates.get(name) ??
+    prepared((to, slots: Record<string, unknown>) => {
+      let query = to.updateTable(table).set(Object.fromEntries(values.map(([column]) => [column, slots[column]])))
+      for (const column of Object.keys(where)) query = query.where(column, '=', slots[`${column} was`])
+      return query
+    })
+  updates.set(name, update)
+  const was = Object.entries(where).map(([column, value]) => [`${column} was`, value])
+  const { numAffectedRows = 0n } = await update(db, Object.fromEntries([...values, ...was]))
+  return Number(numAffectedRows)
+}
+
 const inserts = new Map<string, (db: Kysely<any>, row: Record<string, unknown>) => Promise<QueryResult<unknown>>>()
 
 /** Inserts a row of values: {@link prepared} for each choice of columns of each table. */

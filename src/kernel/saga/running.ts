@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely'
 import { fromJson, timestamp, toJson } from '../db/columns.ts'
 import { type Database, DatabaseUnreachable } from '../db/database.ts'
+import { prepared } from '../db/prepared.ts'
 import { describe, Fault, revive } from '../errors/errors.ts'
 import type { Log } from '../log/log.ts'
 import { collecting, now, record as recordStep } from '../trace/trace.ts'
@@ -197,11 +198,7 @@ export class Running<World> {
 
   private async close(state: 'done' | 'failed', error: unknown): Promise<true> {
     const { row } = this
-    await this.db
-      .updateTable('sagas')
-      .set({ state, error: error ? toJson(error) : null, owner: null, lease_until: null, updated_at: timestamp() })
-      .where('id', '=', row.id)
-      .execute()
+    await end(this.db, { id: row.id, state, error: error ? toJson(error) : null, at: timestamp() })
     this.setting.interceptor?.logged?.({ saga: row.kind, step: '', event: state })
     return true
   }
@@ -232,6 +229,10 @@ export class Running<World> {
     })
   }
 }
+
+const end = prepared((db: Kysely<SagaTables>, { id, state, error, at }: { id: string; state: string; error: string | null; at: string }) =>
+  db.updateTable('sagas').set({ state, error, owner: null, lease_until: null, updated_at: at }).where('id', '=', id),
+)
 
 /** Resolves after `ms`, or soon after `stopped` says so. */
 export function pauseUnless(stopped: () => boolean, ms: number): Promise<void> {

@@ -1,6 +1,8 @@
+import type { Kysely } from 'kysely'
+import { preparedFor } from '../../kernel/db/prepared.ts'
 import type { Handle } from '../db/handle.ts'
 import { rowsWhere } from '../db/rows.ts'
-import type { NetworkRow, SecurityRuleRow } from '../db/tables.ts'
+import type { NetworkRow, NetworkTables, SecurityRuleRow } from '../db/tables.ts'
 import type { DeviceDetails, SecurityRule, Segment } from '../rpc.ts'
 import type { NetworkContext } from './context.ts'
 import { pairsOf } from './group-addresses.ts'
@@ -49,15 +51,17 @@ export async function deviceDetails({ database: { db } }: NetworkContext, portId
 }
 
 async function dhcpAddresses(db: Handle, networkIds: string[]): Promise<{ network_id: string; address: string }[]> {
-  if (networkIds.length === 0) return []
-  return await db
+  return await dhcpAddressesOn(db, [...new Set(networkIds)])
+}
+
+const dhcpAddressesOn = preparedFor<{ network_id: string; address: string }>((db: Kysely<NetworkTables>, networkIds) =>
+  db
     .selectFrom('ports as p')
     .innerJoin('allocations as a', 'a.port_id', 'p.id')
     .select(['p.network_id', 'a.address'])
-    .where('p.network_id', 'in', [...new Set(networkIds)])
-    .where('p.device_owner', '=', 'network:dhcp')
-    .execute()
-}
+    .where('p.network_id', 'in', networkIds)
+    .where('p.device_owner', '=', 'network:dhcp'),
+)
 
 async function rulesOf(db: Handle, ports: Port[]): Promise<Map<string, SecurityRule[]>> {
   const groupIds = ports.flatMap((port) => port.securityGroups)

@@ -1,4 +1,6 @@
-import type { PortRow } from '../db/tables.ts'
+import type { Kysely } from 'kysely'
+import { prepared } from '../../kernel/db/prepared.ts'
+import type { NetworkTables, PortRow } from '../db/tables.ts'
 import type { NetworkContext } from './context.ts'
 import type { AddressPair } from './port.ts'
 
@@ -13,25 +15,33 @@ export const memberAddresses = (port: WithPairs, addresses: string[]): string[] 
   ...new Set([...addresses, ...pairsOf(port).map((pair) => pair.ip_address)].map(cidrOf)),
 ]
 
-/** Every address (CIDR) that the ports of these groups have or may send from. */
-export async function groupAddresses({ database: { db } }: NetworkContext, groupIds: string[]): Promise<Record<string, string[]>> {
-  if (groupIds.length === 0) return {}
-  const found = new Map(groupIds.map((id) => [id, new Set<string>()]))
-  const addresses = await db
+const membersOf = prepared((db: Kysely<NetworkTables>, { groupId }: { groupId: string }) =>
+  db
     .selectFrom('port_security_groups as g')
     .innerJoin('allocations as a', 'a.port_id', 'g.port_id')
-    .select(['g.security_group_id', 'a.address'])
-    .where('g.security_group_id', 'in', groupIds)
-    .execute()
-  const pairs = await db
+    .select('a.address')
+    .where('g.security_group_id', '=', groupId),
+)
+
+const pairsOfMembers = prepared((db: Kysely<NetworkTables>, { groupId }: { groupId: string }) =>
+  db
     .selectFrom('ports as p')
     .crossJoin('port_security_groups as g') // the few ports with pairs first: SQLite keeps to the order of a cross join
-    .select(['g.security_group_id', 'p.allowed_address_pairs'])
+    .select('p.allowed_address_pairs')
     .where('p.allowed_address_pairs', '>', '[]')
     .whereRef('g.port_id', '=', 'p.id')
-    .where('g.security_group_id', 'in', groupIds)
-    .execute()
-  for (const { security_group_id, address } of addresses) found.get(security_group_id)!.add(cidrOf(address))
-  for (const row of pairs) for (const { ip_address } of pairsOf(row)) found.get(row.security_group_id)!.add(cidrOf(ip_address))
-  return Object.fromEntries([...found].map(([group, all]) => [group, [...all].sort()]))
+    .where('g.security_group_id', '=', groupId),
+)
+
+/** Every address (CIDR) that the ports of these groups have or may send from, in no order: a new host on which there is a member asks for them all. */
+export async function groupAddresses({ database: { db } }: NetworkContext, groupIds: string[]): Promise<Record<string, string[]>> {
+  const found: Record<string, string[]> = {}
+  for (const groupId of new Set(groupIds)) {
+    const [members, pairs] = await Promise.all([membersOf(db, { groupId }), pairsOfMembers(db, { groupId })])
+    const addresses = new Set<string>()
+    for (const { address } of members.rows) addresses.add(cidrOf(address))
+    for (const row of pairs.rows) for (const { ip_address } of pairsOf(row)) addresses.add(cidrOf(ip_address))
+    found[groupId] = [...addresses]
+  }
+  return found
 }

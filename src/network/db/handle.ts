@@ -1,4 +1,5 @@
 import { type Kysely, SqliteAdapter, type Transaction } from 'kysely'
+import { preparedFor } from '../../kernel/db/prepared.ts'
 import type { NetworkTables } from './tables.ts'
 
 export type Trx = Transaction<NetworkTables>
@@ -12,13 +13,13 @@ export const AT_ONCE = 1000
  * Works by writing a row, so also between the nodes of a Galera cluster, where the later one is told to try again.
  */
 export async function lock(trx: Trx, names: string[]): Promise<void> {
-  const sorted = [...new Set(names)].sort()
-  for (let at = 0; at < sorted.length; at += AT_ONCE) {
-    const rows = sorted.slice(at, at + AT_ONCE).map((name) => ({ name, generation: 1 }))
-    const taken = trx.insertInto('locks').values(rows)
-    const later = (eb: any) => ({ generation: eb('locks.generation', '+', 1) })
-    if (trx.getExecutor().adapter instanceof SqliteAdapter)
-      await taken.onConflict((conflict) => conflict.column('name').doUpdateSet(later)).execute()
-    else await taken.onDuplicateKeyUpdate(later).execute()
-  }
+  await take(trx, [...new Set(names)].sort())
 }
+
+const take = preparedFor<never>((trx: Kysely<NetworkTables>, names) => {
+  const taken = trx.insertInto('locks').values(names.map((name) => ({ name, generation: 1 })))
+  const later = (eb: any) => ({ generation: eb('locks.generation', '+', 1) })
+  return trx.getExecutor().adapter instanceof SqliteAdapter
+    ? taken.onConflict((conflict) => conflict.column('name').doUpdateSet(later))
+    : taken.onDuplicateKeyUpdate(later)
+})

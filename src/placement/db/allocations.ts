@@ -1,15 +1,20 @@
-import { sql } from 'kysely'
+import { type Kysely, sql } from 'kysely'
 import { timestamp } from '../../kernel/db/columns.ts'
+import { insertPrepared, preparedFor } from '../../kernel/db/prepared.ts'
 import type { Handle } from './providers.ts'
-import type { AllocationRow, ConsumerRow } from './tables.ts'
+import type { AllocationRow, ConsumerRow, PlacementTables } from './tables.ts'
 
 export const findConsumer = (db: Handle, uuid: string): Promise<ConsumerRow | undefined> =>
   db.selectFrom('consumers').selectAll().where('uuid', '=', uuid).executeTakeFirst()
 
-export const findConsumers = (db: Handle, uuids: string[]): Promise<ConsumerRow[]> =>
-  db.selectFrom('consumers').selectAll().where('uuid', 'in', uuids).execute()
+export const findConsumers: (db: Handle, uuids: string[]) => Promise<ConsumerRow[]> = preparedFor((db: Kysely<PlacementTables>, uuids) =>
+  db.selectFrom('consumers').selectAll().where('uuid', 'in', uuids),
+)
 
-export const insertConsumers = (trx: Handle, rows: ConsumerRow[]) => trx.insertInto('consumers').values(rows).execute()
+export async function insertConsumers(trx: Handle, rows: ConsumerRow[]): Promise<void> {
+  if (rows.length === 1) await insertPrepared(trx, 'consumers', rows[0]!)
+  else await trx.insertInto('consumers').values(rows).execute()
+}
 
 export interface Move {
   before: ConsumerRow

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Kysely, Transaction } from 'kysely'
 import { timestamp } from '../../kernel/db/columns.ts'
-import { preparedFor } from '../../kernel/db/prepared.ts'
+import { prepared, preparedFor } from '../../kernel/db/prepared.ts'
 import type { PlacementTables, ProviderRow } from './tables.ts'
 
 export type Handle = Kysely<PlacementTables> | Transaction<PlacementTables>
@@ -36,13 +36,23 @@ export async function moveGeneration(trx: Handle, uuid: string, generation: numb
 /** The same whatever the generations are. Answers how many of them there were. */
 export async function touchProviders(trx: Handle, uuids: string[]): Promise<number> {
   if (uuids.length === 0) return 0
+  const at = timestamp()
+  const [uuid] = uuids
+  if (uuids.length === 1) return Number((await touchOne(trx, { uuid: uuid!, at })).numAffectedRows)
   const moved = await trx
     .updateTable('providers')
-    .set((eb) => ({ generation: eb('generation', '+', 1), updated_at: timestamp() }))
+    .set((eb) => ({ generation: eb('generation', '+', 1), updated_at: at }))
     .where('uuid', 'in', uuids.toSorted())
     .executeTakeFirst()
   return Number(moved.numUpdatedRows)
 }
+
+const touchOne = prepared((db: Kysely<PlacementTables>, { uuid, at }: { uuid: string; at: string }) =>
+  db
+    .updateTable('providers')
+    .set((eb) => ({ generation: eb('generation', '+', 1), updated_at: at }))
+    .where('uuid', '=', uuid),
+)
 
 export const updateProvider = (trx: Handle, uuid: string, columns: Partial<ProviderRow>) =>
   trx
@@ -97,28 +107,40 @@ export const providersOfTreesWith = (db: Handle, classes: string[]): Promise<Pro
 
 /** Counting them all would cost what there are. */
 export const moreProvidersThan = async (db: Handle, number: number): Promise<boolean> =>
-  (await db.selectFrom('providers').select('uuid').orderBy('uuid').limit(1).offset(number).execute()).length > 0
+  (await providerAfter(db, { number })).rows.length > 0
+
+const providerAfter = prepared((db: Kysely<PlacementTables>, { number }: { number: number }) =>
+  db.selectFrom('providers').select('uuid').orderBy('uuid').limit(1).offset(number),
+)
+
+/** In the order of their roots' ids. `until`: no root beyond it. */
+const treesAfter = (db: Kysely<PlacementTables>, { from, until, size }: { from: string; until?: string; size: number }) => {
+  const roots = db
+    .selectFrom('providers')
+    .select('root_uuid')
+    .distinct()
+    .where('root_uuid', '>', from)
+    .$if(until !== undefined, (query) => query.where('root_uuid', '<=', until!))
+    .orderBy('root_uuid')
+    .limit(size)
+    .as('drawn')
+  return db
+    .selectFrom(roots)
+    .innerJoin('providers', 'providers.root_uuid', 'drawn.root_uuid')
+    .selectAll('providers')
+    .orderBy('providers.root_uuid')
+}
+const nextTrees = prepared((db: Kysely<PlacementTables>, { from, size }: { from: string; size: number }) => treesAfter(db, { from, size }))
+const firstTrees = prepared((db: Kysely<PlacementTables>, { from, until, size }: { from: string; until: string; size: number }) =>
+  treesAfter(db, { from, until, size }),
+)
 
 /** All trees once, from a place that is drawn on in the order of their ids, more and more of them at a time. */
 export async function* drawnTrees(db: Handle, atOnce: number): AsyncGenerator<ProviderRow[]> {
   const start = randomUUID()
   for (const wrapped of [false, true])
     for (let [from, size] = [wrapped ? '' : start, atOnce]; ; size *= 4) {
-      const roots = db
-        .selectFrom('providers')
-        .select('root_uuid')
-        .distinct()
-        .where('root_uuid', '>', from)
-        .$if(wrapped, (query) => query.where('root_uuid', '<=', start))
-        .orderBy('root_uuid')
-        .limit(size)
-        .as('drawn')
-      const providers = await db
-        .selectFrom(roots)
-        .innerJoin('providers', 'providers.root_uuid', 'drawn.root_uuid')
-        .selectAll('providers')
-        .orderBy('providers.root_uuid')
-        .execute()
+      const { rows: providers } = await (wrapped ? firstTrees(db, { from, until: start, size }) : nextTrees(db, { from, size }))
       if (providers.length > 0) yield providers
       if (new Set(providers.map((one) => one.root_uuid)).size < size) break
       from = providers.at(-1)!.root_uuid
