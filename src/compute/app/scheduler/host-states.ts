@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely'
 import { fromJson } from '../../../kernel/db/columns.ts'
-import { preparedFor } from '../../../kernel/db/prepared.ts'
+import { prepared, preparedFor } from '../../../kernel/db/prepared.ts'
 import type { Candidates } from '../../../placement/client.ts'
 import type { ComputeTables, HostRow } from '../../db/tables.ts'
 import type { HostState } from '../../rpc.ts'
@@ -61,9 +61,10 @@ export function stateOf(row: HostRow): HostState {
 
 /** A cloud of so many hosts is looked at as a whole. */
 const FEW = 50
-/** In a larger one a decision looks at so many that have room, drawn by lot; when none of them will do at so many more, and only then at all. */
-export const DRAWN = 20
-export const DRAWN_AGAIN = 400
+/** In a larger one a decision looks at so many that have room, drawn by lot. */
+export const DRAWN = 10
+/** When none of them will do at so many more, and only then at all. */
+export const DRAWN_AGAIN = [80, 640]
 
 export interface Gathered {
   hosts: Candidate[]
@@ -94,8 +95,7 @@ export async function gatherHosts(context: ComputeContext, spec: RequestSpec, dr
     return { total, drawn: true, hosts: await lookAt(context, spec, rows, { requests: rooms.flatMap((room) => room.requests), summaries }) }
   }
   const room = await placement.candidates({ resources, limit: draw })
-  const providers = Object.keys(room.summaries)
-  const rows = providers.length > 0 ? await hosts.where('provider_id', 'in', providers).execute() : []
+  const rows = await hostsOfProviders(database.db, Object.keys(room.summaries))
   return { total, drawn: true, hosts: await lookAt(context, spec, rows, room) }
 }
 
@@ -105,8 +105,12 @@ export async function theseHosts(context: ComputeContext, spec: RequestSpec, nam
   return await lookAt(context, spec, rows, { requests: [], summaries: {} })
 }
 
-const areMany = async ({ database: { db } }: ComputeContext): Promise<boolean> =>
-  (await db.selectFrom('hosts').select('host').orderBy('host').limit(1).offset(FEW).execute()).length > 0
+const afterFew = prepared((db: Kysely<ComputeTables>) => db.selectFrom('hosts').select('host').orderBy('host').limit(1).offset(FEW))
+const areMany = async ({ database: { db } }: ComputeContext): Promise<boolean> => (await afterFew(db, {})).rows.length > 0
+
+const hostsOfProviders: (db: Kysely<ComputeTables>, ids: string[]) => Promise<HostRow[]> = preparedFor((db: Kysely<ComputeTables>, ids) =>
+  db.selectFrom('hosts').selectAll().where('provider_id', 'in', ids).orderBy('number'),
+)
 
 /** ms for which a number of hosts is remembered: it is told, and decides nothing. */
 const COUNTED_MS = 5_000
@@ -139,7 +143,7 @@ async function lookAt(
 ): Promise<Candidate[]> {
   if (rows.length === 0) return []
   const { db } = context.database
-  const few = rows.length <= DRAWN_AGAIN ? rows.map((row) => row.host) : null
+  const few = rows.length <= DRAWN_AGAIN[0]! ? rows.map((row) => row.host) : null
   const [aggregates, loads, group, hinted] = await Promise.all([
     listAggregates(db),
     few ? loadOfFew(db, few) : loadByHost(db).execute(),

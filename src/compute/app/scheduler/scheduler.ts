@@ -51,7 +51,7 @@ export function serveScheduler(context: ComputeContext, bus: Bus): () => void {
     bus.serve(SCHEDULER, scheduler.filter, async ({ spec }) => {
       let { hosts, total, drawn } = await (known(spec) ?? gather(spec, DRAWN))
       let { left, rounds } = filterHosts(hosts, spec, filters)
-      for (const draw of [DRAWN_AGAIN, 'all'] as const) {
+      for (const draw of [...DRAWN_AGAIN, 'all'] as const) {
         if (left.length > 0 || !drawn) break
         if (draw !== 'all' && draw >= total) continue
         ;({ hosts, drawn } = await gather(spec, draw))
