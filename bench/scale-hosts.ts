@@ -16,6 +16,9 @@ import type { MemoryBus } from '../src/kernel/bus/memory.ts'
 import { overNetwork } from '../src/kernel/http/client.ts'
 import { silent } from '../src/kernel/log/log.ts'
 
+/** So many serve networks and volumes as well. */
+export const NETWORK_HOSTS = 4
+
 /** The agents of simulated hosts in a process of their own, as those of real hosts are: control has the other core. What they play is kept in memory, as the kernel of a real host keeps it. */
 export async function hostsElsewhere(settings: Settings, bus: MemoryBus, control: Control): Promise<{ stop(): Promise<void> }> {
   const { server } = control.server.fastify
@@ -47,15 +50,17 @@ async function hosts(settings: Settings, url: string): Promise<void> {
   const session = new ServiceSession(transport, { username: 'nova', password: secrets.servicePassword, projectName: 'service' })
   forwardSteps(bus)
   const control = { images: new ImageClient(transport, session), metadata: metadataOver(transport) }
-  const running = await startHosts({
-    settings,
-    ground: await prepareGround(settings, log, () => simulatedDrivers()),
-    secrets,
-    bus,
-    log,
-    control,
-  })
-  process.once('SIGTERM', () => void running.stop().then(() => process.exit(0)))
+  const ground = await prepareGround(settings, log, () => simulatedDrivers())
+  const common = { settings, secrets, bus, log, control }
+  const running = [
+    await startHosts({ ...common, ground: { ...ground, hosts: ground.hosts.slice(0, NETWORK_HOSTS) } }),
+    await startHosts({ ...common, ground: { ...ground, hosts: ground.hosts.slice(NETWORK_HOSTS) }, roles: ['compute'] }),
+  ]
+  const stop = async () => {
+    for (const some of running) await some.stop()
+    process.exit(0)
+  }
+  process.once('SIGTERM', () => void stop())
   process.once('disconnect', () => process.exit(1)) // the benchmark was killed: a thousand hosts would go on by themselves
   bus.publish(ready, null)
 }

@@ -8,7 +8,7 @@ import { Yard } from '../src/compute/sagas/testing.ts'
 import { showBytes, showMs } from '../src/kernel/units/units.ts'
 import { median, percentile, pool } from './client.ts'
 import type { Report } from './report.ts'
-import { hostsElsewhere } from './scale-hosts.ts'
+import { hostsElsewhere, NETWORK_HOSTS } from './scale-hosts.ts'
 
 /** Published: the last rate at which every boot succeeded, on 200 nodes; the mean boot among 1,000; and what this house aims at. */
 const PEER = { bootsPerS: 1.5, bootMs: 13_100 }
@@ -91,7 +91,7 @@ async function boots(hosts: number, report: Report): Promise<void> {
   const begun = performance.now()
   const cloud = await testCloud({ hosts, development: false, startHosts: hostsElsewhere })
   try {
-    report(`${hosts} whole simulated hosts up`, showMs(performance.now() - begun), '')
+    report(`${hosts} whole simulated hosts up`, showMs(performance.now() - begun), `${NETWORK_HOSTS} of them serve networks`)
     const yard = await Yard.over(cloud)
     const rest = process.cpuUsage()
     await pause(REST_MS)

@@ -57,13 +57,15 @@ export class NetworkHost {
     const { settings, bus } = this.context
     for (const bridge of Object.values(settings.bridgeMappings))
       if (bridge.length > 11) throw badRequest(`The bridge name ${bridge} is too long: 11 characters at most.`, 'BadName')
-    if (settings.serves.dhcp || settings.serves.l3) await this.metadata.listen()
+    const serves = settings.serves.dhcp || settings.serves.l3
+    if (serves) await this.metadata.listen()
     this.stops.push(bus.serve(networkTopic(settings.host), agent.audit, () => audit(this.context)))
     const alive = () => bus.publish(events.hostAlive, { host: settings.host })
-    alive()
+    if (serves) alive()
     // control must know the agents before it has work for them
     await this.report()
-    this.timers.push(setInterval(() => void this.report(), REPORT_MS).unref(), setInterval(alive, ALIVE_MS).unref())
+    this.timers.push(setInterval(() => void this.report(), REPORT_MS).unref())
+    if (serves) this.timers.push(setInterval(alive, ALIVE_MS).unref())
     this.l2.start()
     if (settings.serves.dhcp) this.dhcp.start()
     if (settings.serves.l3) this.l3.start()
