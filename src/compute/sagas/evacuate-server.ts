@@ -21,11 +21,11 @@ export const evacuateServer = saga<Evacuation>(
   'evacuate-server',
   [
     step(null, 'was', at.control, whereItWas, null), // only reads
-    step(8, 'filter-properties', at.control, elsewhere, null, says.filterProperties),
-    step(10, 'request-spec', at.conductor, schedule.makeRequestSpec, null, says.spec),
-    step(12, 'host-states', at.scheduler, schedule.hostStates, null, says.hostStates),
-    step(13, 'filter-hosts', at.scheduler, schedule.filterHosts, null, says.filters),
-    step(14, 'weigh-hosts', at.scheduler, schedule.weighHosts, null, says.weights),
+    step(8, 'filter-properties', at.control, elsewhere, null, { ...says.filterProperties, looks: true }),
+    step(10, 'request-spec', at.conductor, schedule.makeRequestSpec, null, { ...says.spec, looks: true }),
+    step(12, 'host-states', at.scheduler, schedule.hostStates, null, { ...says.hostStates, looks: true }),
+    step(13, 'filter-hosts', at.scheduler, schedule.filterHosts, null, { ...says.filters, looks: true }),
+    step(14, 'weigh-hosts', at.scheduler, schedule.weighHosts, null, { ...says.weights, looks: true }),
     step(15, 'select-host', at.conductor, schedule.selectHost, backOnItsHost, says.selected),
     step(17, 'claim', at.host, build.claim, build.unclaim, says.claim),
     step(18, 'bind-ports', at.control, bindToDestination, bindToSource, build.task('rebuilding')),

@@ -38,11 +38,11 @@ export type Move = ServerRun<
 
 export const chooseDestination: Step<Move>[] = [
   step(null, 'was', at.host, whereItIs, null), // only reads
-  step(8, 'filter-properties', at.control, elsewhere, null, says.filterProperties),
-  step(10, 'request-spec', at.conductor, (run) => schedule.specWith(run, run.input.flavor), null, says.spec),
-  step(12, 'host-states', at.scheduler, schedule.hostStates, null, says.hostStates),
-  step(13, 'filter-hosts', at.scheduler, schedule.filterHosts, null, says.filters),
-  step(14, 'weigh-hosts', at.scheduler, schedule.weighHosts, null, says.weights),
+  step(8, 'filter-properties', at.control, elsewhere, null, { ...says.filterProperties, looks: true }),
+  step(10, 'request-spec', at.conductor, (run) => schedule.specWith(run, run.input.flavor), null, { ...says.spec, looks: true }),
+  step(12, 'host-states', at.scheduler, schedule.hostStates, null, { ...says.hostStates, looks: true }),
+  step(13, 'filter-hosts', at.scheduler, schedule.filterHosts, null, { ...says.filters, looks: true }),
+  step(14, 'weigh-hosts', at.scheduler, schedule.weighHosts, null, { ...says.weights, looks: true }),
   step(null, 'keep-source-booked', at.conductor, keepSourceBooked, sourceIsItsOwnAgain),
   step(15, 'select-host', at.conductor, selectDestination, deselectDestination, says.selected),
   step(

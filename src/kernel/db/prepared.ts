@@ -78,16 +78,18 @@ export async function updatePrepared(db: Kysely<any>, table: string, where: obje
 
 const inserts = new Map<string, (db: Kysely<any>, row: Record<string, unknown>) => Promise<QueryResult<unknown>>>()
 
-/** Inserts a row of values: {@link prepared} for each choice of columns of each table. */
-export async function insertPrepared(db: Kysely<any>, table: string, row: object): Promise<void> {
-  const values = Object.fromEntries(Object.entries(row).filter(([, value]) => value !== undefined))
-  const columns = Object.keys(values)
-  const name = `${table} ${columns}`
+/** Inserts a row of values, or a few with the columns of the first: {@link prepared} for each choice of columns of each table, and each number. */
+export async function insertPrepared(db: Kysely<any>, table: string, row: object | object[]): Promise<void> {
+  const rows = [row].flat() as Record<string, unknown>[]
+  const columns = Object.keys(rows[0]!).filter((column) => rows[0]![column] !== undefined)
+  const name = `${table} ${columns} ${rows.length}`
   const insert =
     inserts.get(name) ??
     prepared((to, slots: Record<string, unknown>) =>
-      to.insertInto(table).values(Object.fromEntries(columns.map((column) => [column, slots[column]]))),
+      to.insertInto(table).values(rows.map((_, i) => Object.fromEntries(columns.map((column) => [column, slots[`${i} ${column}`]])))),
     )
   inserts.set(name, insert)
+  const values: Record<string, unknown> = {}
+  for (const [i, one] of rows.entries()) for (const column of columns) values[`${i} ${column}`] = one[column]
   await insert(db, values)
 }

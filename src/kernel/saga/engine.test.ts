@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { describe, test } from 'node:test'
-import type { Database } from '../db/database.ts'
+import { type Database, DatabaseUnreachable } from '../db/database.ts'
 import { conflict } from '../errors/errors.ts'
 import { silent } from '../log/log.ts'
 import { onStep, type StepRecord } from '../trace/trace.ts'
 import { type EngineOptions, Killed, type News, SagaEngine, type SagaRequest } from './engine.ts'
-import type { SagaTables } from './log.ts'
+import { recordsOf, type SagaTables } from './log.ts'
 import { at, type Run, type Saga, saga, step } from './saga.ts'
 import { type SagaWorld, sagaDatabase, sagaTests } from './testing.ts'
 
@@ -345,6 +345,80 @@ describe('the saga engine', () => {
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
     assert.equal(context.trail.filter((line) => line === 'put disk').length, 1)
+    await heir.engine.stop()
+  })
+
+  test('who was cut off for as long as its lease lasts adds nothing to what another has taken over', async () => {
+    const database = await sagaDatabase()
+    const context = yard()
+    let cut = false
+    const reachable = <T>(value: T): T => {
+      if (cut) throw new DatabaseUnreachable('the network is gone', null)
+      return value
+    }
+    const cable: Database<any> = {
+      ...database,
+      get db() {
+        return reachable(database.db)
+      },
+      soon: (work) => reachable(database).soon(work),
+    }
+    const [late, heirs] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const begun = { late: Promise.withResolvers<void>(), heirs: Promise.withResolvers<void>() }
+    const atPort = (who: 'late' | 'heirs', end: Promise<void>) => ({
+      action: async (one: { name: string }, run: () => Promise<unknown>) => {
+        if (one.name !== 'port') return await run()
+        begun[who].resolve()
+        await end
+        return await run()
+      },
+    })
+    const common = { world: context, exclusive: false, leaseMs: 400 }
+    const waits = Promise.withResolvers<void>()
+    const log = Object.assign(silent(), { warn: () => cut || waits.resolve() })
+    const first = await house([build], { ...common, database: cable, log, interceptor: atPort('late', late.promise) })
+    const id = await first.go({ kind: 'build' })
+    await begun.late.promise
+    cut = true
+    const heir = await house([build], { ...common, database, interceptor: atPort('heirs', heirs.promise) })
+    await begun.heirs.promise
+    cut = false
+    late.reject(new Error('no host answers me'))
+    await waits.promise
+    heirs.resolve()
+    assert.equal((await heir.engine.finished(id)).state, 'done')
+    const { rows } = await recordsOf((database as Database<SagaTables>).db, { sagaId: id })
+    assert.deepEqual(
+      rows.map((row) => `${row.step} ${row.event}`),
+      ['look done', 'disk done', 'port done', 'guest done'],
+    )
+    await Promise.all([first, heir].map(({ engine }) => engine.stop()))
+  })
+
+  test('what only looked is written before the next step that acts, and done again by the next process if it was not', async () => {
+    const database = await sagaDatabase()
+    const context = yard()
+    const seen: string[] = []
+    const look = (name: string) => step<YardRun>(null, name, at.control, () => void seen.push(name), null, { looks: true })
+    const made = saga<YardRun>('search', [
+      look('hosts'),
+      look('weights'),
+      step(1, 'disk', at.storage, put('disk'), take('disk')),
+      look('end'),
+    ])
+    const action = async (one: { name: string }, run: () => Promise<unknown>) => {
+      await run()
+      die(one.name === 'weights')
+    }
+    const dead = await house([made], { database, world: context, interceptor: { action } })
+    const id = await dead.go({ kind: 'search' })
+    await dead.engine.idle()
+    assert.deepEqual((await recordsOf((database as Database<SagaTables>).db, { sagaId: id })).rows, [])
+    const logged: string[] = []
+    const heir = await house([made], { database, world: context, interceptor: { logged: ({ step }) => void logged.push(step) } })
+    assert.equal((await heir.engine.finished(id)).state, 'done')
+    assert.deepEqual(seen, ['hosts', 'weights', 'hosts', 'weights', 'end'])
+    assert.deepEqual(logged, ['hosts', 'weights', 'disk', 'end', ''])
     await heir.engine.stop()
   })
 

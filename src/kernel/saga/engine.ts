@@ -8,7 +8,7 @@ import { type Fault, revive } from '../errors/errors.ts'
 import { Killed } from './interceptor.ts'
 import { Leases } from './leases.ts'
 import type { SagaTables } from './log.ts'
-import { pauseUnless, Running, type Setting } from './running.ts'
+import { HoldLost, pauseUnless, Running, type Setting } from './running.ts'
 import type { Saga } from './saga.ts'
 
 export { type Interceptor, Killed } from './interceptor.ts'
@@ -183,6 +183,7 @@ export class SagaEngine<World> {
   }
 
   private begin(subject: string): void {
+    if (this.busy.size === 0) this.leases.begin()
     const before = this.busy.get(subject) ?? Promise.resolve()
     const work: Promise<void> = before
       .then(() => this.apart(() => this.persist(subject)))
@@ -231,9 +232,15 @@ export class SagaEngine<World> {
     return this.options.database.db as Kysely<SagaTables>
   }
 
+  private lost(): boolean {
+    return !this.options.exclusive && this.leases.ended
+  }
+
   /** Those of its own that nobody works on were asked for by a transaction of which nobody heard that it was committed. */
   private async takeOver(all: boolean, subject?: string): Promise<void> {
-    for (const one of await this.leases.take({ all, subject, busy: (own) => this.busy.has(own) })) this.begin(one)
+    const taken = await this.leases.take({ all, subject, busy: (own) => this.busy.has(own) })
+    if (taken.size > 0 && !this.options.exclusive) await this.leases.renew()
+    for (const one of taken) this.begin(one)
   }
 
   private async renew(): Promise<void> {
@@ -242,13 +249,14 @@ export class SagaEngine<World> {
     if (!this.options.exclusive) await this.takeOver(false)
   }
 
-  /** While the database does not answer, or did not say whether it wrote a record, a saga stands still; then it goes on by its log, as after a kill. */
+  /** While the database does not answer, or did not say whether it wrote a record, or the lease has ended, a saga stands still; then it goes on by its log, as after a kill, unless another has it. */
   private async persist(subject: string): Promise<void> {
     while (!this.stopped)
       try {
+        if (this.lost()) await this.leases.renew()
         return await this.drain(subject)
       } catch (error) {
-        if (!(error instanceof DatabaseUnreachable)) throw error
+        if (!(error instanceof DatabaseUnreachable || error instanceof HoldLost)) throw error
         this.options.log.warn({ err: error, subject, againInMs: DATABASE_RETRY_MS }, 'sagas wait for the database')
         await this.pause(DATABASE_RETRY_MS)
       }
@@ -282,7 +290,7 @@ export class SagaEngine<World> {
   private async run(row: SagaRow): Promise<void> {
     const kind = this.kinds.get(row.kind)
     if (!kind) throw new Error(`saga ${row.id} is a ${row.kind}, which this version does not know`)
-    const running = await Running.from(this.options, () => this.stopped, row, kind)
+    const running = await Running.from(this.options, { stopped: () => this.stopped, lost: () => this.lost() }, row, kind)
     this.running.set(row.id, running)
     try {
       if (!(await running.toItsEnd())) return

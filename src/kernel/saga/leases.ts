@@ -9,11 +9,23 @@ export class Leases {
   readonly owner: string
   private readonly ms: number
   private readonly db: () => Kysely<SagaTables>
+  /** When what this process holds was last known to be its own, by its own clock. */
+  private since = Number.NEGATIVE_INFINITY
 
   constructor(db: () => Kysely<SagaTables>, owner: string, ms: number) {
     this.db = db
     this.owner = owner
     this.ms = ms
+  }
+
+  /** Others may have what this process holds: it was cut off, or stood still, for as long as the lease lasts. */
+  get ended(): boolean {
+    return performance.now() - this.since > this.ms
+  }
+
+  /** Nothing was held, and what is held now was asked for just now. */
+  begin(): void {
+    this.since = performance.now()
   }
 
   /** Of a saga that is asked for here. */
@@ -54,8 +66,9 @@ export class Leases {
   }
 
   async renew(): Promise<void> {
-    const { lease_until } = this.mine()
+    const [{ lease_until }, since] = [this.mine(), performance.now()]
     await this.db().updateTable('sagas').set({ lease_until }).where('owner', '=', this.owner).where('state', 'in', OPEN).execute()
+    this.since = since
   }
 
   /** Leaves to others what is open; returns its subjects. */

@@ -1,6 +1,6 @@
 import type { Kysely, Transaction } from 'kysely'
 import { id as idColumn, integer, name, text, time, timestamp } from '../db/columns.ts'
-import { prepared } from '../db/prepared.ts'
+import { insertPrepared, prepared } from '../db/prepared.ts'
 
 /** The two tables of every service that has sagas. */
 export interface SagaTables {
@@ -105,15 +105,16 @@ export function replay(records: LogRecord[]): Position {
   return position
 }
 
-const insertRecord = prepared((db: Kysely<SagaTables>, { saga_id, seq, step, attempt, event, payload, at }: SagaTables['saga_log']) =>
-  db.insertInto('saga_log').values({ saga_id, seq, step, attempt, event, payload, at }),
-)
-
 /** In their order. */
 export const recordsOf = prepared((db: Kysely<SagaTables>, { sagaId }: { sagaId: string }) =>
   db.selectFrom('saga_log').selectAll().where('saga_id', '=', sagaId).orderBy('seq'),
 )
 
-export async function append(db: Kysely<any> | Transaction<any>, sagaId: string, record: WrittenRecord): Promise<void> {
-  await insertRecord(db, { saga_id: sagaId, ...record, at: timestamp() })
+export async function append(db: Kysely<any> | Transaction<any>, sagaId: string, records: WrittenRecord[]): Promise<void> {
+  const at = timestamp()
+  await insertPrepared(
+    db,
+    'saga_log',
+    records.map((record) => ({ saga_id: sagaId, ...record, at })),
+  )
 }

@@ -23,19 +23,32 @@ export interface Setting<World> {
   interceptor?: Interceptor
 }
 
+/** Whether this process may go on with what it holds. */
+export interface Hold {
+  /** It is told to leave: the step under way is the last. */
+  stopped(): boolean
+  /** Another may hold it by now. */
+  lost(): boolean
+}
+
+/** Whoever holds the saga now goes by its log, to which this process adds nothing. */
+export class HoldLost extends Error {}
+
 /** One saga under way in this process: forward from where its log says, or back. */
 export class Running<World> {
   private readonly setting: Setting<World>
-  private readonly stopped: () => boolean
+  private readonly hold: Hold
   private readonly row: SagaRow
   private readonly kind: Saga
   private readonly position: Position
   private readonly input: unknown
   private readonly abort = new AbortController()
+  /** Of steps that only looked. */
+  private unwritten: WrittenRecord[] = []
 
-  private constructor(setting: Setting<World>, stopped: () => boolean, row: SagaRow, kind: Saga, position: Position) {
+  private constructor(setting: Setting<World>, hold: Hold, row: SagaRow, kind: Saga, position: Position) {
     this.setting = setting
-    this.stopped = stopped
+    this.hold = hold
     this.row = row
     this.kind = kind
     this.position = position
@@ -43,12 +56,11 @@ export class Running<World> {
     if (row.interrupt) this.interrupt(row.interrupt)
   }
 
-  /** `stopped`: the process is told to leave: the step under way is the last. */
-  static async from<World>(setting: Setting<World>, stopped: () => boolean, row: SagaRow, kind: Saga): Promise<Running<World>> {
+  static async from<World>(setting: Setting<World>, hold: Hold, row: SagaRow, kind: Saga): Promise<Running<World>> {
     const db = setting.database.db as Kysely<SagaTables>
     const { rows } = await recordsOf(db, { sagaId: row.id })
     const position = replay(rows.map((one) => ({ ...one, event: one.event as LogEvent, payload: fromJson(one.payload) })))
-    return new Running(setting, stopped, row, kind, position)
+    return new Running(setting, hold, row, kind, position)
   }
 
   /** It stops where it is and unwinds. */
@@ -60,10 +72,10 @@ export class Running<World> {
   async toItsEnd(): Promise<boolean> {
     const { kind, position } = this
     for (;;) {
-      if (this.stopped()) return false
+      if (this.hold.stopped()) return false
       if (position.failed) {
         await this.unwind()
-        if (this.stopped()) return false
+        if (this.hold.stopped()) return false
         if (position.failed) return await this.end()
       }
       const next = kind.steps.find((one) => !position.standing.has(one.name))
@@ -103,6 +115,7 @@ export class Running<World> {
     try {
       const past = kind.pivot !== undefined && position.standing.has(kind.pivot)
       if (!past) signal.throwIfAborted()
+      if (!step.looks) await this.write()
       await step.enter?.(run)
       let done: Awaited<ReturnType<typeof work>>
       if (!past) done = await work()
@@ -110,12 +123,12 @@ export class Running<World> {
       const { value, commands } = done!
       const payload = toJson(value)
       const kept = fromJson(payload)
-      await this.log({ step: step.name, event: 'done', payload })
+      await this.log({ step: step.name, event: 'done', payload }, step.looks)
       position.standing.set(step.name, kept)
       this.trace(step, startedAt, 'done', step.evidence?.(kept, run) ?? { text: '' }, commands)
     } catch (error) {
-      if (error instanceof Killed || error instanceof DatabaseUnreachable) throw error
-      if (this.stopped()) return
+      if (error instanceof Killed || error instanceof DatabaseUnreachable || error instanceof HoldLost) throw error
+      if (this.hold.stopped()) return
       const retry =
         !signal.aborted && kind.retry !== undefined && position.standing.has(kind.retry.from) && kind.retry.when(error as Error, run)
       const picture = describe(error)
@@ -131,12 +144,14 @@ export class Running<World> {
   /** Undoes the failed step and then, from the last to the first, those that stand; back to the retry point only if an alternate may do. */
   private async unwind(): Promise<void> {
     const { kind, position, row } = this
-    if (!position.retrying)
+    if (!position.retrying) {
+      this.assertHeld()
       await this.db
         .updateTable('sagas')
         .set({ state: 'unwinding', error: toJson(position.failed!.error), updated_at: timestamp() })
         .where('id', '=', row.id)
         .execute()
+    }
     const floor = position.retrying ? kind.steps.findIndex((one) => one.name === kind.retry!.from) : -1
     for (let i = kind.steps.length - 1; i > floor; i--) {
       const step = kind.steps[i]!
@@ -183,8 +198,8 @@ export class Running<World> {
       } catch (error) {
         if (error instanceof Killed) throw error
         this.setting.log.warn({ err: error, saga, subject, againInMs: wait }, `${what} failed`)
-        await pauseUnless(this.stopped, wait)
-        if (this.stopped()) return false
+        await pauseUnless(this.hold.stopped, wait)
+        if (this.hold.stopped()) return false
       }
     }
   }
@@ -198,18 +213,32 @@ export class Running<World> {
 
   private async close(state: 'done' | 'failed', error: unknown): Promise<true> {
     const { row } = this
+    await this.write()
+    this.assertHeld()
     await end(this.db, { id: row.id, state, error: error ? toJson(error) : null, at: timestamp() })
     this.setting.interceptor?.logged?.({ saga: row.kind, step: '', event: state })
     return true
   }
 
-  private async log(entry: Pick<WrittenRecord, 'step' | 'event' | 'payload'>): Promise<void> {
-    const { row, position } = this
-    const record: WrittenRecord = { seq: position.seq + 1, attempt: position.attempt, ...entry }
-    // lost in a power cut, the step is done again: actions are idempotent
-    await this.setting.database.soon((db) => append(db, row.id, record))
-    position.seq = record.seq
-    this.setting.interceptor?.logged?.({ saga: row.kind, step: entry.step, event: entry.event })
+  private async log(entry: Pick<WrittenRecord, 'step' | 'event' | 'payload'>, later = false): Promise<void> {
+    const { position } = this
+    this.unwritten.push({ seq: position.seq + 1, attempt: position.attempt, ...entry })
+    position.seq++
+    if (!later) await this.write()
+  }
+
+  private async write(): Promise<void> {
+    const { row, unwritten } = this
+    if (unwritten.length === 0) return
+    this.assertHeld()
+    // lost in a power cut, the steps are done again: actions are idempotent
+    await this.setting.database.soon((db) => append(db, row.id, unwritten))
+    this.unwritten = []
+    for (const { step, event } of unwritten) this.setting.interceptor?.logged?.({ saga: row.kind, step, event })
+  }
+
+  private assertHeld(): void {
+    if (this.hold.lost()) throw new HoldLost(`saga ${this.row.id} may be another process's by now`)
   }
 
   private trace(step: Step, startedAt: number, outcome: 'done' | 'failed' | 'undone', evidence: { text: string }, commands: any[]): void {

@@ -48,6 +48,8 @@ export interface Step<R extends Run = Run> {
   undo: Undo<R> | null
   /** Runs on control before the action: state that users see (task_state). */
   enter?: (run: R) => Promise<void> | void
+  /** It changes nothing anywhere: after a kill it is done again like all that only looked since the last step that acts, so that their records are written together before the next one that does. */
+  looks?: boolean
   /** What a user can look at when it is done. */
   evidence?: (output: any, run: R) => StepRecord['evidence']
 }
@@ -70,7 +72,7 @@ export function step<R extends Run>(
   place: Place,
   action: Action<R>,
   undo: Undo<R> | null,
-  more: Pick<Step<R>, 'enter' | 'evidence'> = {},
+  more: Pick<Step<R>, 'enter' | 'evidence' | 'looks'> = {},
 ): Step<R> {
   return { number, name, at: place, action, undo, ...more }
 }
