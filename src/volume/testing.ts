@@ -201,11 +201,11 @@ export interface VolumeHouse {
 
 const LATEST = { 'openstack-api-version': 'volume 3.70' }
 
-/** The volume service with a storage host in memory; paths are below /volume/v3. */
-export async function volumeHouse(options: Partial<VolumeOptions> = {}): Promise<VolumeHouse> {
-  const bus = new MemoryBus()
-  const host = new StorageStandIn(bus)
-  const images = new ImagesStandIn()
+/** The volume service with a storage host in memory; paths are below /volume/v3. `beside`: another control process on that one's database, bus, host and images. */
+export async function volumeHouse(options: Partial<VolumeOptions> = {}, beside?: VolumeHouse): Promise<VolumeHouse> {
+  const bus = beside?.bus ?? new MemoryBus()
+  const host = beside?.storage ?? new StorageStandIn(bus)
+  const images = beside?.images ?? new ImagesStandIn()
   const notices: Notice[] = []
   const service = await createVolumeService({
     databaseUrl: 'sqlite::memory:',
@@ -219,7 +219,7 @@ export async function volumeHouse(options: Partial<VolumeOptions> = {}): Promise
     settings: { hostPatienceMs: 50, ...options.settings },
   })
   await service.start()
-  host.start()
+  if (!beside) host.start()
   await service.resume()
   await host.report()
   const { server, request: send, close } = await testServer({ apis: service.api })
@@ -245,7 +245,7 @@ export async function volumeHouse(options: Partial<VolumeOptions> = {}): Promise
     },
     async close() {
       await close()
-      host.stop()
+      if (!beside) host.stop()
       await service.stop()
     },
   }
