@@ -62,6 +62,12 @@ describe('an image of a server that boots from a volume', () => {
     assert.deepEqual([taken.status, taken.name], ['available', 'snapshot for picture'])
   })
 
+  test('is not written onto a volume: the server stays as it is', async () => {
+    const { status, message } = await house.ask('POST', `/servers/${id}/action`, { body: { rebuild: { imageRef: imageId } }, at: '2.93' })
+    assert.deepEqual([status, /has no data to write onto volume/.test(message)], [400, true])
+    assert.equal((await house.rested(id)).status, 'ACTIVE')
+  })
+
   test('brings up servers on volumes of their own, made from the snapshots', async () => {
     const made = await house.server({ imageRef: imageId })
     assert.deepEqual([made.status, made.image], ['ACTIVE', ''], made.fault?.message)

@@ -47,6 +47,11 @@ export async function rebuild(context: ComputeContext, request: RequestContext, 
       `Image ${image.id} is unacceptable: Unable to rebuild with a different image for a volume-backed server.`,
       'ImageUnacceptable',
     )
+  if (root && wanted.volumeToo && image.sizeBytes === 0)
+    throw badRequest(
+      `Image ${image.id} is unacceptable: it has no data to write onto volume ${root.volume_id}. If it names snapshots of volumes, make a new server of it.`,
+      'ImageUnacceptable',
+    )
   checkFits(image, flavorOf(row), root ?? undefined)
   if (!root) checkBound(flavorOf(row), wanted.unboundDisk)
   const keypair = wanted.keyName ? await findKeypair(context, row.user_id, wanted.keyName) : null
