@@ -32,6 +32,8 @@ interface Made {
   snapshots: string[]
   attachments: string[]
   transfers: { id: string; key: string }[]
+  /** Volumes that somebody said a status of. */
+  decreed: Set<string>
 }
 
 /** Chooses among what is there: the number comes from the run's seed. */
@@ -196,7 +198,7 @@ eachDatabaseUrl((fresh) => {
     timeout: 900_000,
   }, async () => {
     const property = fc.asyncProperty(steps, async (wanted) => {
-      const made: Made = { volumes: [randomUUID()], snapshots: [], attachments: [], transfers: [] }
+      const made: Made = { volumes: [randomUUID()], snapshots: [], attachments: [], transfers: [], decreed: new Set() }
       const said: string[] = []
       const rest = () => within(REST_MS, idle(), () => new Error(`not at rest: ${said.join(', ')}`))
       const first = await house.request('POST', '/volumes', { as: 'member', body: { volume: { size: 1 } } })
@@ -213,6 +215,7 @@ eachDatabaseUrl((fresh) => {
             said.push(`${deed} ${answer.status}`)
             assert.ok(answer.status < 500 || answer.status === 507, `${said.join(', ')}: ${JSON.stringify(answer.body)}`)
             keep(made, answer)
+            if (/^reset to|detaching$/.test(deed)) made.decreed.add(path.split('/')[2]!)
           }),
         )
       }
@@ -232,6 +235,16 @@ function keep(made: Made, { status, body }: TestAnswer): void {
   if (body.attachment && !made.attachments.includes(body.attachment.id)) made.attachments.push(body.attachment.id)
   if (body.transfer?.auth_key) made.transfers.push({ id: body.transfer.id, key: body.transfer.auth_key })
 }
+
+const AT_REST = ['awaiting-transfer', 'error', 'error_deleting', 'error_extending']
+/** What a volume otherwise is by its attachments: the first that one of them is. */
+const LED = [
+  ['in-use', 'attached'],
+  ['attaching', 'attaching'],
+  ['detaching', 'detaching'],
+  ['reserved', 'reserved'],
+  ['available', null],
+] as const
 
 /** What a storage host has and what the database says of it. `stays`: a target could not be taken away, which the host tries again by itself. */
 async function wrong(made: Made, stays: boolean): Promise<string[]> {
@@ -260,8 +273,12 @@ async function wrong(made: Made, stays: boolean): Promise<string[]> {
     const used = attachments.some((one) => one.volume_id === id && one.secret !== null)
     if (!used && !stays) found.push(`volume ${id} is exported to nobody`)
   }
-  for (const { id, multiattach } of volumes) {
-    const own = attachments.filter((one) => one.volume_id === id && one.status !== 'detaching')
+  for (const { id, status, multiattach } of volumes) {
+    const all = attachments.filter((one) => one.volume_id === id)
+    const follows = LED.find(([, by]) => by === null || all.some((one) => one.status === by))![0]
+    if (!made.decreed.has(id) && !AT_REST.includes(status) && status !== follows)
+      found.push(`volume ${id} is ${status}, and by its attachments ${follows}`)
+    const own = all.filter((one) => one.status !== 'detaching')
     if (own.length > 1 && multiattach === 0) found.push(`volume ${id} is attached ${own.length} times`)
   }
   return found

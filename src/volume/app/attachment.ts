@@ -89,7 +89,12 @@ export async function completeAttachment(context: VolumeContext, row: Attachment
   await context.database.transaction(async (trx) => {
     await holdVolume(trx, row.volume_id)
     const present = await findAttachment(trx, row.id)
-    if (present?.status === 'attached') return
+    if (present?.status === 'attached') {
+      const to = present.instance_id ?? present.host
+      if (more.instance_id !== undefined && (more.instance_id ?? more.host) !== to)
+        throw invalidVolume(`Volume ${row.volume_id} is attached to ${to} already.`)
+      return
+    }
     if (!present || present.status === 'detaching' || (present.secret === null && present.legacy === 0 && present.instance_id === null))
       throw invalidVolume(`attachment ${row.id} is ${present?.status ?? 'gone'}, not attaching: it has no connector yet.`)
     await changeAttachment(trx, row.id, { ...more, status: 'attached', attached_at: timestamp() })

@@ -7,11 +7,13 @@ import { type VolumeHouse, volumeHouse } from '../testing.ts'
 import { completeAttachment, insertAttachment, seeAttachment } from './attachment.ts'
 import { connectAttachment } from './connection.ts'
 import type { Viewer, VolumeContext } from './context.ts'
+import { attach } from './legacy-attach.ts'
 import { extendVolume, revertVolume, uploadVolume } from './operations.ts'
 import { associate, changeQos, createQos, deleteQos, disassociate, seeQos } from './qos.ts'
 import { reimageVolume } from './reimage.ts'
 import { retypeVolume } from './retype.ts'
 import { createSnapshot, deleteSnapshot, seeSnapshot, tellSnapshotStatus } from './snapshot.ts'
+import { offerVolume } from './transfer.ts'
 import { createType, deleteType, seeType } from './type.ts'
 import { createVolume, deleteVolume, seeVolume } from './volume.ts'
 
@@ -118,6 +120,8 @@ eachDatabaseUrl((fresh) => {
       async (id, context) => extendVolume(context, member, await seen(id), { sizeGiB: 2, attached: false }),
       async (id, context) => insertAttachment(context, await seen(id), {}),
       async (id, context) => deleteVolume(context, member, await seen(id)),
+      async (id, context) => offerVolume(context, await seen(id), { name: null, noSnapshots: false }),
+      async (id, context) => deleteSnapshot(context, member, await snapshotOf(id)),
       async (id, context) => retypeVolume(context, member, await seen(id), (await typeNamed(randomUUID())).id),
     ]
     for (const deed of deeds) {
@@ -157,6 +161,19 @@ eachDatabaseUrl((fresh) => {
     }
     await assert.rejects(retypeVolume(overtakenBy(share), member, await seen(id), second.id), { status: 400 })
     assert.equal((await seen(id)).multiattach, 1)
+  })
+
+  test('of two who attach a reserved volume one has it', async () => {
+    const { id } = await house.volume()
+    await act(id, { 'os-reserve': null })
+    const to = (instanceId: string) => ({ instanceId, host: null, mountpoint: null, mode: 'rw' })
+    const [first, second] = [randomUUID(), randomUUID()]
+    const faster = overtakenBy(async () => attach(context, await seen(id), to(first)))
+    await assert.rejects(attach(faster, await seen(id), to(second)), { status: 400, message: new RegExp(first) })
+    assert.deepEqual(
+      (await seen(id)).attachments.map((one) => one.instance_id),
+      [first],
+    )
   })
 
   test('an available volume by decree is not attached beside who has it', async () => {

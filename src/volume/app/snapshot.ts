@@ -23,10 +23,11 @@ export interface NewSnapshot {
 /** @throws Fault 404, also when the viewer may not know of it */
 export async function seeSnapshot(context: VolumeContext, viewer: Viewer, id: string): Promise<Snapshot> {
   const snapshot = await findSnapshot(context.database.db, id)
-  if (!snapshot || !(viewer.isAdmin || snapshot.project_id === viewer.projectId))
-    throw notFound(`Snapshot ${id} could not be found.`, 'SnapshotNotFound')
+  if (!snapshot || !(viewer.isAdmin || snapshot.project_id === viewer.projectId)) throw noSnapshot(id)
   return snapshot
 }
+
+const noSnapshot = (id: string) => notFound(`Snapshot ${id} could not be found.`, 'SnapshotNotFound')
 
 /** @throws Fault 400 when the volume is busy, or in use and nobody insists; 413 over quota */
 export async function createSnapshot(context: VolumeContext, viewer: Viewer, volume: Volume, asked: NewSnapshot): Promise<Snapshot> {
@@ -73,6 +74,7 @@ export async function deleteSnapshot(context: VolumeContext, viewer: Viewer, sna
   await context.database.transaction(async (trx) => {
     if (!(await moveSnapshot(trx, snapshot.id, force ? null : ['available', 'error', 'error_deleting'], { status: 'deleting' })))
       throw badRequest(`Invalid snapshot: Volume Snapshot status must be available or error, it is ${snapshot.status}.`, 'InvalidSnapshot')
+    if ((await findSnapshot(trx, snapshot.id))?.project_id !== snapshot.project_id) throw noSnapshot(snapshot.id)
     const copying = await copyOf(trx, { snapshotIds: [snapshot.id] })
     if (copying) throw badRequest(`Invalid snapshot: volume ${copying.id} is being made from it.`, 'InvalidSnapshot')
     await context.engine.submit(trx, {

@@ -8,7 +8,7 @@ import { findType, mayUseType } from '../db/types.ts'
 import { findVolume, moveVolume } from '../db/volumes.ts'
 import type { Viewer, VolumeContext } from './context.ts'
 import { reserving } from './quota.ts'
-import { invalidVolume, type Volume } from './volume.ts'
+import { invalidVolume, presentVolume, type Volume } from './volume.ts'
 
 export type { TransferRow }
 
@@ -39,6 +39,7 @@ export async function offerVolume(
     created_at: timestamp(),
   }
   await context.database.transaction(async (trx) => {
+    await presentVolume(trx, volume)
     if (!(await moveVolume(trx, volume.id, ['available'], { status: 'awaiting-transfer' }))) throw invalidVolume('status must be available')
     const busy = asked.noSnapshots ? undefined : (await snapshotsOf(trx, volume.id)).find((one) => one.status !== 'available')
     if (busy) throw badRequest(`Invalid snapshot: snapshot ${busy.id} status must be available, it is ${busy.status}.`, 'InvalidSnapshot')

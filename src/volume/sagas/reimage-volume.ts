@@ -4,7 +4,7 @@ import { settleStatus } from '../app/attachment-status.ts'
 import { tellUser } from '../app/message.ts'
 import { tellCompute } from '../app/tell-compute.ts'
 import { type Properties, replaceProperties } from '../db/properties.ts'
-import { holdVolume, moveVolume, volumeRow } from '../db/volumes.ts'
+import { heldVolume, holdVolume, moveVolume } from '../db/volumes.ts'
 import { storage } from '../rpc.ts'
 import { ask, onBackend, tell, type VolumeRun } from './on-storage.ts'
 
@@ -70,16 +70,17 @@ async function tellDone(run: Reimage): Promise<{ servers: number }> {
 async function failed(run: Reimage, error: Error): Promise<void> {
   const { world, input } = run
   const { volumeId } = input
-  const row = await volumeRow(world.database.db, volumeId)
-  if (row?.status !== 'downloading') return
-  await world.database.transaction(async (trx) => {
-    await holdVolume(trx, volumeId)
+  const told = await world.database.transaction(async (trx) => {
+    const row = await heldVolume(trx, volumeId)
+    if (row?.status !== 'downloading') return false
     const of = { projectId: row.project_id, requestId: run.requestId, kind: 'VOLUME' as const, id: volumeId }
     await tellUser({ database: { db: trx } }, of, 'reimage volume', error.message)
     const inError = row.previous_status === 'error'
     await moveVolume(trx, volumeId, ['downloading'], { status: inError ? 'error' : 'available', previous_status: null })
     if (!inError) await settleStatus(trx, volumeId)
+    return true
   })
+  if (!told) return
   await tellCompute(world, { name: 'volume-reimaged', volumeId, status: 'failed' }).catch((unheard) =>
     world.log.warn({ err: unheard, volumeId }, 'compute does not hear that a volume has no other image'),
   )

@@ -2,7 +2,7 @@ import { Fault } from '../../kernel/errors/errors.ts'
 import { at, saga, step } from '../../kernel/saga/saga.ts'
 import { tellUser } from '../app/message.ts'
 import { recordImage, type Upload } from '../app/operations.ts'
-import { moveVolume, volumeRow } from '../db/volumes.ts'
+import { heldVolume, moveVolume, volumeRow } from '../db/volumes.ts'
 import { storage } from '../rpc.ts'
 import { ask, onBackend, type VolumeRun } from './on-storage.ts'
 
@@ -45,10 +45,10 @@ async function upload(run: UploadRun) {
 
 /** To what it was, or what its attachments made it meanwhile. */
 async function giveBack({ world, input }: UploadRun): Promise<void> {
-  const row = await volumeRow(world.database.db, input.volumeId)
-  await moveVolume(world.database.db, input.volumeId, ['uploading'], {
-    status: row?.previous_status ?? 'available',
-    previous_status: null,
+  await world.database.transaction(async (trx) => {
+    const row = await heldVolume(trx, input.volumeId)
+    const change = { status: row?.previous_status ?? 'available', previous_status: null }
+    await moveVolume(trx, input.volumeId, ['uploading'], change)
   })
 }
 
