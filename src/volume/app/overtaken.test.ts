@@ -233,6 +233,20 @@ eachDatabaseUrl((fresh) => {
     await house.idle()
   })
 
+  test('a copy that is being made by decree alone keeps neither its volume nor its snapshot', async () => {
+    const { id } = await house.volume()
+    const snapshot = await snapshotOf(id)
+    for (const source of [{ source_volid: id }, { snapshot_id: snapshot.id }]) {
+      const copy = await house.volume(source)
+      await act(copy.id, { 'os-reset_status': { status: 'creating' } })
+    }
+    await deleteSnapshot(context, member, snapshot)
+    await house.idle()
+    await deleteVolume(context, member, await seen(id))
+    await house.idle()
+    assert.equal((await house.request('GET', `/volumes/${id}`)).status, 404)
+  })
+
   test('a volume is not exported while another image is written over it, nor overwritten when a second server has it meanwhile', async () => {
     const imageId = house.images.add()
     const { id } = await house.volume({

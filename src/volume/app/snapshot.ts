@@ -4,10 +4,10 @@ import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
 import { type Properties, setProperties } from '../db/properties.ts'
 import { dressSnapshots, findSnapshot, moveSnapshot, type Snapshot } from '../db/snapshots.ts'
 import type { SnapshotRow } from '../db/tables.ts'
-import { copyOf, volumeRow } from '../db/volumes.ts'
+import { volumeRow } from '../db/volumes.ts'
 import { type Viewer, type VolumeContext, volumeSubject } from './context.ts'
 import { reserving } from './quota.ts'
-import { invalidVolume, presentVolume, type Volume } from './volume.ts'
+import { copyOf, invalidVolume, presentVolume, type Volume } from './volume.ts'
 
 export type { Snapshot }
 
@@ -75,8 +75,8 @@ export async function deleteSnapshot(context: VolumeContext, viewer: Viewer, sna
     if (!(await moveSnapshot(trx, snapshot.id, force ? null : ['available', 'error', 'error_deleting'], { status: 'deleting' })))
       throw badRequest(`Invalid snapshot: Volume Snapshot status must be available or error, it is ${snapshot.status}.`, 'InvalidSnapshot')
     if ((await findSnapshot(trx, snapshot.id))?.project_id !== snapshot.project_id) throw noSnapshot(snapshot.id)
-    const copying = await copyOf(trx, { snapshotIds: [snapshot.id] })
-    if (copying) throw badRequest(`Invalid snapshot: volume ${copying.id} is being made from it.`, 'InvalidSnapshot')
+    const copying = await copyOf(context, trx, { snapshotIds: [snapshot.id] })
+    if (copying) throw badRequest(`Invalid snapshot: volume ${copying} is being made from it.`, 'InvalidSnapshot')
     await context.engine.submit(trx, {
       kind: 'delete-snapshot',
       subject: volumeSubject(snapshot.volume_id),

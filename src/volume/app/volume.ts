@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto'
+import type { Transaction } from 'kysely'
 import { timestamp } from '../../kernel/db/columns.ts'
 import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
 import { now, record } from '../../kernel/trace/trace.ts'
 import type { Handle } from '../db/handle.ts'
 import { setProperties } from '../db/properties.ts'
 import { moveSnapshotsOf, snapshotsOf } from '../db/snapshots.ts'
-import type { VolumeRow } from '../db/tables.ts'
+import type { VolumeRow, VolumeTables } from '../db/tables.ts'
 import { sharedBy } from '../db/types.ts'
-import { copyOf, dressVolumes, findVolume, heldVolume, moveVolume, type Volume } from '../db/volumes.ts'
+import { type CopySource, copiesOf, dressVolumes, findVolume, heldVolume, moveVolume, type Volume } from '../db/volumes.ts'
 import { type Viewer, type VolumeContext, volumeSubject } from './context.ts'
 import { holdSource, type NewVolume, sourceOf } from './new-volume.ts'
 import { reserving } from './quota.ts'
@@ -124,6 +125,13 @@ async function named(db: Handle, { id, projectId }: NewVolume): Promise<Volume |
   return there
 }
 
+/** A volume that is being made from this one, or from one of these snapshots; not one that an administrator has said to be. */
+export async function copyOf(context: VolumeContext, trx: Transaction<VolumeTables>, source: CopySource): Promise<string | undefined> {
+  const copies = await copiesOf(trx, source)
+  const [subject] = await context.engine.underWay(trx, 'create-volume', copies.map(volumeSubject))
+  return copies.find((id) => volumeSubject(id) === subject)
+}
+
 export const DELETABLE = ['available', 'error', 'error_deleting', 'error_extending', 'error_managing', 'maintenance']
 const DELETABLE_SNAPSHOTS = ['available', 'error', 'error_deleting']
 
@@ -139,8 +147,8 @@ export async function deleteVolume(
     const { attachments, status, host } = await presentVolume(trx, volume)
     if (attachments.length > 0) throw invalidVolume(`Volume ${id} is still attached, detach volume first. Its status is ${status}.`)
     const snapshots = await snapshotsOf(trx, id)
-    const copy = await copyOf(trx, { volumeId: id, snapshotIds: snapshots.map((one) => one.id) })
-    if (copy) throw invalidVolume(`Volume ${id} is being copied to volume ${copy.id}: wait until that is available.`)
+    const copy = await copyOf(context, trx, { volumeId: id, snapshotIds: snapshots.map((one) => one.id) })
+    if (copy) throw invalidVolume(`Volume ${id} is being copied to volume ${copy}: wait until that is available.`)
     if (snapshots.length > 0 && !cascade)
       throw invalidVolume(`Volume ${id} has ${snapshots.length} dependent snapshots; delete them first, or all at once with cascade.`)
     if (snapshots.length > 0 && (await moveSnapshotsOf(trx, id, DELETABLE_SNAPSHOTS, { status: 'deleting' })) < snapshots.length) {

@@ -65,14 +65,21 @@ export async function heldVolume(trx: Handle, id: string): Promise<Volume | unde
   return (await holdVolume(trx, id)) ? await findVolume(trx, id) : undefined
 }
 
-/** A volume that is being made from this one, or from one of these snapshots. */
-export const copyOf = (db: Handle, { volumeId = '', snapshotIds = [] }: { volumeId?: string; snapshotIds?: string[] }) =>
-  db
+/** Ids of volumes that are to be copies of this one or of these snapshots, and are not yet. */
+export async function copiesOf(db: Handle, { volumeId = '', snapshotIds = [] }: CopySource): Promise<string[]> {
+  const rows = await db
     .selectFrom('volumes')
     .select('id')
     .where('status', '=', 'creating')
     .where((eb) => eb.or([eb('source_volid', '=', volumeId), eb('snapshot_id', 'in', [volumeId, ...snapshotIds])]))
-    .executeTakeFirst()
+    .execute()
+  return rows.map((row) => row.id)
+}
+
+export interface CopySource {
+  volumeId?: string
+  snapshotIds?: string[]
+}
 
 /** With what hangs on it: while it was being deleted, an administrator's word may have let more of that come to be. */
 export async function deleteVolumeRows(trx: Handle, id: string): Promise<void> {
