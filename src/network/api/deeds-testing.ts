@@ -172,6 +172,11 @@ export const deeds: Record<string, Deed> = {
     ...(n % 2 ? { port_id: idOf(made.ports, m) } : {}),
     fixed_ip_address: among(made.ports, m)?.fixed_ips.at(-1)?.ip_address ?? '10.0.0.3',
   })),
+  'two floats': (made, { n, m }) => ({
+    method: 'POST',
+    path: '/floatingips',
+    body: { floatingips: [n, m].map((one) => ({ floating_network_id: networkId(made, 0), port_id: idOf(made.ports, one) })) },
+  }),
   disassociate: change('floatingips', () => ({ port_id: null })),
   'delete floating': remove('floatingips'),
   group: create('security-groups', (_made, { n }) => ({ name: n % 4 === 0 ? 'default' : 'group' })),
@@ -217,6 +222,14 @@ export const deeds: Record<string, Deed> = {
     const item = n % 2 ? `dhcp-networks/${networkId(made, m)}` : `l3-routers/${idOf(made.routers, m)}`
     return { method: 'DELETE', path: `/agents/${idOf(made.agents, n + m)}/${item}`, as: 'admin' }
   },
+  'agents start again': (_made, { n }) => ({ say: (house) => house.agents(among(['one', 'two'], n)) }),
+  'agent off and on': (made, { n, m }) => ({
+    method: 'PUT',
+    path: `/agents/${idOf(made.agents, n)}`,
+    body: { agent: { admin_state_up: m % 2 === 0 } },
+    as: 'admin',
+  }),
+  'forget agent': (made, { n }) => ({ method: 'DELETE', path: `/agents/${idOf(made.agents, n)}`, as: 'admin' }),
   plugged: (made, { n, m }) => ({
     say: (house) =>
       house.bus.call(NETWORK_CONTROL, control.devicesUp, {
