@@ -14,6 +14,7 @@ let house: VolumeHouse
 let houses: VolumeHouse[]
 let imageId: string
 let typeNames: string[]
+
 /** What a storage host does takes its time, in which others ask. */
 async function turns(): Promise<void> {
   for (let n = Math.floor(Math.random() * 12); n > 0; n--) await new Promise(setImmediate)
