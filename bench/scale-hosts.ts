@@ -1,6 +1,9 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Control } from '../src/cloud/control.ts'
 import { simulatedDrivers } from '../src/cloud/drivers.ts'
 import { prepareGround, startHosts } from '../src/cloud/hosts.ts'
@@ -15,6 +18,9 @@ import { joinChild, parentBus } from '../src/kernel/bus/ipc-testing.ts'
 import type { MemoryBus } from '../src/kernel/bus/memory.ts'
 import { overNetwork } from '../src/kernel/http/client.ts'
 import { silent } from '../src/kernel/log/log.ts'
+
+/** A thousand hosts have a thousand disks: they are not to wait for this one. */
+const MEMORY = '/dev/shm'
 
 /** So many serve networks and volumes as well. */
 export const NETWORK_HOSTS = 4
@@ -50,14 +56,16 @@ async function hosts(settings: Settings, url: string): Promise<void> {
   const session = new ServiceSession(transport, { username: 'nova', password: secrets.servicePassword, projectName: 'service' })
   forwardSteps(bus)
   const control = { images: new ImageClient(transport, session), metadata: metadataOver(transport) }
-  const ground = await prepareGround(settings, log, () => simulatedDrivers())
-  const common = { settings, secrets, bus, log, control }
+  const own = { ...settings, stateDir: mkdtempSync(join(existsSync(MEMORY) ? MEMORY : tmpdir(), 'yun-hosts-')) }
+  const ground = await prepareGround(own, log, () => simulatedDrivers())
+  const common = { settings: own, secrets, bus, log, control }
   const running = [
     await startHosts({ ...common, ground: { ...ground, hosts: ground.hosts.slice(0, NETWORK_HOSTS) } }),
     await startHosts({ ...common, ground: { ...ground, hosts: ground.hosts.slice(NETWORK_HOSTS) }, roles: ['compute'] }),
   ]
   const stop = async () => {
     for (const some of running) await some.stop()
+    rmSync(own.stateDir, { recursive: true, force: true })
     process.exit(0)
   }
   process.once('SIGTERM', () => void stop())
