@@ -47,13 +47,13 @@ export function realIpTables(): IpTables {
 
 const program = (family: Family, what: 'save' | 'restore') => `ip${family === 6 ? '6' : ''}tables-${what}`
 
-const SEVERAL = /[\n\r\0]/
+const NO_LINE = /[\n\r\0]|^\s*$/
 
 /** @throws Fault 400 BadRule for what would be no line, or several */
 export function assertLines(tables: Restore): void {
   for (const lines of Object.values(tables))
     for (const line of lines)
-      if (SEVERAL.test(line) || line.trim() === '') throw badRequest(`${JSON.stringify(line)} is not one rule.`, 'BadRule')
+      if (NO_LINE.test(line)) throw badRequest(`${JSON.stringify(line)} is not one rule.`, 'BadRule')
 }
 
 function textOf(tables: Restore): string {

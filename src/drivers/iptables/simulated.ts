@@ -75,9 +75,19 @@ export function simulatedIpTables(options: { file?: string; namespaces?: () => P
         try {
           // a chain that a rule leads to cannot go, so those that stood before lead somewhere
           const put: string[] = []
+          // a group's chain has a line for each member: most lines go on with the chain of the one before
+          let growing: { head: string; rules: string[] } | undefined
           for (const line of lines) {
+            if (growing && line.startsWith(growing.head)) {
+              const rule = line.slice(growing.head.length).trim()
+              growing.rules.push(rule)
+              put.push(rule)
+              continue
+            }
             const rule = carryOut(next, line, before)
             if (rule !== undefined) put.push(rule)
+            const name = APPENDED.exec(line)?.[1]
+            growing = name === undefined ? undefined : { head: `-A ${name} `, rules: next[name]!.rules }
           }
           for (const rule of put) checkTarget(next, rule)
         } catch (error) {
@@ -103,6 +113,7 @@ function emptyTable(table: string): Tables[string] {
 const VERBS = ['-A ', '-I ', '-D ', '-X ', '-F ', '-N ']
 const NAME_AT = 3
 const POSITION = /^\d+ /
+const APPENDED = /^-A (\S+) /
 
 /** Chains are noted in `before` when they first change, and copied: who holds one holds what was. Returns the rule that is put into one. */
 function carryOut(table: Tables[string], line: string, before: Map<string, Chain | undefined>): string | undefined {
@@ -158,6 +169,7 @@ function carryOut(table: Tables[string], line: string, before: Map<string, Chain
 }
 
 function checkTarget(table: Tables[string], rule: string): void {
+  if (rule.endsWith('-j ACCEPT') || rule.endsWith('-j RETURN')) return
   const target = targetOf(rule)
   if (target && !VERDICTS.has(target) && !table[target]) throw refused(rule, `there is no chain ${target}`)
 }
