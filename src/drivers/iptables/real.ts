@@ -52,8 +52,7 @@ const NO_LINE = /[\n\r\0]|^\s*$/
 /** @throws Fault 400 BadRule for what would be no line, or several */
 export function assertLines(tables: Restore): void {
   for (const lines of Object.values(tables))
-    for (const line of lines)
-      if (NO_LINE.test(line)) throw badRequest(`${JSON.stringify(line)} is not one rule.`, 'BadRule')
+    for (const line of lines) if (NO_LINE.test(line)) throw badRequest(`${JSON.stringify(line)} is not one rule.`, 'BadRule')
 }
 
 function textOf(tables: Restore): string {
