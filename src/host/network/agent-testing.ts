@@ -16,7 +16,10 @@ import { device, dhcpNetwork, FakeControl, floatingIp, plug, router } from './te
 export const SECOND_NETWORK = '11111111-aaaa-4bbb-8ccc-000000000002'
 
 /** A host of twins with its agent, and control beside it. */
-export async function onHost(body: (lab: Lab) => Promise<void>, options: { tunnels?: string } = {}) {
+export async function onHost(
+  body: (lab: Lab) => Promise<void>,
+  options: { tunnels?: string; serves?: { dhcp: boolean; l3: boolean } } = {},
+) {
   const folder = mkdtempSync(join(tmpdir(), 'network-host-'))
   const netns = simulatedNetNs()
   const namespaces = () => netns.namespaces()
@@ -32,7 +35,7 @@ export async function onHost(body: (lab: Lab) => Promise<void>, options: { tunne
   const control = new FakeControl(bus)
   const settings = {
     host: 'one',
-    serves: { dhcp: true, l3: true },
+    serves: options.serves ?? { dhcp: true, l3: true },
     bridgeMappings: { public: 'br-ex' },
     tunnels: { address: options.tunnels ?? null, types: ['vxlan' as const, 'gre' as const] },
     external: { hostAddress: true, masquerade: true },

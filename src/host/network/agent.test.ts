@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { until } from '../../drivers/daemon.ts'
-import { agent, networkTopic } from '../../network/rpc.ts'
+import { agent, events, networkTopic } from '../../network/rpc.ts'
 import { furnish, linesOf, onHost } from './agent-testing.ts'
 import { qgOf, routerNamespace } from './names.ts'
 import { DHCP_PORT, NETWORK, QG_PORT, QR_PORT, ROUTER, unplug } from './testing.ts'
@@ -19,6 +19,18 @@ test('a second run, and another process, change nothing and say all again', () =
     assert.equal(lab.control.heard('router-ready').length, 1)
     assert.equal(lab.control.heard('dhcp-ready').length, 1)
   }))
+
+for (const serves of [true, false])
+  test(`a host that serves ${serves ? 'networks says' : 'none does not say'} that it is there`, () =>
+    onHost(
+      async (lab) => {
+        const heard: string[] = []
+        lab.bus.subscribe(events.hostAlive, ({ host }) => void heard.push(host))
+        await lab.restart()
+        assert.deepEqual(heard, serves ? ['one'] : [])
+      },
+      { serves: { dhcp: serves, l3: serves } },
+    ))
 
 test('when the switch starts again, flows and devices come back and everything else stays', () =>
   onHost(async (lab) => {

@@ -3,11 +3,12 @@ import { after, before, test } from 'node:test'
 import { findInstance } from '../../db/instances.ts'
 import { COMPUTE_CONTROL, control, type HostState } from '../../rpc.ts'
 import { Yard } from '../../sagas/testing.ts'
-import { DRAWN } from './host-states.ts'
+import { DRAWN, DRAWN_AGAIN } from './host-states.ts'
 import { type HostWishes, type RequestSpec, requestSpecOf } from './request-spec.ts'
 import { SCHEDULER, scheduler } from './scheduler.ts'
 
-const HOSTS = 4 * DRAWN + 10
+/** More than are drawn the second time. */
+const HOSTS = DRAWN_AGAIN[0]! + 10
 const SMALL = 'many7'
 let yard: Yard
 let serverId: string
