@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import type { RequestContext } from '../../kernel/http/context.ts'
+import { deleteServer } from '../app/server.ts'
+import { findInstance } from '../db/instances.ts'
 import { eventually } from '../sagas/testing.ts'
 import { House } from '../testing.ts'
 
@@ -36,6 +39,37 @@ describe('actions', () => {
     const now = await house.rested(id)
     assert.equal((await act(now.status === 'PAUSED' ? { unpause: null } : { resume: null })).status, 202)
     assert.equal((await house.rested(id)).status, 'ACTIVE')
+  })
+
+  test('a server in error is rescued, and is its owner’s again', async () => {
+    const { id: other } = await house.server()
+    const say = (body: object) => house.ask('POST', `/servers/${other}/action`, { body, as: 'admin', at: '2.73' })
+    assert.equal((await say({ 'os-resetState': { state: 'error' } })).status, 202)
+    for (const [body, status, answer] of [
+      [{ rescue: null }, 'RESCUE', 200],
+      [{ unrescue: null }, 'ACTIVE', 202],
+    ] as const) {
+      assert.equal((await say(body)).status, answer)
+      await house.yard.settled()
+      const { server } = (await house.ask('GET', `/servers/${other}`)).body
+      assert.deepEqual([server.status, server['OS-EXT-STS:task_state']], [status, null])
+    }
+    await house.remove(other)
+  })
+
+  test('a server is deleted by whoever asks, at once with others and with what begins meanwhile', async () => {
+    for (const meanwhile of [{ 'os-stop': null }, { resize: { flavorRef: house.yard.largeFlavorId } }, null]) {
+      const { id: other } = await house.server()
+      const context = house.yard.context
+      const seen = (await findInstance(context.database.db, other))!
+      if (meanwhile) assert.equal((await house.ask('POST', `/servers/${other}/action`, { body: meanwhile })).status, 202)
+      const deleted = () => deleteServer(context, { isAdmin: true, requestId: 'req-1' } as RequestContext, seen)
+      await Promise.all([deleted(), deleted()])
+      await house.yard.settled()
+      assert.equal((await findInstance(context.database.db, other))!.vm_state, 'deleted')
+      assert.deepEqual(await house.yard.leaks(), [])
+      await assert.rejects(deleted(), { status: 404 })
+    }
   })
 
   test('that there are not, or with the wrong words: 400', async () => {

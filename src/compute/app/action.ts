@@ -5,7 +5,7 @@ import type { RequestContext } from '../../kernel/http/context.ts'
 import { type Handle, insertAll } from '../db/handle.ts'
 import type { ActionRow, ComputeTables, InstanceRow, VmState } from '../db/tables.ts'
 import type { ComputeContext } from './context.ts'
-import { begin, hostOf } from './server-state.ts'
+import { begin, hostOf, type TaskStates } from './server-state.ts'
 
 /** What a user does to a server, in the words of the instance-actions API. */
 export async function recordAction(
@@ -66,7 +66,7 @@ export interface Operation {
   action: string
   saga: string
   vmStates?: VmState[]
-  taskStates?: (string | null)[]
+  taskStates?: TaskStates
   /** While it is under way. */
   taskState: string
   input?: Record<string, unknown>

@@ -31,7 +31,7 @@ const TRANSITIONS: Record<VmState, VmState[]> = {
   resized: ['resized', 'active', 'stopped', 'error', 'deleted', 'soft-delete'],
   shelved: ['shelved', 'shelved_offloaded', 'active', 'stopped', 'error', 'deleted', 'soft-delete'],
   shelved_offloaded: ['shelved_offloaded', 'active', 'error', 'deleted', 'soft-delete'],
-  error: ['error', 'active', 'stopped', 'building', 'deleted', 'soft-delete'],
+  error: ['error', 'active', 'stopped', 'rescued', 'building', 'deleted', 'soft-delete'],
   'soft-delete': ['active', 'stopped', 'error', 'deleted'],
   deleted: [],
 }
@@ -41,6 +41,9 @@ export interface StateChange {
   taskState?: string | null
   powerState?: PowerState
 }
+
+/** In which an operation may begin; `any other`: whatever is under way, but not twice. */
+export type TaskStates = (string | null)[] | 'any other'
 
 const columnsOf = (change: StateChange): Partial<InstanceRow> => ({
   ...(change.vmState !== undefined ? { vm_state: change.vmState } : {}),
@@ -58,15 +61,12 @@ const sources = (to: VmState): VmState[] =>
 export async function begin(
   db: Handle,
   server: InstanceRow,
-  operation: { name: string; vmStates?: VmState[]; taskStates?: (string | null)[]; taskState: string },
+  operation: { name: string; vmStates?: VmState[]; taskStates?: TaskStates; taskState: string },
   more: Partial<InstanceRow> = {},
 ): Promise<void> {
-  const moved = await moveInstance(
-    db,
-    server.id,
-    { vmStates: operation.vmStates, taskStates: operation.taskStates ?? [null] },
-    { ...more, task_state: operation.taskState },
-  )
+  const { vmStates, taskStates = [null], taskState } = operation
+  const tasks = taskStates === 'any other' ? { notTask: taskState } : { taskStates }
+  const moved = await moveInstance(db, server.id, { vmStates, ...tasks }, { ...more, task_state: taskState })
   if (moved) return
   const now = await findInstance(db, server.id)
   if (!now || now.deleted) throw notFound(`Instance ${server.id} could not be found.`, 'InstanceNotFound')

@@ -38,25 +38,27 @@ export async function updateServer(context: ComputeContext, row: InstanceRow, ch
   return (await findInstance(context.database.db, row.id))!
 }
 
-/** Whatever is under way stops and unwinds first; asking twice is fine. */
+/** Whatever is under way stops and unwinds first, also what began after the row was looked at; asking twice is fine. */
 export async function deleteServer(context: ComputeContext, request: RequestContext, row: InstanceRow): Promise<void> {
   if (row.task_state === 'deleting') return
-  await operate(context, request, row, {
-    action: 'delete',
-    saga: 'delete-server',
-    taskStates: anyTask(row),
-    taskState: 'deleting',
-    anywhere: true,
-    interrupt: `server ${row.id} is being deleted`,
-  })
+  try {
+    await operate(context, request, row, {
+      action: 'delete',
+      saga: 'delete-server',
+      taskStates: 'any other',
+      taskState: 'deleting',
+      anywhere: true,
+      interrupt: `server ${row.id} is being deleted`,
+    })
+  } catch (error) {
+    if (!(error instanceof Fault && error.code === 'InstanceInvalidState')) throw error // somebody else came first
+  }
 }
 
 /** As Nova with reclaim_instance_interval 0: a server that is deleted is gone, so there is never one to restore. @throws Fault 409 */
 export function mustBeSoftDeleted(row: InstanceRow): void {
   mustBeIn(['soft-delete'], row, 'restore')
 }
-
-const anyTask = (row: InstanceRow) => [row.task_state, null, 'scheduling', 'networking', 'block_device_mapping', 'spawning']
 
 /** @throws Fault 403 over quota, 404 for a key to be changed that is not there */
 export async function changeMetadata(
