@@ -63,6 +63,27 @@ export class NetworkClient {
     return (await this.json({ method: 'PUT', path: `/network/v2.0/ports/${encodeURIComponent(id)}`, body: { port: body } }, as)).port
   }
 
+  /** Only as long as it is as wanted; answers whether it was. @throws Fault 404 */
+  async updatePortIf(id: string, body: Record<string, unknown>, asWanted: (port: PortDocument) => boolean, as?: CallAs): Promise<boolean> {
+    for (;;) {
+      const port = await this.port(id, as)
+      if (!asWanted(port)) return false
+      const answer = await this.transport.send(
+        await this.signed(
+          {
+            method: 'PUT',
+            path: `/network/v2.0/ports/${encodeURIComponent(id)}`,
+            headers: { 'if-match': `revision_number=${port.revision_number}` },
+            body: { port: body },
+          },
+          as,
+        ),
+      )
+      if (answer.status < 400) return true
+      if (answer.status !== 412) throw faultOf(answer.status, answer.body)
+    }
+  }
+
   /** A port that is not there any more is fine. */
   async deletePort(id: string, as?: CallAs): Promise<void> {
     const answer = await this.transport.send(

@@ -1,5 +1,5 @@
 import { fromJson, toJson } from '../../kernel/db/columns.ts'
-import { Fault, notFound } from '../../kernel/errors/errors.ts'
+import { notFound } from '../../kernel/errors/errors.ts'
 import { at, saga, step } from '../../kernel/saga/saga.ts'
 import { failAction } from '../app/action.ts'
 import { PORTS_MAY_CHANGE } from '../app/attachment.ts'
@@ -7,6 +7,7 @@ import { flavorOf, requestOf, type ServerRequest, vifsOf } from '../app/instance
 import { hostOf, mustBeIn } from '../app/server-state.ts'
 import { host, type Vif } from '../rpc.ts'
 import { says } from './evidence.ts'
+import { givePortBack, mustBeFree } from './given-ports.ts'
 import { allocateNetwork, networkInfo } from './networking.ts'
 import { ask, change, type ServerRun, serverOf, tell } from './on-host.ts'
 
@@ -18,6 +19,7 @@ const LIVE = ['active', 'paused']
 export const attachInterface = saga<Attach>(
   'attach-interface',
   [
+    step(null, 'look', at.control, look, null), // only reads
     step(null, 'wish', at.control, addWish, dropWish),
     step(18, 'allocate-network', at.control, allocateNetwork, releasePort, says.ports),
     step(21, 'network-info', at.control, networkInfo, null, says.networkInfo), // refreshed when the wish is dropped
@@ -35,6 +37,12 @@ export const detachInterface = saga<ServerRun<{ portId: string }>>(
   ],
   { failed: (run, error) => failAction(run.world.database.db, run.input.serverId, run.requestId, error.message) },
 )
+
+/** One that was free when the user asked may be a server's by now, or this one's. */
+async function look(run: Attach): Promise<void> {
+  const { portId, given } = run.input.wanted
+  if (given) await mustBeFree(run, portId)
+}
 
 /** What was under way when it was asked for may have taken the server elsewhere. */
 async function addWish(run: Attach): Promise<void> {
@@ -62,11 +70,7 @@ function releasePort(run: Attach): Promise<void> {
 
 async function free(run: ServerRun, portId: string, given: boolean): Promise<void> {
   if (!given) return await run.world.networks.deletePort(portId)
-  try {
-    await run.world.networks.updatePort(portId, { device_id: '', device_owner: '', 'binding:host_id': '' })
-  } catch (error) {
-    if (!(error instanceof Fault && error.status === 404)) throw error
-  }
+  await givePortBack(run, portId)
 }
 
 async function vifOf(run: ServerRun, portId: string): Promise<Vif | undefined> {

@@ -4,6 +4,7 @@ import { asAskedFor, requestOf, vifsOf } from '../app/instance-spec.ts'
 import { unableToAllocate } from '../app/wanted-networks.ts'
 import type { InstanceRow } from '../db/tables.ts'
 import type { Vif } from '../rpc.ts'
+import { givePortBack, takePort } from './given-ports.ts'
 import { change, type ServerRun, serverOf } from './on-host.ts'
 
 const OWNER = 'compute:'
@@ -25,7 +26,7 @@ export async function allocateNetwork(run: ServerRun): Promise<{ ports: string[]
       'binding:host_id': row.host,
       dns_name: row.hostname,
     }
-    if (wanted.given) await run.world.networks.updatePort(wanted.portId, common)
+    if (wanted.given) await takePort(run, wanted.portId, common)
     else
       await run.world.networks.createPort({
         ...common,
@@ -67,10 +68,7 @@ export async function releasePorts(run: ServerRun, row: InstanceRow): Promise<vo
     .map((one) => one.portId)
   const attached = vifsOf(row).map((vif) => vif.portId)
   for (const id of new Set([...made, ...attached])) if (!given.has(id)) await networks.deletePort(id)
-  for (const id of given)
-    await networks.updatePort(id, { device_id: '', device_owner: '', 'binding:host_id': '' }).catch((error: unknown) => {
-      if (!(error instanceof Fault && error.status === 404)) throw error
-    })
+  for (const id of given) await givePortBack(run, id)
 }
 
 /** Step 21: addresses, gateways, name servers, routes and MTU of all its ports, kept for the domain's XML and the guest's metadata. */

@@ -127,6 +127,25 @@ describe('ports', () => {
     assert.equal(bound.body.port['binding:vif_type'], 'binding_failed')
   })
 
+  test('one that is another by now is not changed (If-Match), of two who saw the same one changes it', async () => {
+    const { network } = await house.network('192.168.9.0/24')
+    const port = await house.make('/ports', 'port', { network_id: network.id })
+    const change = (name: string, match: string) =>
+      house.request('PUT', `/ports/${port.id}`, { body: { port: { name } }, headers: { 'if-match': match } })
+    const seen = `revision_number=${port.revision_number}`
+    const answers = await Promise.all(['one', 'two', 'three'].map((name) => change(name, seen)))
+    assert.deepEqual(answers.map((one) => one.status).sort(), [200, 412, 412])
+    assert.equal(answers.find((one) => one.status === 412)!.body.NeutronError.type, 'RevisionNumberConstraintFailed')
+    const now = (await house.request('GET', `/ports/${port.id}`)).body.port
+    assert.equal((await change('four', `"revision_number=${now.revision_number}"`)).status, 200)
+    for (const junk of ['*', 'revision_number=', 'revision_number=one', 'W/"1"'])
+      assert.equal((await change('five', junk)).status, 400, junk)
+    const device = { device_id: 'server-1' }
+    assert.equal(await house.client.updatePortIf(port.id, device, ({ device_id }) => device_id === ''), true)
+    assert.equal(await house.client.updatePortIf(port.id, { device_id: 'server-2' }, ({ device_id }) => device_id === ''), false)
+    assert.equal((await house.client.port(port.id)).device_id, 'server-1')
+  })
+
   test('MACs are unique in a network', async () => {
     const { network } = await house.network('10.13.0.0/24')
     const mac_address = 'fa:16:3e:aa:bb:cc'

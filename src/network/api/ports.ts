@@ -23,6 +23,6 @@ export const portRoutes = (context: NetworkContext): Route[] =>
         request.enforce(`${verb}_port:fixed_ips:ip_address`, target)
     },
     create: (viewer, documents) => createPorts(context, viewer, documents),
-    update: (viewer, port, document) => updatePort(context, viewer, port.id, document),
+    update: (viewer, port, document, revision) => updatePort(context, viewer, port.id, document, revision),
     remove: (_viewer, port) => deletePort(context, port),
   })

@@ -24,7 +24,8 @@ export interface Resource<D> {
   check?: (request: ApiRequest, verb: 'create' | 'update', document: Record<string, any>, target: Target) => void
   before?: (viewer: Viewer) => Promise<void>
   create: (viewer: Viewer, documents: any[]) => Promise<D[]>
-  update?: (viewer: Viewer, item: D, document: any) => Promise<D>
+  /** `revision`: the change is only for the one with this number (If-Match). */
+  update?: (viewer: Viewer, item: D, document: any, revision: number | undefined) => Promise<D>
   remove: (viewer: Viewer, item: D) => Promise<void>
 }
 
@@ -114,10 +115,20 @@ export function resource<D>(of: Resource<D>): Route[] {
         const document = converted(request.body[noun.name])
         refuseOthers(schema.update!, shape, document, (name) => `Cannot update read-only attribute ${name}`)
         enforceAttributes(of, request, 'update', document, await target(request))
-        return { [noun.name]: shown(request, noun.name, view(await of.update!(viewerOf(request), item, document))) }
+        const changed = await of.update!(viewerOf(request), item, document, revisionOf(request))
+        return { [noun.name]: shown(request, noun.name, view(changed)) }
       },
     })
   return [...routes, ...tagRoutes(of, target)]
+}
+
+/** What a change is asked for. @throws Fault 400 */
+function revisionOf({ headers }: ApiRequest): number | undefined {
+  const header = headers['if-match']
+  if (header === undefined) return undefined
+  const [, digits] = /^"?revision_number=(\d{1,15})"?$/.exec(header) ?? []
+  if (digits === undefined) throw badRequest(`If-Match is understood as revision_number=NUMBER, not as ${header}.`, 'HTTPBadRequest')
+  return Number(digits)
 }
 
 /** What policy rules look at of the first of the new documents, loaded once for policy and handler. */

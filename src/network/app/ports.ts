@@ -1,4 +1,5 @@
-import { conflict } from '../../kernel/errors/errors.ts'
+import { Raced } from '../../kernel/db/database.ts'
+import { conflict, Fault } from '../../kernel/errors/errors.ts'
 import { insertRow, rowsWhere, updateRow } from '../db/rows.ts'
 import type { PortRow } from '../db/tables.ts'
 import { vifTypesOn } from './bindings.ts'
@@ -14,8 +15,14 @@ import { recordPorts } from './port-steps.ts'
 import { named } from './standard.ts'
 import { STATUS_LOCK, settleStatus } from './status.ts'
 
-/** @throws Fault 400, 404, 409 */
-export async function updatePort(context: NetworkContext, viewer: Viewer, id: string, asked: Partial<AskedPort>): Promise<Port> {
+/** @throws Fault 400, 404, 409, 412 when it is not at that `revision` */
+export async function updatePort(
+  context: NetworkContext,
+  viewer: Viewer,
+  id: string,
+  asked: Partial<AskedPort>,
+  revision?: number,
+): Promise<Port> {
   const begun = performance.now()
   const seen = await seeRow(context.database.db, portNoun, viewer, id)
   const locks = [`network:${seen.network_id}`, `port:${id}`, STATUS_LOCK, ...groupLocks(asked), ...holderLocks(seen)]
@@ -23,6 +30,8 @@ export async function updatePort(context: NetworkContext, viewer: Viewer, id: st
     const { trx } = work
     const now = await loadPort(trx, id)
     if (!now) throw missing(portNoun, id)
+    if (revision !== undefined && Number(now.revision) !== revision)
+      throw new Fault(412, 'RevisionNumberConstraintFailed', `Port ${id} is at revision ${now.revision}, not at ${revision}.`)
     const [network] = await rowsWhere(trx, 'networks', 'id', [now.network_id])
     const macAddress = asked.mac_address?.toLowerCase() ?? now.mac_address
     if (macAddress !== now.mac_address) await refuseKnownMacs(work, [{ network_id: now.network_id, mac_address: macAddress }])
@@ -43,7 +52,7 @@ export async function updatePort(context: NetworkContext, viewer: Viewer, id: st
     checkSecurity(after, groups)
     if (asked.security_groups !== undefined) await setGroups(work, { id, securityGroups: groups })
     if (asked.fixed_ips !== undefined) await readdress(work, after, asked.fixed_ips ?? [], holder)
-    await updateRow(trx, 'ports', id, columns)
+    if (!(await updateRow(trx, 'ports', id, columns, revision))) throw new Raced()
     await settleStatus(work, [after])
     tellPort(work, now, sameMembership(now, after, asked) ? [] : [...new Set([...now.securityGroups, ...groups])])
     const port = (await loadPort(trx, id))!

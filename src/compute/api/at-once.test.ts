@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { House } from '../testing.ts'
+
+let house: House
+before(async () => {
+  house = await House.open({ hosts: 2 })
+})
+after(() => house.stop())
+
+const portsOf = async (id: string): Promise<string[]> =>
+  (await house.ask('GET', `/servers/${id}/os-interface`, { as: 'admin' })).body.interfaceAttachments.map((one: any) => one.port_id)
+const cardsOf = async (id: string): Promise<string[]> => {
+  const { db } = house.yard.context.database
+  const { network_info_json } = await db.selectFrom('instances').select('network_info_json').where('id', '=', id).executeTakeFirstOrThrow()
+  return JSON.parse(network_info_json).map((one: any) => one.portId)
+}
+
+describe('a port that is given', () => {
+  const port = async (): Promise<string> => {
+    const body = { port: { network_id: house.yard.networkId } }
+    return (await house.request('POST', '/network/v2.0/ports', { body })).body.port.id
+  }
+  const device = async (id: string) => (await house.request('GET', `/network/v2.0/ports/${id}`)).body.port.device_id
+  const attach = (server: string, id: string) =>
+    house.ask('POST', `/servers/${server}/os-interface`, { body: { interfaceAttachment: { port_id: id } } })
+
+  test('to two servers at once is the first one’s, and stays it when the other goes', async () => {
+    const given = await port()
+    const servers = [(await house.server()).id, (await house.server()).id]
+    const answers = await Promise.all(servers.map((id) => attach(id, given)))
+    assert.deepEqual(answers.map((one) => one.status).sort(), [200, 409])
+    const first = servers[answers.findIndex((one) => one.status === 200)]!
+    const other = servers.find((id) => id !== first)!
+    assert.equal(await device(given), first)
+    for (const id of servers) assert.deepEqual((await cardsOf(id)).sort(), (await portsOf(id)).sort())
+    await house.remove(other)
+    assert.equal(await device(given), first)
+    await house.remove(first)
+    assert.equal(await device(given), '')
+  })
+
+  test('to one server twice at once comes to it once', async () => {
+    const given = await port()
+    const { id } = await house.server()
+    assert.deepEqual((await Promise.all([attach(id, given), attach(id, given)])).map((one) => one.status).sort(), [200, 409])
+    assert.equal(await device(given), id)
+    assert.deepEqual((await cardsOf(id)).sort(), (await portsOf(id)).sort())
+    await house.remove(id)
+    assert.equal(await device(given), '')
+  })
+
+  test('to two new servers at once is the first one’s', async () => {
+    const given = await port()
+    const wish = house.wish({ networks: [{ port: given }] })
+    const made = await Promise.all([wish, wish].map((body) => house.ask('POST', '/servers', { body })))
+    assert.deepEqual(
+      made.map((one) => one.status),
+      [202, 202],
+    )
+    const servers = await Promise.all(made.map((one) => house.rested(one.body.server.id)))
+    assert.deepEqual(servers.map((one) => one.status).sort(), ['ACTIVE', 'ERROR'])
+    const [first, other] = ['ACTIVE', 'ERROR'].map((status) => servers.find((one) => one.status === status).id)
+    assert.equal(await device(given), first)
+    await house.remove(other)
+    assert.equal(await device(given), first)
+    await house.remove(first)
+    assert.equal(await device(given), '')
+  })
+})
