@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import type { RequestContext } from '../../kernel/http/context.ts'
+import { attachVolume, detachInterface, detachVolume } from '../app/attachment.ts'
+import { findInstance } from '../db/instances.ts'
+import { eventually } from '../sagas/testing.ts'
 import { House } from '../testing.ts'
 
 let house: House
@@ -66,5 +70,53 @@ describe('a port that is given', () => {
     assert.equal(await device(given), first)
     await house.remove(first)
     assert.equal(await device(given), '')
+  })
+})
+
+describe('a volume', () => {
+  const shared = async (): Promise<string> => {
+    const body = { volume: { size: 1, multiattach: true } }
+    const { volume } = (await house.request('POST', '/volume/v3/volumes', { body })).body
+    const show = async () => (await house.request('GET', `/volume/v3/volumes/${volume.id}`)).body.volume
+    await eventually(show, (now) => now.status === 'available')
+    return volume.id
+  }
+  const attach = (server: string, volumeId: string) =>
+    house.ask('POST', `/servers/${server}/os-volume_attachments`, { body: { volumeAttachment: { volumeId } }, at: '2.60' })
+
+  test('that several may have comes to one server once', async () => {
+    const id = await shared()
+    const { id: server } = await house.server()
+    const answers = await Promise.all([attach(server, id), attach(server, id)])
+    assert.deepEqual(answers.map((one) => one.status).sort(), [200, 400])
+    await house.yard.settled()
+    const again = await attach(server, id)
+    assert.deepEqual([again.status, again.message], [400, `Invalid volume: volume ${id} already attached`])
+    const { volumeAttachments } = (await house.ask('GET', `/servers/${server}/os-volume_attachments`)).body
+    assert.deepEqual(
+      volumeAttachments.map((one: any) => one.volumeId),
+      [id],
+    )
+    await house.remove(server)
+  })
+
+  test('does not come to, nor go from, a server that another operation took meanwhile; nor does a port', async () => {
+    const { context } = house.yard
+    const { id: server } = await house.server()
+    const [one, two] = [await shared(), await shared()]
+    assert.equal((await attach(server, one)).status, 200)
+    await house.yard.settled()
+    const seen = (await findInstance(context.database.db, server))!
+    const [port] = await portsOf(server)
+    assert.equal((await house.ask('POST', `/servers/${server}/action`, { body: { suspend: null } })).status, 202)
+    const request = { isAdmin: true, requestId: 'req-1', token: house.token('member') } as RequestContext
+    const wanted = { volumeId: two, device: null, tag: null, deleteOnTermination: false, sharedToo: true }
+    const inTheWay = { status: 409, message: /task_state suspending|vm_state suspended/ }
+    await assert.rejects(attachVolume(context, request, seen, wanted), inTheWay)
+    await assert.rejects(detachVolume(context, request, seen, one), inTheWay)
+    await assert.rejects(detachInterface(context, request, seen, port!), inTheWay)
+    await house.yard.settled()
+    assert.deepEqual(await portsOf(server), [port])
+    await house.remove(server)
   })
 })

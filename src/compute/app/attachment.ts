@@ -7,7 +7,7 @@ import type { BlockDeviceRow, InstanceRow, VmState } from '../db/tables.ts'
 import { recordAction } from './action.ts'
 import type { ComputeContext } from './context.ts'
 import { requestOf } from './instance-spec.ts'
-import { hostOf, mustBeIn } from './server-state.ts'
+import { hostOf, mustBeIn, mustRestIn } from './server-state.ts'
 import { nextDevice } from './volume-connection.ts'
 
 /** In which a server's ports may change: not while two hosts have them. */
@@ -41,7 +41,11 @@ export async function attachVolume(
   if (volume.status !== 'available' && !volume.multiattach)
     throw badRequest(`Invalid volume: Volume ${volume.id} status must be available to attach, but it is ${volume.status}.`, 'InvalidVolume')
   const device = await context.database.transaction(async (trx) => {
-    const taken = (await blockDevicesOf(trx, [row.id])).map((one) => one.device)
+    await mustRestIn(trx, row, { name: 'attach_volume', vmStates: VOLUMES_MAY_CHANGE })
+    const devices = await blockDevicesOf(trx, [row.id])
+    if (devices.some((one) => one.volume_id === volume.id))
+      throw badRequest(`Invalid volume: volume ${volume.id} already attached`, 'InvalidVolume')
+    const taken = devices.map((one) => one.device)
     if (requestOf(row).image) taken.push('/dev/vda')
     const wish = wanted.device ? `/dev/${wanted.device.replace('/dev/', '')}` : null
     const name = wish && /^\/dev\/vd[b-z]$/.test(wish) && !taken.includes(wish) ? wish : nextDevice(taken)
@@ -96,7 +100,10 @@ export async function detachVolume(context: ComputeContext, request: RequestCont
   const device = await findAttachment(context, row, volumeId)
   if (Number(device.boot_index) === 0 && device.boot_index !== null)
     throw new Fault(403, 'RootVolume', `Cannot detach the root device volume ${volumeId}.`)
-  await begin(context, request, row, 'detach_volume', 'detach-volume', { attachmentId: device.id, volumeId })
+  await begin(context, request, row, { name: 'detach_volume', vmStates: VOLUMES_MAY_CHANGE }, 'detach-volume', {
+    attachmentId: device.id,
+    volumeId,
+  })
 }
 
 /** Makes or takes a port and plugs it; resolves when the guest has it. @throws what the saga failed with, also when a host that is silent lets it take nothing back yet */
@@ -107,27 +114,28 @@ export async function attachInterface(
   wanted: { portId: string; networkId: string | null; fixedIp: string | null; given: boolean; tag: string | null },
 ): Promise<void> {
   mayChange(request, row, 'attach_interface', PORTS_MAY_CHANGE)
-  const id = await begin(context, request, row, 'attach_interface', 'attach-interface', { wanted })
+  const id = await begin(context, request, row, { name: 'attach_interface', vmStates: PORTS_MAY_CHANGE }, 'attach-interface', { wanted })
   const { error } = await context.engine.finished(id, { unwindingMs: UNWINDING_MS })
   if (error) throw error
 }
 
 export async function detachInterface(context: ComputeContext, request: RequestContext, row: InstanceRow, portId: string): Promise<void> {
   mayChange(request, row, 'detach_interface', PORTS_MAY_CHANGE)
-  await begin(context, request, row, 'detach_interface', 'detach-interface', { portId })
+  await begin(context, request, row, { name: 'detach_interface', vmStates: PORTS_MAY_CHANGE }, 'detach-interface', { portId })
 }
 
 export async function begin(
   context: ComputeContext,
   request: RequestContext,
   row: InstanceRow,
-  action: string,
+  action: { name: string; vmStates: VmState[] },
   kind: string,
   input: object,
 ): Promise<string> {
   const subject = `server:${row.id}`
   const id = await context.database.transaction(async (trx) => {
-    await recordAction(trx, request, row.id, action)
+    await mustRestIn(trx, row, action)
+    await recordAction(trx, request, row.id, action.name)
     return await context.engine.submit(trx, { kind, subject, requestId: request.requestId, input: { serverId: row.id, ...input } })
   })
   context.engine.wake(subject)

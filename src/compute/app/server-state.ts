@@ -67,7 +67,15 @@ export async function begin(
   const { vmStates, taskStates = [null], taskState } = operation
   const tasks = taskStates === 'any other' ? { notTask: taskState } : { taskStates }
   const moved = await moveInstance(db, server.id, { vmStates, ...tasks }, { ...more, task_state: taskState })
-  if (moved) return
+  if (!moved) await refuse(db, server, operation)
+}
+
+/** For what begins without taking the server: in the transaction that writes it the server is at rest, in one of these states, and others who ask for the same wait. @throws Fault 404, 409 */
+export async function mustRestIn(trx: Handle, server: InstanceRow, operation: { name: string; vmStates: VmState[] }): Promise<void> {
+  if (!(await moveInstance(trx, server.id, { vmStates: operation.vmStates, taskStates: [null] }, {}))) await refuse(trx, server, operation)
+}
+
+async function refuse(db: Handle, server: InstanceRow, operation: { name: string; vmStates?: VmState[] }): Promise<never> {
   const now = await findInstance(db, server.id)
   if (!now || now.deleted) throw notFound(`Instance ${server.id} could not be found.`, 'InstanceNotFound')
   const inTheWay =

@@ -34,7 +34,7 @@ export async function swapVolume(
     )
   const { id: attachmentId } = await findAttachment(context, row, volumeId)
   const input = { attachmentId, volumeId, newAttachmentId: randomUUID(), newVolumeId, newSizeGiB: wanted.size }
-  await begin(context, request, row, 'swap_volume', 'swap-volume', input)
+  await begin(context, request, row, { name: 'swap_volume', vmStates: SWAPPABLE }, 'swap-volume', input)
 }
 
 function requireFit({ id }: InstanceRow, former: VolumeDocument, wanted: VolumeDocument): void {
