@@ -33,13 +33,7 @@ const elsewhere = preparedFor<InstanceRow>((db: Kysely<ComputeTables>, [host, ..
     .selectFrom('instances')
     .selectAll()
     .where('id', 'in', uuids)
-    .where((eb) =>
-      eb.or([
-        eb('host', '!=', host!),
-        eb.and([eb('host', 'is not', null), eb('deleted', '!=', 0)]),
-        eb('vm_state', '=', 'shelved_offloaded'),
-      ]),
-    )
+    .where((eb) => eb.or([eb('host', '!=', host!), eb('deleted', '!=', 0), eb('vm_state', '=', 'shelved_offloaded')]))
     .where((eb) => eb.or([eb('task_state', 'is', null), eb('deleted', '!=', 0)]))
     .where('id', 'not in', (eb) =>
       eb

@@ -122,6 +122,36 @@ test('a server of a host that is down is deleted without it; the host parts with
   )
 })
 
+test('a server that was shelved and then deleted while its host was down is no more there when that comes back', async () => {
+  const id = await yard.server()
+  const { host } = await row(id)
+  await isDown(host!, true)
+  const { bus } = yard.cloud
+  const cast = bus.cast.bind(bus)
+  bus.cast = async (topic, message, ...rest) => {
+    if (message.name !== onHost.dismiss.name) await cast(topic, message, ...rest)
+  }
+  // the picture is taken while the host only counts as down: it answers
+  await act(id, { shelve: null })
+  await yard.settled()
+  assert.deepEqual([(await row(id)).vm_state, (await row(id)).host], ['shelved_offloaded', null])
+  const departed = async () => (await bus.call(COMPUTE_CONTROL, control.departed, { host: host!, uuids: [id] })).map((one) => one.uuid)
+  assert.deepEqual(await departed(), [id])
+  await yard.cloud.api('DELETE', `/compute/v2.1/servers/${id}`)
+  await yard.settled()
+  assert.deepEqual(await departed(), [id])
+  bus.cast = cast
+  await isDown(host!, false)
+  await bus.call(computeTopic(host!), onHost.unclaim, { uuid: randomUUID() }) // a change is reported
+  assert.deepEqual(
+    await eventually(
+      () => yard.leaks(),
+      (leaks) => leaks.length === 0,
+    ),
+    [],
+  )
+})
+
 test('a host that comes back parts also with ports that the server lost while it was away', async () => {
   const id = await yard.server()
   const { host } = await row(id)
