@@ -2,7 +2,10 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import type { RequestContext } from '../../kernel/http/context.ts'
 import { attachVolume, detachInterface, detachVolume } from '../app/attachment.ts'
+import { abortLiveMigration } from '../app/live-migrate.ts'
+import { changeMigration, findMigration, listMigrations } from '../app/migration.ts'
 import { findInstance } from '../db/instances.ts'
+import { host as onHost } from '../rpc.ts'
 import { eventually } from '../sagas/testing.ts'
 import { House } from '../testing.ts'
 
@@ -119,4 +122,34 @@ describe('a volume', () => {
     assert.deepEqual(await portsOf(server), [port])
     await house.remove(server)
   })
+})
+
+test('a live migration that goes on or is over while it is called off says so', async () => {
+  const { context } = house.yard
+  const { db } = context.database
+  const { id } = await house.server()
+  const body = { 'os-migrateLive': { host: null, block_migration: 'auto' } }
+  assert.equal((await house.ask('POST', `/servers/${id}/action`, { as: 'admin', body, at: '2.79' })).status, 202)
+  await house.yard.settled()
+  const [over] = await listMigrations(db, { serverId: id })
+  assert.equal(over!.status, 'completed')
+  const call = context.bus.call.bind(context.bus)
+  const asked: string[] = []
+  context.bus.call = async (topic, message, ...rest) => {
+    if (message.name !== onHost.abortMigration.name) return await call(topic, message, ...rest)
+    asked.push(message.name)
+    return undefined as never
+  }
+  const abort = (status: string) => abortLiveMigration(context, { ...over!, status }, { alsoBefore: true })
+  const status = async () => (await findMigration(db, over!.id))!.status
+  for (const seen of ['preparing', 'running']) {
+    await assert.rejects(abort(seen), { status: 400, message: /is completed/ })
+    assert.equal(await status(), 'completed')
+  }
+  assert.equal(asked.length, 1)
+  await changeMigration(db, over!.id, { status: 'running' })
+  await abort('preparing') // it has begun by now
+  assert.deepEqual([asked.length, await status()], [2, 'cancelled'])
+  context.bus.call = call
+  await house.remove(id)
 })

@@ -6,7 +6,7 @@ import { computeTopic, host, type MigrationProgress } from '../rpc.ts'
 import { operate } from './action.ts'
 import type { ComputeContext } from './context.ts'
 import { destinationFor } from './migrate.ts'
-import { changeMigration, recordMigration } from './migration.ts'
+import { callOff, changeMigration, findMigration, recordMigration } from './migration.ts'
 
 export interface LiveMigration {
   target: string | null
@@ -42,7 +42,7 @@ export async function liveMigrate(
 
 const RUNNING = 'running'
 
-/** The guest stays where it is. `alsoBefore`: one that has not begun to move, too. @throws Fault 400 for a status in which it cannot be */
+/** The guest stays where it is. `alsoBefore`: one that has not begun to move, too; if it begins in that moment, it is called back. @throws Fault 400 for a status in which it cannot be */
 export async function abortLiveMigration(
   context: ComputeContext,
   migration: MigrationRow,
@@ -51,7 +51,11 @@ export async function abortLiveMigration(
   const begun = migration.status === RUNNING
   if (!begun && !(alsoBefore && ['accepted', 'queued', 'preparing'].includes(migration.status))) throw wrongStatus(migration, 'abort')
   if (begun) await context.bus.call(computeTopic(migration.source_host), host.abortMigration, { uuid: migration.server_id })
-  await changeMigration(context.database.db, migration.id, { status: 'cancelled' })
+  const { db } = context.database
+  if (await callOff(db, migration.id, begun ? [RUNNING, 'error'] : [migration.status])) return
+  const now = (await findMigration(db, migration.id))!
+  if (begun) throw wrongStatus(now, 'abort')
+  await abortLiveMigration(context, now, { alsoBefore })
 }
 
 /** @throws Fault 400 when its memory is not on its way */

@@ -72,6 +72,17 @@ export async function goOn(db: Handle, id: string, status: string): Promise<bool
   return moved.numUpdatedRows > 0n
 }
 
+/** Answers whether it still was in one of these; what is over stays what it is. */
+export async function callOff(db: Handle, id: string, from: string[]): Promise<boolean> {
+  const moved = await db
+    .updateTable('migrations')
+    .set({ status: 'cancelled', updated_at: timestamp() })
+    .where('id', '=', id)
+    .where('status', 'in', from)
+    .executeTakeFirst()
+  return moved.numUpdatedRows > 0n
+}
+
 export async function findMigration(db: Handle, id: string): Promise<MigrationRow | undefined> {
   return await db.selectFrom('migrations').selectAll().where('id', '=', id).executeTakeFirst()
 }
