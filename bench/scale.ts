@@ -19,6 +19,7 @@ const AT_ONCE = 8
 const BOOTS_BEFORE = 100
 const BOOTS = 400
 const BOOTS_AT_ONCE = 32
+const SOME = 100
 const LOOK_MS = 20
 const REST_MS = 10_000
 
@@ -102,19 +103,21 @@ async function boots(hosts: number, report: Report): Promise<void> {
       'heartbeats, reports, reconcilers of all',
     )
     const times: number[] = []
+    const ends: number[] = []
     const settled = settlements(yard)
     await pool(BOOTS_BEFORE, BOOTS_AT_ONCE, async () => await settled(await yard.request()))
     const started = performance.now()
     await pool(BOOTS, BOOTS_AT_ONCE, async () => {
       const since = performance.now()
       await settled(await yard.request())
-      times.push(performance.now() - since)
+      ends.push(performance.now())
+      times.push(ends.at(-1)! - since)
     })
     const perS = (BOOTS * 1000) / (performance.now() - started)
     report(
       `boots on ${hosts} hosts, none failed`,
       `${perS.toFixed(1)}/s`,
-      `after ${BOOTS_BEFORE} others; peer ${PEER.bootsPerS}/s: ${(perS / PEER.bootsPerS).toFixed(1)} times; aim ${AIM.bootsPerS}/s`,
+      `after ${BOOTS_BEFORE} others; the fastest ${SOME} in a row ${fastest(ends).toFixed(1)}/s; peer ${PEER.bootsPerS}/s: ${(perS / PEER.bootsPerS).toFixed(1)} times; aim ${AIM.bootsPerS}/s`,
     )
     const mean = times.reduce((sum, one) => sum + one, 0) / times.length
     report(
@@ -127,6 +130,9 @@ async function boots(hosts: number, report: Report): Promise<void> {
     await cloud.stop()
   }
 }
+
+/** Boots a second of those that took the least: what else a machine does slows the others. */
+const fastest = (ends: number[]): number => Math.max(...ends.slice(SOME).map((end, i) => (SOME * 1000) / (end - ends[i]!)))
 
 /** Waits until a server is active, looking at all that are waited for with one query, so that looking costs little. @throws Error when one fails */
 function settlements({ context: { database } }: Yard): (id: string) => Promise<void> {
