@@ -6,6 +6,7 @@ import { abortLiveMigration } from '../app/live-migrate.ts'
 import { changeMigration, findMigration, listMigrations } from '../app/migration.ts'
 import { findInstance } from '../db/instances.ts'
 import { host as onHost } from '../rpc.ts'
+import { rebootServer } from '../sagas/power.ts'
 import { eventually } from '../sagas/testing.ts'
 import { House } from '../testing.ts'
 
@@ -152,4 +153,31 @@ test('a live migration that goes on or is over while it is called off says so', 
   assert.deepEqual([asked.length, await status()], [2, 'cancelled'])
   context.bus.call = call
   await house.remove(id)
+})
+
+test('a server that is being deleted is so also when the last step of what was under way ends meanwhile; nothing else begins', async () => {
+  const { context } = house.yard
+  const { bus } = context
+  const { id } = await house.server()
+  const call = bus.call.bind(bus)
+  const [asked, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  bus.call = async (topic, message, ...rest) => {
+    if (message.name === onHost.destroy.name) {
+      asked.resolve()
+      await goOn.promise
+    }
+    return await call(topic, message, ...rest)
+  }
+  assert.equal((await house.ask('DELETE', `/servers/${id}`)).status, 204)
+  await asked.promise
+  await rebootServer.steps.at(-1)!.action({ world: context, input: { serverId: id } } as any)
+  const { server } = (await house.ask('GET', `/servers/${id}`)).body
+  assert.equal(server['OS-EXT-STS:task_state'], 'deleting')
+  for (const body of [{ migrate: null }, { 'os-stop': null }])
+    assert.equal((await house.ask('POST', `/servers/${id}/action`, { as: 'admin', body })).status, 409)
+  goOn.resolve()
+  await house.yard.settled()
+  bus.call = call
+  assert.equal((await house.ask('GET', `/servers/${id}`)).status, 404)
+  assert.deepEqual(await house.yard.leaks(), [])
 })

@@ -42,6 +42,8 @@ export interface StateChange {
   powerState?: PowerState
 }
 
+export const DELETING = 'deleting'
+
 /** In which an operation may begin; `any other`: whatever is under way, but not twice. */
 export type TaskStates = (string | null)[] | 'any other'
 
@@ -95,15 +97,22 @@ export function hostOf({ id, host }: InstanceRow): string {
   return host
 }
 
-/** A saga's own changes, in the order in which its steps come. A deleted server stays deleted. */
+/** A saga's own changes, in the order in which its steps come. A deleted server stays deleted, and one that is being deleted is so until it is, or {@link keep}. */
 export async function move(db: Handle, id: string, change: StateChange, more: Partial<InstanceRow> = {}): Promise<void> {
   const vmStates = change.vmState ? sources(change.vmState) : undefined
-  await moveInstance(db, id, { vmStates }, { ...more, ...columnsOf(change) })
+  const endsTask = change.taskState !== undefined && change.vmState !== 'deleted'
+  if (await moveInstance(db, id, { vmStates, ...(endsTask ? { notTask: DELETING } : {}) }, { ...more, ...columnsOf(change) })) return
+  if (endsTask) await moveInstance(db, id, { vmStates }, { ...more, ...columnsOf({ ...change, taskState: undefined }) })
+}
+
+/** A server that could not be deleted is not being deleted any more. */
+export async function keep(db: Handle, id: string): Promise<void> {
+  await moveInstance(db, id, { taskStates: [DELETING] }, { task_state: null })
 }
 
 /** An operator says how a server is, whatever it was; not of one that is being deleted, which nothing else may begin with. @throws Fault 409 */
 export async function resetState(db: Handle, { id }: InstanceRow, vmState: VmState): Promise<void> {
-  const moved = await moveInstance(db, id, { notTask: 'deleting' }, { ...columnsOf({ vmState, taskState: null }), fault_json: null })
+  const moved = await moveInstance(db, id, { notTask: DELETING }, { ...columnsOf({ vmState, taskState: null }), fault_json: null })
   if (!moved) throw conflict(`Cannot 'os-resetState' instance ${id} while it is in task_state deleting`, 'InstanceInvalidState')
 }
 

@@ -7,7 +7,7 @@ import { operate } from './action.ts'
 import type { ComputeContext } from './context.ts'
 import { limitsOf } from './quota.ts'
 import type { Viewer } from './server-list.ts'
-import { mustBeIn } from './server-state.ts'
+import { DELETING, mustBeIn } from './server-state.ts'
 
 /** `deleted`: also one that is gone. @throws Fault 404 for one that does not exist, is deleted, or is another project's */
 export async function findServer(context: ComputeContext, id: string, viewer: Viewer, { deleted = false } = {}): Promise<InstanceRow> {
@@ -40,13 +40,13 @@ export async function updateServer(context: ComputeContext, row: InstanceRow, ch
 
 /** Whatever is under way stops and unwinds first, also what began after the row was looked at; asking twice is fine. */
 export async function deleteServer(context: ComputeContext, request: RequestContext, row: InstanceRow): Promise<void> {
-  if (row.task_state === 'deleting') return
+  if (row.task_state === DELETING) return
   try {
     await operate(context, request, row, {
       action: 'delete',
       saga: 'delete-server',
       taskStates: 'any other',
-      taskState: 'deleting',
+      taskState: DELETING,
       anywhere: true,
       interrupt: `server ${row.id} is being deleted`,
     })

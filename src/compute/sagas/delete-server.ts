@@ -5,7 +5,7 @@ import { at, saga, step } from '../../kernel/saga/saga.ts'
 import { vifsOf } from '../app/instance-spec.ts'
 import { changeMigration, openMigrations } from '../app/migration.ts'
 import { forgetPassword } from '../app/server-password.ts'
-import { move } from '../app/server-state.ts'
+import { keep, move } from '../app/server-state.ts'
 import { blockDevicesOf } from '../db/instances.ts'
 import type { BlockDeviceRow } from '../db/tables.ts'
 import { host } from '../rpc.ts'
@@ -30,8 +30,13 @@ export const deleteServer = saga<ServerRun>(
     step(null, 'remove-shelved-image', at.control, async (run) => await removeShelvedImage(run, await serverOf(run)), null),
     step(null, 'deleted', at.control, deleted, null),
   ],
-  { failed: intoError },
+  { failed: stays },
 )
+
+async function stays(run: ServerRun, error: Error): Promise<void> {
+  await keep(run.world.database.db, run.input.serverId)
+  await intoError(run, error)
+}
 
 /** What a migration has on another host: for the way back, or for the way there. */
 async function endMigrationsOf(run: ServerRun): Promise<void> {
