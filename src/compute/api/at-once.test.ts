@@ -181,3 +181,35 @@ test('a server that is being deleted is so also when the last step of what was u
   assert.equal((await house.ask('GET', `/servers/${id}`)).status, 404)
   assert.deepEqual(await house.yard.leaks(), [])
 })
+
+test('a server that an operator says is in error while something is under way comes out of it as what it is', async () => {
+  const { bus } = house.yard.context
+  const call = bus.call.bind(bus)
+  const { largeFlavorId: flavorRef } = house.yard
+  for (const { body, held, status } of [
+    { body: { resize: { flavorRef } }, held: onHost.keepDisk, status: 'VERIFY_RESIZE' },
+    { body: { shelve: null }, held: onHost.snapshot, status: 'SHELVED_OFFLOADED' },
+    { body: { suspend: null }, held: onHost.suspend, status: 'SUSPENDED' },
+  ]) {
+    const { id } = await house.server()
+    const [asked, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    bus.call = async (topic, message, ...rest) => {
+      if (message.name === held.name) {
+        asked.resolve()
+        await goOn.promise
+      }
+      return await call(topic, message, ...rest)
+    }
+    const say = async (what: object) => (await house.ask('POST', `/servers/${id}/action`, { as: 'admin', body: what })).status
+    assert.equal(await say(body), 202)
+    await asked.promise
+    assert.equal(await say({ 'os-resetState': { state: 'error' } }), 202)
+    goOn.resolve()
+    await house.yard.settled()
+    bus.call = call
+    const { server } = (await house.ask('GET', `/servers/${id}`)).body
+    assert.deepEqual([server.status, server['OS-EXT-STS:task_state']], [status, null])
+    await house.remove(id)
+  }
+  assert.deepEqual(await house.yard.leaks(), [])
+})

@@ -31,7 +31,21 @@ const TRANSITIONS: Record<VmState, VmState[]> = {
   resized: ['resized', 'active', 'stopped', 'error', 'deleted', 'soft-delete'],
   shelved: ['shelved', 'shelved_offloaded', 'active', 'stopped', 'error', 'deleted', 'soft-delete'],
   shelved_offloaded: ['shelved_offloaded', 'active', 'error', 'deleted', 'soft-delete'],
-  error: ['error', 'active', 'stopped', 'rescued', 'building', 'deleted', 'soft-delete'],
+  // an operator may say so of a server with which something is under way
+  error: [
+    'error',
+    'active',
+    'stopped',
+    'paused',
+    'suspended',
+    'rescued',
+    'resized',
+    'shelved',
+    'shelved_offloaded',
+    'building',
+    'deleted',
+    'soft-delete',
+  ],
   'soft-delete': ['active', 'stopped', 'error', 'deleted'],
   deleted: [],
 }
