@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import type { RequestContext } from '../../kernel/http/context.ts'
 import { attachVolume, detachInterface, detachVolume } from '../app/attachment.ts'
+import { evacuate } from '../app/evacuate.ts'
+import { updateHost } from '../app/host.ts'
 import { abortLiveMigration } from '../app/live-migrate.ts'
 import { changeMigration, findMigration, listMigrations } from '../app/migration.ts'
 import { findInstance } from '../db/instances.ts'
@@ -212,4 +214,22 @@ test('a server that an operator says is in error while something is under way co
     await house.remove(id)
   }
   assert.deepEqual(await house.yard.leaks(), [])
+})
+
+test('a server that was evacuated since it was looked at does not leave its new host, which is up', async () => {
+  const { context } = house.yard
+  const { id } = await house.server()
+  const seen = (await findInstance(context.database.db, id))!
+  await updateHost(context, seen.host!, { forced_down: 1 })
+  const request = { isAdmin: true, requestId: 'req-1' } as RequestContext
+  const wanted = { target: null, adminPass: 'secret' }
+  await evacuate(context, request, seen, wanted)
+  await house.yard.settled()
+  const { host } = (await findInstance(context.database.db, id))!
+  assert.notEqual(host, seen.host)
+  await assert.rejects(evacuate(context, request, seen, wanted), { status: 409, message: /on another host by now/ })
+  await house.yard.settled()
+  assert.equal((await findInstance(context.database.db, id))!.host, host)
+  await updateHost(context, seen.host!, { forced_down: 0 })
+  await house.remove(id)
 })

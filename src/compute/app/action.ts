@@ -97,7 +97,9 @@ export async function operate(
   if (server.locked && !request.isAdmin && !operation.lockedToo) throw conflict(`Instance ${server.id} is locked`, 'InstanceIsLocked')
   const subject = `server:${server.id}`
   const id = await context.database.transaction(async (trx) => {
-    await begin(trx, server, { ...operation, name: operation.action }, operation.columns)
+    // what was looked at before (its host's state, its ports there) is of that host
+    const host = operation.anywhere ? undefined : (server.host ?? undefined)
+    await begin(trx, server, { ...operation, name: operation.action, host }, operation.columns)
     if (!operation.anywhere) hostOf(server)
     await recordAction(trx, request, server.id, operation.action)
     await operation.also?.(trx)

@@ -77,12 +77,12 @@ const sources = (to: VmState): VmState[] =>
 export async function begin(
   db: Handle,
   server: InstanceRow,
-  operation: { name: string; vmStates?: VmState[]; taskStates?: TaskStates; taskState: string },
+  operation: { name: string; vmStates?: VmState[]; taskStates?: TaskStates; taskState: string; host?: string },
   more: Partial<InstanceRow> = {},
 ): Promise<void> {
-  const { vmStates, taskStates = [null], taskState } = operation
+  const { vmStates, taskStates = [null], taskState, host } = operation
   const tasks = taskStates === 'any other' ? { notTask: taskState } : { taskStates }
-  const moved = await moveInstance(db, server.id, { vmStates, ...tasks }, { ...more, task_state: taskState })
+  const moved = await moveInstance(db, server.id, { vmStates, ...tasks, host }, { ...more, task_state: taskState })
   if (!moved) await refuse(db, server, operation)
 }
 
@@ -91,9 +91,11 @@ export async function mustRestIn(trx: Handle, server: InstanceRow, operation: { 
   if (!(await moveInstance(trx, server.id, { vmStates: operation.vmStates, taskStates: [null] }, {}))) await refuse(trx, server, operation)
 }
 
-async function refuse(db: Handle, server: InstanceRow, operation: { name: string; vmStates?: VmState[] }): Promise<never> {
+async function refuse(db: Handle, server: InstanceRow, operation: { name: string; vmStates?: VmState[]; host?: string }): Promise<never> {
   const now = await findInstance(db, server.id)
   if (!now || now.deleted) throw notFound(`Instance ${server.id} could not be found.`, 'InstanceNotFound')
+  if (operation.host !== undefined && now.host !== operation.host)
+    throw conflict(`Instance ${server.id} is on another host by now: ask again.`, 'InstanceInvalidState')
   const inTheWay =
     operation.vmStates && !operation.vmStates.includes(now.vm_state) ? `vm_state ${now.vm_state}` : `task_state ${now.task_state}`
   throw conflict(`Cannot '${operation.name}' instance ${server.id} while it is in ${inTheWay}`, 'InstanceInvalidState')
