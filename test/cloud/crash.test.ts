@@ -75,7 +75,7 @@ test('create-server, killed after each of its steps, arrives: the guest boots an
     config_drive: true,
   }
   const deaths = await killedUntilDone('create-server', () => ask('POST', '/compute/v2.1/servers', { server }))
-  assert.ok(deaths >= createServer.steps.length, `it died ${deaths} times`)
+  assert.ok(deaths >= createServer.steps.filter((step) => !step.looks).length, `it died ${deaths} times`)
   await becomes(cloud, 'survivor', 'ACTIVE')
   const floating = (await os('floating', 'ip', 'create', 'public')).floating_ip_address
   await cloud.client('openstack', 'server', 'add', 'floating', 'ip', 'survivor', floating)
