@@ -72,12 +72,15 @@ const SUSPECT_MS = 5000
 const SYNC_WAIT = 7
 /** Seconds that a server waits for a transaction's next statement: a machine that is cut off ends none, and others wait for its locks. Who was only slow runs the whole of it again. */
 const SILENT = 'session idle_transaction_timeout = 3'
+/** ms between rounds of all nodes. */
+const ROUND_MS = 100
 const SYNCED = 4
 const DONOR = 2
 
 /**
  * A pool over the nodes of a Galera cluster, or over one server. All work goes to one node, so that writers meet there and not at certification, until it fails; then
- * to the next. Outside a transaction a statement that certainly did nothing, or that only reads, runs again elsewhere, unseen by who asked.
+ * to the next. Outside a transaction a statement that certainly did nothing, or that only reads, runs again elsewhere, unseen by who asked; while all refuse, because the cluster closes its ranks, for as long as its
+ * address has patience.
  */
 export class NodePool implements MysqlPool {
   readonly address: MysqlAddress
@@ -121,7 +124,7 @@ export class NodePool implements MysqlPool {
         failures++
         if (failures % this.nodes.length !== 0) continue
         if (this.ended || performance.now() >= until) throw unreachable(error)
-        await pause(100)
+        await pause(ROUND_MS)
       }
     }
   }
@@ -217,6 +220,9 @@ class NodeConnection implements MysqlPoolConnection {
     const word = /^\s*(\w+)/.exec(sql)?.[1]?.toLowerCase() ?? ''
     // a lost connection's transaction is gone already
     if (word === 'rollback' && this.lost) return this.done()
+    const { nodes, patienceMs } = this.pool.address
+    const until = performance.now() + patienceMs
+    let refusals = 0
     for (let attempt = 1; ; attempt++) {
       try {
         const result = await this.ask(sql, parameters)
@@ -231,9 +237,16 @@ class NodeConnection implements MysqlPoolConnection {
           if (word === 'commit' && isLost(error)) throw inDoubt(error)
           throw error
         }
-        const harmless = isNotReady(error) || isRolledBack(error) || (isLost(error) && (word === 'select' || word === 'begin'))
-        if (!harmless || attempt >= 20) throw isLost(error) ? inDoubt(error) : error
-        if (isLost(error) || isNotReady(error)) await this.renew()
+        if (isNotReady(error)) {
+          refusals++
+          if (performance.now() >= until) throw unreachable(error)
+          if (refusals % nodes.length === 0) await pause(ROUND_MS)
+          await this.renew()
+          continue
+        }
+        const harmless = isRolledBack(error) || (isLost(error) && (word === 'select' || word === 'begin'))
+        if (!harmless || attempt - refusals >= 20) throw isLost(error) ? inDoubt(error) : error
+        if (isLost(error)) await this.renew()
       }
     }
   }
