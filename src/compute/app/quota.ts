@@ -69,21 +69,15 @@ export interface Usage {
   ram: number
 }
 
-const usageOfProject = prepared((db: Kysely<ComputeTables>, { projectId }: { projectId: string }) =>
+const usageIn = (db: Kysely<ComputeTables>, projectId: string) =>
   db
     .selectFrom('instances')
     .select((eb) => [eb.fn.countAll<number>().as('instances'), eb.fn.sum<number>('vcpus').as('cores'), eb.fn.sum<number>('ram').as('ram')])
     .where('project_id', '=', projectId)
-    .where('deleted', '=', 0),
-)
-
+    .where('deleted', '=', 0)
+const usageOfProject = prepared((db: Kysely<ComputeTables>, { projectId }: { projectId: string }) => usageIn(db, projectId))
 const usageOfUser = prepared((db: Kysely<ComputeTables>, { projectId, userId }: { projectId: string; userId: string }) =>
-  db
-    .selectFrom('instances')
-    .select((eb) => [eb.fn.countAll<number>().as('instances'), eb.fn.sum<number>('vcpus').as('cores'), eb.fn.sum<number>('ram').as('ram')])
-    .where('project_id', '=', projectId)
-    .where('user_id', '=', userId)
-    .where('deleted', '=', 0),
+  usageIn(db, projectId).where('user_id', '=', userId),
 )
 
 export async function usageOf(db: Handle, projectId: string, userId?: string | null): Promise<Usage> {

@@ -8,22 +8,25 @@ import type { PowerState } from '../rpc.ts'
 
 export const POWER: Record<PowerState, number> = { nostate: 0, running: 1, paused: 3, shutdown: 4, crashed: 6, suspended: 7 }
 
+/** What a server that was built may be. */
+const MADE: VmState[] = [
+  'active',
+  'stopped',
+  'paused',
+  'suspended',
+  'rescued',
+  'resized',
+  'shelved',
+  'shelved_offloaded',
+  'error',
+  'deleted',
+  'soft-delete',
+]
+
 /** From which vm_states a server may come into another one. `error` may follow any. */
 const TRANSITIONS: Record<VmState, VmState[]> = {
   building: ['active', 'stopped', 'error', 'deleted'],
-  active: [
-    'active',
-    'stopped',
-    'paused',
-    'suspended',
-    'rescued',
-    'resized',
-    'shelved',
-    'shelved_offloaded',
-    'error',
-    'deleted',
-    'soft-delete',
-  ],
+  active: MADE,
   stopped: ['stopped', 'active', 'rescued', 'resized', 'shelved', 'error', 'deleted', 'soft-delete'],
   paused: ['paused', 'active', 'stopped', 'shelved', 'error', 'deleted', 'soft-delete'],
   suspended: ['suspended', 'active', 'stopped', 'shelved', 'error', 'deleted', 'soft-delete'],
@@ -32,20 +35,7 @@ const TRANSITIONS: Record<VmState, VmState[]> = {
   shelved: ['shelved', 'shelved_offloaded', 'active', 'stopped', 'error', 'deleted', 'soft-delete'],
   shelved_offloaded: ['shelved_offloaded', 'active', 'error', 'deleted', 'soft-delete'],
   // an operator may say so of a server with which something is under way
-  error: [
-    'error',
-    'active',
-    'stopped',
-    'paused',
-    'suspended',
-    'rescued',
-    'resized',
-    'shelved',
-    'shelved_offloaded',
-    'building',
-    'deleted',
-    'soft-delete',
-  ],
+  error: [...MADE, 'building'],
   'soft-delete': ['active', 'stopped', 'error', 'deleted'],
   deleted: [],
 }

@@ -10,3 +10,6 @@ export function future(expiresAt: string): number {
   if (at <= Date.now()) throw badRequest(`expires_at ${expiresAt} is over.`)
   return at
 }
+
+/** As Keystone prints a moment of a token: with six decimals. */
+export const micro = (at: number): string => new Date(at).toISOString().replace('Z', '000Z')

@@ -1,6 +1,7 @@
 import { Fault } from '../../kernel/errors/errors.ts'
 import { revokedBy, type UserRow } from '../db/directory.ts'
 import type { IdentityContext } from './context.ts'
+import { micro } from './expiry.ts'
 import { seal, unseal } from './fernet.ts'
 import { optionsIn } from './options.ts'
 
@@ -26,7 +27,7 @@ export function requireFactors(context: IdentityContext, user: UserRow, methods:
   const rules = rulesOf(user)
   if (rules.length === 0 || rules.some((rule) => rule.every((method) => methods.includes(method)))) return
   const now = Date.now()
-  const [issuedAt, expiresAt] = [now, now + RECEIPT_MS].map((at) => new Date(at).toISOString().replace('Z', '000Z'))
+  const [issuedAt, expiresAt] = [now, now + RECEIPT_MS].map(micro)
   const receipt = seal(context.keys.primary, Buffer.from(JSON.stringify([KIND, user.id, methods, issuedAt, expiresAt])))
   throw new Fault(
     401,

@@ -20,7 +20,7 @@ import { openApplicationCredential } from './application-credential.ts'
 import { tryPassword } from './compliance.ts'
 import { changed, type IdentityContext } from './context.ts'
 import { effectiveRoles } from './effective-roles.ts'
-import { momentOf } from './expiry.ts'
+import { micro, momentOf } from './expiry.ts'
 import { METHODS, methodsOf, requireFactors } from './factors.ts'
 import { seal, unseal } from './fernet.ts'
 import { openTrust, trustHolds } from './trust.ts'
@@ -320,4 +320,3 @@ export function credentialsOf(validated: Validated): Credentials {
 }
 
 /** Keystone's form: microseconds and Z. */
-const micro = (at: number) => new Date(at).toISOString().replace('Z', '000Z')

@@ -4,7 +4,7 @@ import type { Credentials } from '../../kernel/http/context.ts'
 import { projectById, type TrustRow, trustById, type UserRow, userById } from '../db/directory.ts'
 import { changed, type IdentityContext, type IdentityTables } from './context.ts'
 import { effectiveRoles } from './effective-roles.ts'
-import { future } from './expiry.ts'
+import { future, micro } from './expiry.ts'
 import { listRoles } from './role.ts'
 import { newId } from './unique.ts'
 import type { Scope, Validated } from './validated.ts'
@@ -44,7 +44,7 @@ export async function createTrust(context: IdentityContext, by: Credentials, ask
   if (!(await userById(db, asked.trustee_user_id))) throw notFound(`Could not find user: ${asked.trustee_user_id}.`)
   if (project_id && !asked.roles?.length) throw forbidden('At least one role should be specified')
   const roles = project_id ? await delegated(context, asked.trustor_user_id, project_id, asked.roles ?? []) : []
-  const expires_at = asked.expires_at ? new Date(future(asked.expires_at)).toISOString().replace('Z', '000Z') : null
+  const expires_at = asked.expires_at ? micro(future(asked.expires_at)) : null
   const trust: TrustRow = {
     id: newId(),
     trustor_user_id: asked.trustor_user_id,
