@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { randomUUID } from 'node:crypto'
+import { randomUUID, randomUUIDv7 } from 'node:crypto'
 import type { Kysely, Transaction } from 'kysely'
 import { fromJson, timestamp, toJson } from '../db/columns.ts'
 import { DatabaseUnreachable } from '../db/database.ts'
@@ -131,7 +131,7 @@ export class SagaEngine<World> {
     const subjects = requests.map(({ subject }) => subject)
     const last = this.options.exclusive ? new Map<string, string>() : await lastOf(trx, subjects)
     const at = timestamp()
-    return requests.map(({ id = randomUUID(), kind, subject, requestId = null, input }) => {
+    return requests.map(({ id = randomUUIDv7(), kind, subject, requestId = null, input }) => {
       if (!this.kinds.has(kind)) throw new Error(`no saga ${kind}`)
       const mine = `${at}.${String(this.submitted++ % 1_000_000).padStart(6, '0')}` // those of one moment keep their order
       return {
