@@ -1,7 +1,9 @@
+import type { Kysely } from 'kysely'
+import { prepared } from '../../kernel/db/prepared.ts'
 import { conflict, notFound } from '../../kernel/errors/errors.ts'
 import type { Handle } from '../db/handle.ts'
 import { findInstance, moveInstance } from '../db/instances.ts'
-import type { InstanceRow, VmState } from '../db/tables.ts'
+import type { ComputeTables, InstanceRow, VmState } from '../db/tables.ts'
 import type { PowerState } from '../rpc.ts'
 
 /** Nothing else writes vm_state, task_state and power_state: hosts report, control writes, here. */
@@ -131,6 +133,10 @@ const FOLLOWED: Partial<Record<PowerState, { from: VmState[]; to: VmState }>> = 
   crashed: { from: ['active', 'paused', 'suspended'], to: 'stopped' },
 }
 
+const taskOf = prepared((db: Kysely<ComputeTables>, { id }: { id: string }) =>
+  db.selectFrom('instances').select('task_state').where('id', '=', id),
+)
+
 /**
  * A host says how a guest is. Only a server at rest follows: what an operation is about to do is the operation's to write.
  * With `host` it follows only if it lives there: one that was evacuated hears nothing of the guest it left behind. With `untouchedSince` (the row's updated_at) it follows
@@ -142,7 +148,8 @@ export async function follow(
   powerState: PowerState,
   expected: { host?: string; untouchedSince?: string },
 ): Promise<boolean> {
-  if ((await findInstance(db, id))?.task_state !== null) return false // while it is being built, its host has much to say
+  const { rows } = await taskOf(db, { id })
+  if (rows[0]?.task_state !== null) return false // while it is being built, its host has much to say
   const power = { power_state: POWER[powerState] }
   const atRest = { ...expected, taskStates: [null] }
   const followed = FOLLOWED[powerState]

@@ -8,7 +8,7 @@ import { connectionsOf } from '../app/volume-connection.ts'
 import type { InstanceRow } from '../db/tables.ts'
 import { host } from '../rpc.ts'
 import { says } from './evidence.ts'
-import { ask, forEachVif, LONG, onItsHost, type ServerRun, serverOf, undoOnItsHost, uuid } from './on-host.ts'
+import { ask, forEachVif, LONG, onItsHost, type ServerRun, serverOf, serverThere, undoOnItsHost, uuid } from './on-host.ts'
 
 /** What create-server, rebuild, rescue and resize do on the host: steps 16 to 37 and their undos, which work from the server's id alone. */
 
@@ -35,7 +35,7 @@ export const removeDirectory = undoOnItsHost(host.removeDirectory, uuid)
 
 /** Null for a server that boots from a volume. */
 export async function fetchBase(run: Build) {
-  const row = await serverOf(run)
+  const row = await serverThere(run)
   const { image } = requestOf(row)
   return image ? await ask(run, row.host!, host.fetchBase, { image }, LONG) : null
 }
@@ -43,13 +43,13 @@ export async function fetchBase(run: Build) {
 export async function createOverlay(run: Build) {
   const base = run.outputs['fetch-base']
   if (!base) return null
-  const row = await serverOf(run)
+  const row = await serverThere(run)
   return await ask(run, row.host!, host.createOverlay, { uuid: row.id, basePath: base.path, baseFormat: base.format })
 }
 export const removeDisk = undoOnItsHost(host.removeDisk, uuid)
 
 export async function resizeDisk(run: Build) {
-  const row = await serverOf(run)
+  const row = await serverThere(run)
   if (!imageBacked(row)) return null
   return await ask(run, row.host!, host.resizeDisk, { uuid: row.id, rootGiB: flavorOf(row).rootGiB })
 }
@@ -64,7 +64,7 @@ export const domainXml = onItsHost(host.makeXml, async (run, row) => ({
 }))
 
 export async function define(run: Build) {
-  const row = await serverOf(run)
+  const row = await serverThere(run)
   return await ask(run, row.host!, host.define, { uuid: row.id, xml: run.outputs['domain-xml'].xml })
 }
 export const undefine = undoOnItsHost(host.undefine, uuid)

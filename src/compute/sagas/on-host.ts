@@ -18,8 +18,19 @@ export async function serverOf(run: ServerRun): Promise<InstanceRow> {
   return row
 }
 
-export const change = (run: ServerRun, columns: Partial<InstanceRow>): Promise<void> =>
-  updateInstance(run.world.database.db, run.input.serverId, columns)
+/** As steps on its host see it, one after the other: what they read of a server, only steps on control change. */
+export async function serverThere(run: ServerRun): Promise<InstanceRow> {
+  const seen = run.stretch.get('server') as InstanceRow | undefined
+  if (seen) return seen
+  const row = await serverOf(run)
+  run.stretch.set('server', row)
+  return row
+}
+
+export async function change(run: ServerRun, columns: Partial<InstanceRow>): Promise<void> {
+  run.stretch.delete('server')
+  await updateInstance(run.world.database.db, run.input.serverId, columns)
+}
 
 /** Sends an action to the server's host; the key makes a repeat harmless. */
 export function ask<In, Out>(run: ServerRun, host: string, message: Message<In, Out>, payload: In, timeoutMs = 120_000): Promise<Out> {
@@ -35,7 +46,7 @@ export function tell<In, Out>(run: ServerRun, host: string, message: Message<In,
 export const onItsHost =
   <In, Out>(message: Message<In, Out>, payload: (run: ServerRun, row: InstanceRow) => In | Promise<In>, timeoutMs?: number) =>
   async (run: ServerRun): Promise<Out> => {
-    const row = await serverOf(run)
+    const row = await serverThere(run)
     return await ask(run, row.host!, message, await payload(run, row), timeoutMs)
   }
 
@@ -53,7 +64,7 @@ export const uuid = (run: ServerRun) => ({ uuid: run.input.serverId })
 export const forEachVif =
   <Out>(message: Message<Plug, Out>) =>
   async (run: ServerRun): Promise<Out[]> => {
-    const row = await serverOf(run)
+    const row = await serverThere(run)
     const answers: Out[] = []
     for (const vif of vifsOf(row))
       answers.push(

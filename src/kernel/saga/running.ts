@@ -45,6 +45,7 @@ export class Running<World> {
   private readonly abort = new AbortController()
   /** Of steps that only looked. */
   private unwritten: WrittenRecord[] = []
+  private stretch: { at: Step['at'] | null; kept: Map<string, unknown> } = { at: null, kept: new Map() }
 
   private constructor(setting: Setting<World>, hold: Hold, row: SagaRow, kind: Saga, position: Position) {
     this.setting = setting
@@ -88,7 +89,7 @@ export class Running<World> {
     return this.setting.database.db as Kysely<SagaTables>
   }
 
-  private runOf(step: Step | null): Run<World> {
+  private runOf(step: Step | null, stretch = new Map<string, unknown>()): Run<World> {
     const { row, position } = this
     return {
       id: row.id,
@@ -101,13 +102,15 @@ export class Running<World> {
       attempt: position.attempt,
       signal: this.abort.signal,
       key: `${row.id}/${step?.name ?? 'end'}/${position.attempt}`,
+      stretch,
     }
   }
 
   private async forward(step: Step): Promise<void> {
     const { kind, position, row } = this
     const { signal } = this.abort
-    const run = this.runOf(step)
+    if (this.stretch.at !== step.at) this.stretch = { at: step.at, kept: new Map() }
+    const run = this.runOf(step, this.stretch.kept)
     const { interceptor } = this.setting
     const startedAt = now()
     const act = async () => (await step.action(run)) ?? null
@@ -144,6 +147,7 @@ export class Running<World> {
   /** Undoes the failed step and then, from the last to the first, those that stand; back to the retry point only if an alternate may do. */
   private async unwind(): Promise<void> {
     const { kind, position, row } = this
+    this.stretch = { at: null, kept: new Map() }
     if (!position.retrying) {
       this.assertHeld()
       await this.db

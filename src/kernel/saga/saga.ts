@@ -29,6 +29,8 @@ export interface Run<World = any, Input = any, Outputs = any> {
   readonly signal: AbortSignal
   /** Of this step and attempt: what makes a repeated message harmless. */
   readonly key: string
+  /** What steps that follow one another at one place may keep for each other. Empty again at the next place, and in undos. */
+  readonly stretch: Map<string, unknown>
 }
 
 export type Action<R extends Run = Run, Output = any> = (run: R) => Promise<Output> | Output
