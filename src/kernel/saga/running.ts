@@ -91,6 +91,7 @@ export class Running<World> {
 
   private runOf(step: Step | null, stretch = new Map<string, unknown>()): Run<World> {
     const { row, position } = this
+    let outputs: Record<string, unknown> | undefined
     return {
       id: row.id,
       kind: row.kind,
@@ -98,7 +99,10 @@ export class Running<World> {
       requestId: row.request_id,
       input: this.input,
       world: this.setting.world,
-      outputs: Object.fromEntries(position.standing),
+      get outputs() {
+        outputs ??= Object.fromEntries(position.standing)
+        return outputs
+      },
       attempt: position.attempt,
       signal: this.abort.signal,
       key: `${row.id}/${step?.name ?? 'end'}/${position.attempt}`,
