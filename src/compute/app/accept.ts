@@ -108,7 +108,7 @@ export async function acceptServers(
   let quotaMs = 0
   const { servers, quotaText } = await context.database.transaction(async (trx) => {
     const each = { cores: flavor.vcpus, ram: flavor.ramMiB }
-    const { count, text } = await reserveServers(trx, request.projectId!, each, { least: wanted.minCount, most })
+    const { count, text } = await reserveServers(trx, request.projectId!, limits, each, { least: wanted.minCount, most })
     quotaMs = now() - quotaAt
     const first = await nextNumber(trx, 'instances', count)
     const rows: InstanceRow[] = []

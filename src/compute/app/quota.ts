@@ -123,11 +123,12 @@ function withinLimits({ limits, used }: { limits: Limits; used: Usage }, wanted:
 export async function reserveServers(
   trx: Transaction<ComputeTables>,
   projectId: string,
+  limits: Limits,
   each: Omit<Usage, 'instances'>,
   { least, most }: { least: number; most: number },
 ): Promise<{ count: number; text: string }> {
   await takeTurn(trx, projectId)
-  const [limits, used] = [await limitsOf(trx, projectId), await usageOf(trx, projectId)]
+  const used = await usageOf(trx, projectId)
   const room = (one: keyof Usage, amount: number) =>
     limits[one] < 0 || amount === 0 ? most : Math.floor((limits[one] - used[one]) / amount)
   const count = Math.max(least, Math.min(most, room('instances', 1), room('cores', each.cores), room('ram', each.ram)))

@@ -1,7 +1,7 @@
 import { type ExpressionBuilder, type Kysely, sql, type Transaction } from 'kysely'
 import { timestamp } from '../../kernel/db/columns.ts'
 import { Raced } from '../../kernel/db/database.ts'
-import { prepared, preparedFor, updatePrepared } from '../../kernel/db/prepared.ts'
+import { Not, prepared, preparedFor, updatePrepared } from '../../kernel/db/prepared.ts'
 import type { Handle } from './handle.ts'
 import { fitting } from './name-pattern.ts'
 import type { BlockDeviceRow, ComputeTables, InstanceRow } from './tables.ts'
@@ -81,17 +81,16 @@ export async function moveInstance(
   expected: { vmStates?: string[]; taskStates?: (string | null)[]; notTask?: string; untouchedSince?: string; host?: string },
   columns: Partial<InstanceRow>,
 ): Promise<boolean> {
-  const changed = { ...columns, updated_at: timestamp() }
-  if (Object.keys(expected).length === 0) return (await updatePrepared(db, 'instances', { id, deleted: 0 }, changed)) > 0
-  let query = db.updateTable('instances').set(changed).where('id', '=', id).where('deleted', '=', 0)
-  if (expected.vmStates) query = query.where('vm_state', 'in', expected.vmStates as InstanceRow['vm_state'][])
-  if (expected.host !== undefined) query = query.where('host', '=', expected.host)
-  if (expected.untouchedSince) query = query.where('updated_at', '=', expected.untouchedSince)
-  const { taskStates: tasks, notTask } = expected
-  if (notTask) query = query.where((eb) => eb.or([eb('task_state', 'is', null), eb('task_state', '!=', notTask)]))
-  if (tasks)
-    query = query.where((eb) => eb.or(tasks.map((task) => (task === null ? eb('task_state', 'is', null) : eb('task_state', '=', task)))))
-  return (await query.executeTakeFirst()).numUpdatedRows > 0n
+  const { vmStates, taskStates, notTask, host, untouchedSince } = expected
+  const where = {
+    id,
+    deleted: 0,
+    vm_state: vmStates,
+    task_state: notTask ? new Not(notTask) : taskStates,
+    host,
+    updated_at: untouchedSince,
+  }
+  return (await updatePrepared(db, 'instances', where, { ...columns, updated_at: timestamp() })) > 0
 }
 
 /** Servers of these hosts that no operation has. */

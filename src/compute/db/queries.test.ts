@@ -91,7 +91,9 @@ describe('queries', () =>
       const rows = await database.db.selectFrom('instances').select('number').execute()
       assert.deepEqual(rows.map((row) => Number(row.number)).sort(), [1, 2, 3, 4, 5])
       await setLimits(context, 'alpha', { instances: 8, ram: 2560 + 1100 })
-      const { count } = await database.transaction((trx) => reserveServers(trx, 'alpha', { cores: 1, ram: 512 }, { least: 1, most: 9 }))
+      const { count } = await database.transaction(async (trx) =>
+        reserveServers(trx, 'alpha', await limitsOf(trx, 'alpha'), { cores: 1, ram: 512 }, { least: 1, most: 9 }),
+      )
       assert.equal(count, 2)
       assert.equal((await limitsOf(database.db, 'alpha', 'ann')).instances, 8)
     })

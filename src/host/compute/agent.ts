@@ -86,15 +86,15 @@ export function createComputeHost(options: ComputeHostOptions): ComputeHost {
   function inTurn<In extends { uuid: string }, Out>(message: Message<In, Out>, work: (payload: In) => Promise<Out>): void {
     serve(message, (payload) => locked(payload.uuid, () => work(payload)))
   }
-  const thenReport = async <T>(work: Promise<T>): Promise<T> => {
+  const thenReport = async <T>(work: Promise<T>, tell = report.soon): Promise<T> => {
     const result = await work
-    report.soon()
+    tell()
     return result
   }
 
   function serveBuild(): void {
     serve(messages.receive, (payload) => receive(world, payload))
-    inTurn(messages.claim, (payload) => thenReport(tracker.claim(payload)))
+    inTurn(messages.claim, (payload) => thenReport(tracker.claim(payload), report.sometime))
     inTurn(messages.dismiss, (payload) => thenReport(dismiss(world, tracker, payload)))
     inTurn(messages.unclaim, ({ uuid }) => thenReport(tracker.unclaim(uuid)))
     inTurn(messages.prepareDirectory, ({ uuid }) => prepareDirectory(world, uuid))

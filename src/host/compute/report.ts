@@ -7,6 +7,8 @@ import type { World } from './world.ts'
 /** ms from a change to its report, and at least from one report to the next: a boot is many changes, and what happens together is told together. */
 const SOON_MS = 50
 const APART_MS = 500
+/** ms from a change that another follows as a rule. */
+const SOMETIME_MS = 1_000
 const EVERY_MS = 30_000
 
 export async function hostState(world: World, tracker: ResourceTracker, ioOps: number, startedAt: string): Promise<HostState> {
@@ -45,6 +47,7 @@ export function reporter(world: World, state: () => Promise<HostState>) {
   const { bus, log, reportEveryMs = EVERY_MS } = world.options
   let regular: NodeJS.Timeout | undefined
   let next: NodeJS.Timeout | undefined
+  let due = 0
   let underWay: Promise<void> | undefined
   let stopped = true
   let last = Number.NEGATIVE_INFINITY
@@ -57,21 +60,25 @@ export function reporter(world: World, state: () => Promise<HostState>) {
     }
   }
 
-  function soon(): void {
-    if (stopped || next) return
-    next = setTimeout(
-      () => {
-        next = undefined // what changes while this one is on its way asks for another
-        last = performance.now()
-        underWay = (underWay ?? Promise.resolve()).then(send)
-      },
-      Math.max(SOON_MS, last + APART_MS - performance.now()),
-    )
+  function within(ms: number): void {
+    const at = Math.max(performance.now() + ms, last + APART_MS)
+    if (stopped || (next && due <= at)) return
+    clearTimeout(next)
+    due = at
+    next = setTimeout(() => {
+      next = undefined // what changes while this one is on its way asks for another
+      last = performance.now()
+      underWay = (underWay ?? Promise.resolve()).then(send)
+    }, at - performance.now())
     next.unref()
   }
 
+  const soon = () => within(SOON_MS)
+
   return {
     soon,
+    /** Of a guest that is still to come: it is told with that one, or by itself if that does not come. */
+    sometime: () => within(SOMETIME_MS),
     start() {
       stopped = false
       soon()

@@ -191,8 +191,22 @@ export function nodeSqlite(file: SqliteFile, { durable }: { durable: boolean }):
   return {
     createDriver: () => new NodeSqliteDriver(file, durable),
     createQueryCompiler: () => new SqliteQueryCompiler(),
-    createAdapter: () => new SqliteAdapter(),
+    createAdapter: () => new SqliteFileAdapter(file, durable),
     createIntrospector: (db) => new SqliteIntrospector(db),
+  }
+}
+
+/** Also a way around Kysely, for statements that are put together already and belong to no transaction. */
+export class SqliteFileAdapter extends SqliteAdapter {
+  private readonly session: Session
+
+  constructor(file: SqliteFile, durable: boolean) {
+    super()
+    this.session = new Session(file, durable)
+  }
+
+  execute<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    return this.session.executeQuery<R>(query)
   }
 }
 

@@ -1,4 +1,5 @@
 import type { CompiledQuery, Kysely, QueryResult } from 'kysely'
+import { SqliteFileAdapter } from './node-sqlite.ts'
 
 /** Stands for a value that is not known yet. */
 class Slot {
@@ -23,7 +24,24 @@ export function prepared<Values extends object, Row>(
     const query = known.get(adapter) ?? build(db, slots).compile()
     known.set(adapter, query)
     const parameters = query.parameters.map((one) => (one instanceof Slot ? values[one.name as keyof Values] : one))
-    return await db.executeQuery({ ...query, parameters })
+    const made = { ...query, parameters }
+    // to pass a statement on to SQLite costs Kysely more than it takes there
+    return await (adapter instanceof SqliteFileAdapter && !db.isTransaction ? adapter.execute<Row>(made) : db.executeQuery(made))
+  }
+}
+
+/** Queries of one kind that come in many shapes: {@link prepared} for each, which `shape` names. */
+export function preparedShapes<Row>() {
+  const known = new Map<string, (db: Kysely<any>, values: Record<string, any>) => Promise<QueryResult<Row>>>()
+  return (
+    db: Kysely<any>,
+    shape: string,
+    values: Record<string, unknown>,
+    build: (db: Kysely<any>, slots: Record<string, any>) => { compile(): CompiledQuery<Row> },
+  ): Promise<QueryResult<Row>> => {
+    const query = known.get(shape) ?? prepared(build)
+    known.set(shape, query)
+    return query(db, values)
   }
 }
 
@@ -34,62 +52,78 @@ const AT_ONCE = 100
 export function preparedFor<Row>(
   build: (db: Kysely<any>, values: string[]) => { compile(): CompiledQuery<Row> },
 ): (db: Kysely<any>, values: string[]) => Promise<Row[]> {
-  const byNumber = new Map<number, (db: Kysely<any>, values: Record<string, string>) => Promise<QueryResult<Row>>>()
-  const of = (number: number) => {
-    const known = byNumber.get(number)
-    if (known) return known
-    const made = prepared((db, slots: Record<string, string>) =>
-      build(
-        db,
-        Array.from({ length: number }, (_, i) => slots[i]!),
-      ),
-    )
-    byNumber.set(number, made)
-    return made
-  }
+  const byNumber = preparedShapes<Row>()
   return async (db, values) => {
     const rows: Row[] = []
     for (let at = 0; at < values.length; at += AT_ONCE) {
       const some = values.slice(at, at + AT_ONCE)
-      rows.push(...(await of(some.length)(db, Object.fromEntries(some.entries()))).rows)
+      const found = await byNumber(db, String(some.length), { ...some }, (to, slots) =>
+        build(
+          to,
+          some.map((_, i) => slots[i]),
+        ),
+      )
+      rows.push(...found.rows)
     }
     return rows
   }
 }
 
-const updates = new Map<string, (db: Kysely<any>, values: Record<string, unknown>) => Promise<QueryResult<unknown>>>()
+/** Whatever a column holds but this: null as well. */
+export class Not {
+  readonly value: string
 
-/** Changes columns of the rows that hold the values of `where`, of which none is null: {@link prepared} for each choice of columns of each table. Answers how many there were. */
+  constructor(value: string) {
+    this.value = value
+  }
+}
+
+const updates = preparedShapes<unknown>()
+
+/**
+ * Changes columns of the rows that are as `where` says: that hold a value, one of several (null may be among them), or another ({@link Not}); undefined says nothing, of what is changed as well.
+ * {@link prepared} for each choice of columns of each table. Answers how many there were.
+ */
 export async function updatePrepared(db: Kysely<any>, table: string, where: object, columns: object): Promise<number> {
-  const values = Object.entries(columns).filter(([, value]) => value !== undefined)
-  const name = `${table} ${values.map(([column]) => column)} ${Object.keys(where)}`
-  const update =
-    updates.get(name) ??
-    prepared((to, slots: Record<string, unknown>) => {
-      let query = to.updateTable(table).set(Object.fromEntries(values.map(([column]) => [column, slots[column]])))
-      for (const column of Object.keys(where)) query = query.where(column, '=', slots[`${column} was`])
-      return query
-    })
-  updates.set(name, update)
-  const was = Object.entries(where).map(([column, value]) => [`${column} was`, value])
-  const { numAffectedRows = 0n } = await update(db, Object.fromEntries([...values, ...was]))
+  const changed = Object.entries(columns).filter(([, value]) => value !== undefined)
+  const values = Object.fromEntries(changed)
+  const shape = [table, ...changed.map(([column]) => column)]
+  const conditions = Object.entries(where).flatMap(([column, wanted]: [string, unknown]) => {
+    if (wanted === undefined) return []
+    const all: unknown[] = [wanted instanceof Not ? wanted.value : wanted].flat()
+    const known = all.filter((one) => one !== null)
+    for (const [i, one] of known.entries()) values[`${column} was ${i}`] = one
+    const condition = {
+      column,
+      how: wanted instanceof Not ? ('!=' as const) : ('in' as const),
+      number: known.length,
+      orNull: wanted instanceof Not || known.length < all.length,
+    }
+    shape.push(...Object.values(condition).map(String))
+    return [condition]
+  })
+  const { numAffectedRows = 0n } = await updates(db, shape.join(' '), values, (to, slots) => {
+    let query = to.updateTable(table).set(Object.fromEntries(changed.map(([column]) => [column, slots[column]])))
+    for (const { column, how, number, orNull } of conditions) {
+      const known = Array.from({ length: number }, (_, i) => slots[`${column} was ${i}`])
+      query = query.where((eb) =>
+        eb.or([...(orNull ? [eb(column, 'is', null)] : []), ...(number ? [eb(column, how, how === 'in' ? known : known[0])] : [])]),
+      )
+    }
+    return query
+  })
   return Number(numAffectedRows)
 }
 
-const inserts = new Map<string, (db: Kysely<any>, row: Record<string, unknown>) => Promise<QueryResult<unknown>>>()
+const inserts = preparedShapes<unknown>()
 
 /** Inserts a row of values, or a few with the columns of the first: {@link prepared} for each choice of columns of each table, and each number. */
 export async function insertPrepared(db: Kysely<any>, table: string, row: object | object[]): Promise<void> {
   const rows = [row].flat() as Record<string, unknown>[]
   const columns = Object.keys(rows[0]!).filter((column) => rows[0]![column] !== undefined)
-  const name = `${table} ${columns} ${rows.length}`
-  const insert =
-    inserts.get(name) ??
-    prepared((to, slots: Record<string, unknown>) =>
-      to.insertInto(table).values(rows.map((_, i) => Object.fromEntries(columns.map((column) => [column, slots[`${i} ${column}`]])))),
-    )
-  inserts.set(name, insert)
   const values: Record<string, unknown> = {}
   for (const [i, one] of rows.entries()) for (const column of columns) values[`${i} ${column}`] = one[column]
-  await insert(db, values)
+  await inserts(db, `${table} ${columns} ${rows.length}`, values, (to, slots) =>
+    to.insertInto(table).values(rows.map((_, i) => Object.fromEntries(columns.map((column) => [column, slots[`${i} ${column}`]])))),
+  )
 }
