@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { queries } from '../../kernel/db/queries.ts'
 import { eachDatabase } from '../../kernel/db/testing.ts'
 import { silent } from '../../kernel/log/log.ts'
 import { migrations } from '../db/migrations.ts'
@@ -161,17 +162,12 @@ describe('claims', () => {
     test('candidates and claims cost as many queries for two hundred providers as for two', async () => {
       const context = await placement()
       const count = async (work: () => Promise<unknown>) => {
-        let queries = 0
-        const { db } = context.database
-        const executor = db.getExecutor() as { executeQuery: (...args: unknown[]) => unknown }
-        const original = executor.executeQuery
-        executor.executeQuery = function (...args) {
-          queries++
-          return original.apply(this, args)
-        }
+        let asked = 0
+        const counting = () => void asked++
+        queries.subscribe(counting)
         await work()
-        executor.executeQuery = original
-        return queries
+        queries.unsubscribe(counting)
+        return asked
       }
       const ask = async () => {
         const wishes = parseWishes({ resources: 'VCPU:1', required: 'COMPUTE_NODE' }, { forbidden: true, any: true })
