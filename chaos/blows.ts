@@ -61,7 +61,7 @@ export interface Outcome {
   /** ms from the blow until one of the creates had worked that were asked for after it; null: not while anybody waited. */
   againMs: number | null
   /** Of the servers that were there in the end, the one that took longest. */
-  slowestMs: number
+  slowest: Load['slowest']
   /** Servers that are still there when nobody wants any. */
   stuck: string[]
   leaks: string[]
@@ -99,7 +99,7 @@ export async function suffer(blow: Blow, cloud: LabCloud, load: Load, operator: 
   await healing
   await pause(1_000)
   await load.stop()
-  return { counts: load.counts, againMs, slowestMs: load.slowest(), ...(await atRest(operator)) }
+  return { counts: load.counts, againMs, slowest: load.slowest, ...(await atRest(operator)) }
 }
 
 /** What is left when nobody wants anything any more and a minute had its chance to tidy up. */

@@ -1,6 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { Api } from '../src/cli/api.ts'
 
+/** A create that takes longer is asked where its time went. */
+const SLOW_MS = 3_000
+
 export interface Counts {
   reads: number
   readsFailed: number
@@ -21,6 +24,8 @@ export class Load {
   readonly counts: Counts = { reads: 0, readsFailed: 0, writes: 0, writesFailed: 0, made: 0, errors: 0, lost: 0, why: new Map() }
   /** performance.now() of each create that worked: when it was asked for and when it was there. */
   private readonly worked: { began: number; ended: number }[] = []
+  /** Of the server that took longest: ms, and where most of it went if it was much. */
+  slowest = { ms: 0, where: '' }
   private readonly api: Api
   private readonly parts: { image: string; flavor: string; network: string; volume: string }
   private stopped = false
@@ -68,11 +73,6 @@ export class Load {
   workedAgain(since: number): number | null {
     const ends = this.worked.filter(({ began }) => began > since).map(({ ended }) => ended)
     return ends.length > 0 ? Math.min(...ends) - since : null
-  }
-
-  /** ms that a server took until it was there, at most. */
-  slowest(): number {
-    return Math.max(0, ...this.worked.map(({ began, ended }) => ended - began))
   }
 
   private failed(error: unknown): void {
@@ -130,7 +130,10 @@ export class Load {
     const status = await this.settles(id)
     if (status === 'ACTIVE') {
       this.counts.made++
-      this.worked.push({ began, ended: performance.now() })
+      const ended = performance.now()
+      this.worked.push({ began, ended })
+      if (ended - began > this.slowest.ms)
+        this.slowest = { ms: ended - began, where: ended - began > SLOW_MS ? await this.longest(id) : '' }
     } else if (status === 'ERROR') this.counts.errors++
     else if (status === null) this.counts.lost++
     if (status === 'ACTIVE' && withVolume) await this.borrowVolume(id)
@@ -159,6 +162,23 @@ export class Load {
       if (seen && seen.server.status !== 'BUILD') return seen.server.status
       await pause(50)
     }
+  }
+
+  /** What took longest of a server's creation, by its trace. */
+  private async longest(id: string): Promise<string> {
+    const seen = await this.read(`/compute/v2.1/servers/${id}/trace`)
+    const happened: { name: string; started_at: string; ms: number }[] = (seen?.trace.steps ?? []).filter((one: any) => one.started_at)
+    const all = happened.map(({ name, started_at, ms }) => ({ name, from: Date.parse(started_at), to: Date.parse(started_at) + ms }))
+    // its user's token may be much older
+    const asked = all.find(({ name }) => name === 'post-servers')?.from ?? 0
+    const spans = all.filter(({ from }) => from >= asked).sort((one, other) => one.from - other.from)
+    const waits = spans.slice(1).map(({ name, from }, i) => {
+      const before = spans.slice(0, i + 1).reduce((last, one) => (one.to > last.to ? one : last))
+      return { what: `between ${before.name} and ${name}`, ms: from - before.to }
+    })
+    const within = spans.map(({ name, from, to }) => ({ what: `in ${name}`, ms: to - from }))
+    const most = [...within, ...waits].reduce((one, other) => (other.ms > one.ms ? other : one), { what: 'nowhere', ms: 0 })
+    return `${(most.ms / 1000).toFixed(1)} s ${most.what}`
   }
 
   private async borrowVolume(server: string): Promise<void> {

@@ -39,14 +39,26 @@ try {
     const outcome = await suffer(blow, cloud, load.again(), operator)
     const wrong = wrongsOf(outcome)
     wrongs.push(...wrong)
-    const { counts, againMs, slowestMs, stuck, leaks } = outcome
+    const { counts, againMs, slowest, stuck, leaks } = outcome
     const again = againMs === null ? `more than ${AGAIN_MS / 1000} s` : `${(againMs / 1000).toFixed(1)} s`
     console.log(`${blow.name}: creates work again after ${again}`)
+    if (slowest.where) console.log(`  the slowest create, ${(slowest.ms / 1000).toFixed(1)} s: ${slowest.where}`)
     for (const [text, count] of counts.why) console.log(`  ${count} x ${text}`)
     for (const text of wrong) console.log(`  ${text}`)
     const { reads, readsFailed, writes, writesFailed, made, errors, lost } = counts
-    const slowest = `${(slowestMs / 1000).toFixed(1)} s`
-    const figures = [reads, readsFailed, writes, writesFailed, made, errors, again, slowest, stuck.length, leaks.length, lost]
+    const figures = [
+      reads,
+      readsFailed,
+      writes,
+      writesFailed,
+      made,
+      errors,
+      again,
+      `${(slowest.ms / 1000).toFixed(1)} s`,
+      stuck.length,
+      leaks.length,
+      lost,
+    ]
     rows.push([blow.name, ...figures.map(String)])
   }
   const heads = [

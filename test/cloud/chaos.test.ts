@@ -33,9 +33,9 @@ after(async () => {
 for (const name of SHORT)
   test(`${name}: no read fails, and nothing is stuck, leaked or lost`, async (t) => {
     const outcome = await suffer(BLOWS.find((blow) => blow.name === name)!, cloud, load.again(), operator)
-    const { counts, againMs, slowestMs } = outcome
+    const { counts, againMs, slowest } = outcome
     t.diagnostic(
-      `${counts.reads} reads; ${counts.writesFailed} of ${counts.writes} writes failed; creates again after ${againMs?.toFixed(0)} ms, the slowest took ${slowestMs.toFixed(0)} ms`,
+      `${counts.reads} reads; ${counts.writesFailed} of ${counts.writes} writes failed; creates again after ${againMs?.toFixed(0)} ms, the slowest took ${slowest.ms.toFixed(0)} ms`,
     )
     assert.deepEqual(wrongsOf(outcome), [])
     assert.ok(againMs !== null, 'creates do not work any more')
