@@ -144,7 +144,7 @@ function routing({ networks, subnets, ports, allocations, routers }: Whole): str
     else if (device_owner === GATEWAY && router.gateway_port_id !== id) found.push(`router ${device_id} has another gateway than ${id}`)
     else if (router.host !== host) found.push(`router ${device_id} is on '${router.host}', its port ${id} on '${host}'`)
   }
-  for (const { id, gateway_network_id, gateway_port_id, routes } of routers) {
+  for (const { id, gateway_network_id, gateway_port_id } of routers) {
     const gateway = ofPort.get(gateway_port_id ?? '')
     if (gateway_port_id && !gateway) found.push(`gateway ${gateway_port_id} of router ${id} is gone`)
     if (gateway && (gateway.device_id !== id || gateway.device_owner !== GATEWAY))
@@ -156,9 +156,6 @@ function routing({ networks, subnets, ports, allocations, routers }: Whole): str
     const own = ports.filter((one) => one.device_id === id && [INTERFACE, GATEWAY].includes(one.device_owner))
     const at = (port: { id: string }) =>
       allocations.filter((one) => one.port_id === port.id).flatMap((one) => ofSubnet.get(one.subnet_id) ?? [])
-    for (const { nexthop } of JSON.parse(routes) as { nexthop: string }[])
-      if (!own.flatMap(at).some((subnet) => contains(prefixOf(subnet.cidr), nexthop)))
-        found.push(`router ${id} has no way to next hop ${nexthop}`)
     const inner = own.filter((one) => one.device_owner === INTERFACE)
     for (const [one, two] of pairs(inner.flatMap((port) => [...new Set(at(port))])))
       if (overlaps(prefixOf(one.cidr), prefixOf(two.cidr))) found.push(`router ${id} stands in both ${one.cidr} and ${two.cidr}`)

@@ -66,6 +66,29 @@ test('a router routes, translates, announces and takes back', () =>
     assert.ok(!(await lab.machine.netns.routes(namespace, 4)).some((route) => route.to === 'default'))
   }))
 
+test('a route whose next hop is no neighbour any more waits until it is one', () =>
+  onHost(async (lab) => {
+    await furnish(lab)
+    const namespace = routerNamespace(ROUTER)
+    const routes = [
+      { destination: '192.168.7.0/24', nexthop: '10.1.0.12' },
+      { destination: '192.168.8.0/24', nexthop: '172.24.4.9' },
+      { destination: '192.168.9.0/24', nexthop: '10.1.0.1' },
+    ]
+    const held = async () => (await lab.machine.netns.routes(namespace, 4)).flatMap(({ to, via }) => (via ? [`${to} ${via}`] : [])).sort()
+    const way = ['192.168.7.0/24 10.1.0.12']
+    const all = [...way, '192.168.8.0/24 172.24.4.9', 'default 172.24.4.1']
+    lab.control.routers = [router({ routes })]
+    await lab.host.settle()
+    assert.deepEqual(await held(), all)
+    lab.control.routers = [router({ routes, gateway: null })]
+    await lab.host.settle()
+    assert.deepEqual(await held(), way)
+    lab.control.routers = [router({ routes })]
+    await lab.host.settle()
+    assert.deepEqual(await held(), all)
+  }))
+
 test('guests of an IPv6 network hear what they may call themselves, until there is nothing to tell', () =>
   onHost(async (lab) => {
     await furnish(lab)

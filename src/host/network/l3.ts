@@ -2,7 +2,7 @@ import { bring } from '../../drivers/iptables/plan.ts'
 import type { AdvertisedLink } from '../../drivers/radv/driver.ts'
 import { Reconciler } from '../../kernel/reconcile/reconciler.ts'
 import { control, events, NETWORK_CONTROL, type RouterDetails, type RouterPort } from '../../network/rpc.ts'
-import { familyOf, networkOf } from './addresses.ts'
+import { contains, familyOf, networkOf } from './addresses.ts'
 import { ensureOutside, INTEGRATION } from './bridges.ts'
 import { FullLook } from './full-look.ts'
 import { ensureInternalPorts } from './internal-port.ts'
@@ -258,8 +258,15 @@ const advertisedLinks = (router: RouterDetails): AdvertisedLink[] =>
     return prefixes.length > 0 ? [{ interface: qrOf(id), mtu: segment.mtu, prefixes }] : []
   })
 
+/** Routes whose next hop is no neighbour (the gateway may have been taken from under them) wait until it is one: the kernel takes none of them. */
 function routesOf(router: RouterDetails) {
+  const own = [...router.interfaces, ...(router.gateway ? [router.gateway] : [])].flatMap((port) => port.addresses)
+  const near = ({ nexthop }: { nexthop: string }) =>
+    own.some((each) => contains(`${each.address}/${each.prefixLength}`, nexthop)) && !own.some((each) => each.address === nexthop)
   const gateways = router.gateway?.addresses.flatMap((each) => (each.gateway ? [each.gateway] : [])) ?? []
   const first = [4, 6].flatMap((family) => gateways.find((gateway) => familyOf(gateway) === family) ?? [])
-  return [...first.map((via) => ({ to: 'default', via })), ...router.routes.map((route) => ({ to: route.destination, via: route.nexthop }))]
+  return [
+    ...first.map((via) => ({ to: 'default', via })),
+    ...router.routes.filter(near).map((route) => ({ to: route.destination, via: route.nexthop })),
+  ]
 }

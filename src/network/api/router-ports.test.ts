@@ -90,14 +90,34 @@ describe('ports of routers and floating addresses', () => {
     assert.deepEqual(await change(own, { name: 'own' }, 'admin'), [200, null])
   })
 
-  test('a router keeps the gateway through which its routes lead', async () => {
+  test('a gateway goes from under the routes that lead through it, which stay the router’s', async () => {
     const { router } = await furnished()
     const routes = [{ destination: '10.200.0.0/16', nexthop: '172.24.4.9' }]
     const set = (document: object) => answer('PUT', `/routers/${router.id}`, { router: document })
+    const more = (change: string, routes: object[]) => answer('PUT', `/routers/${router.id}/${change}_extraroutes`, { router: { routes } })
+    const held = async () => (await house.request('GET', `/routers/${router.id}`)).body.router.routes
+    const gateway = { network_id: outside.network.id }
     assert.deepEqual(await set({ routes }), [200, null])
-    assert.deepEqual(await set({ external_gateway_info: null }), [409, 'RouterGatewayInUseByRoute'])
-    assert.deepEqual(await set({ external_gateway_info: { network_id: outside.network.id } }), [200, null])
-    assert.deepEqual(await set({ external_gateway_info: null, routes: [] }), [200, null])
+    assert.deepEqual(await set({ external_gateway_info: null }), [200, null])
+    assert.deepEqual(await held(), routes)
+    const [told] = (await house.bus.call(NETWORK_CONTROL, control.routers, { host: 'one' })).routers.filter((one) => one.id === router.id)
+    assert.deepEqual([told!.gateway, told!.routes], [null, routes])
+    assert.deepEqual(await set({ name: 'still' }), [200, null])
+    assert.deepEqual(await more('add', [{ destination: '10.201.0.0/16', nexthop: '172.24.4.9' }]), [400, 'InvalidRoutes'])
+    assert.deepEqual(await set({ external_gateway_info: gateway, routes }), [400, 'InvalidRoutes'])
+    assert.deepEqual(await set({ external_gateway_info: gateway }), [200, null])
+    assert.deepEqual(await set({ external_gateway_info: null, routes }), [200, null])
+    assert.deepEqual(await more('remove', routes), [200, null])
+    assert.deepEqual(await held(), [])
+  })
+
+  test('a gateway gets the address that was a next hop', async () => {
+    const { router } = await furnished()
+    const routes = [{ destination: '10.200.0.0/16', nexthop: '172.24.4.77' }]
+    assert.deepEqual(await answer('PUT', `/routers/${router.id}`, { router: { routes } }), [200, null])
+    const external_fixed_ips = [{ ip_address: '172.24.4.77' }]
+    const document = { external_gateway_info: { network_id: outside.network.id, external_fixed_ips } }
+    assert.deepEqual(await answer('PUT', `/routers/${router.id}`, { router: document }, 'admin'), [200, null])
   })
 
   test('a port behind which a router stands is in no group, lets nobody pass and is not up before its host says so', async () => {

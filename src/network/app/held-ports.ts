@@ -4,7 +4,7 @@ import { rowsWhere } from '../db/rows.ts'
 import type { PortRow, RouterRow, SubnetRow } from '../db/tables.ts'
 import type { Work } from './context.ts'
 import type { Port } from './port.ts'
-import { ROUTING_LOCK, refuseLostRoutes, routerLock, tellRouter } from './router.ts'
+import { ROUTING_LOCK, routerLock, tellRouter } from './router.ts'
 import { checkSubnets, refuseInUse } from './router-interfaces.ts'
 
 /** Ports by which routers and floating addresses stand in networks: they come and go with those, and change as far as those allow it. */
@@ -73,9 +73,7 @@ export async function refuseReaddress(
   if (given.length > 0) await checkSubnets(work, router, given)
 }
 
-/** After it. @throws Fault 409 */
-export async function settleRouter(work: Work, { router }: Holder): Promise<void> {
-  if (!router) return
-  await refuseLostRoutes(work, router)
-  tellRouter(work, router.id)
+/** After it. */
+export function settleRouter(work: Work, { router }: Holder): void {
+  if (router) tellRouter(work, router.id)
 }

@@ -99,7 +99,7 @@ async function readdress(work: Work, port: Port, asked: NonNullable<AskedPort['f
   }
   await trx.deleteFrom('allocations').where('port_id', '=', port.id).execute()
   await insertRow(trx, 'allocations', allocationRows(port.id, port.network_id, ips))
-  if (holder) await settleRouter(work, holder)
+  if (holder) settleRouter(work, holder)
 }
 
 /** Ports of routers and floating addresses go with those. @throws Fault 404, 409 */

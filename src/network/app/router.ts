@@ -112,16 +112,14 @@ export async function updateRouter(context: NetworkContext, router: Router, aske
     const { trx } = work
     const [now] = await rowsWhere(trx, 'routers', 'id', [router.id])
     if (!now) throw missing(routerNoun, router.id)
-    if (asked.external_gateway_info !== undefined) {
-      await setGateway(work, now, asked.external_gateway_info)
-      if (asked.routes === undefined) await refuseLostRoutes(work, now)
-    }
     const columns: Partial<RouterRow> = { ...named(asked), ...flags(asked, { admin_state_up: 'admin_state_up' }) }
+    // looked at before the gateway changes, as in Neutron
     if (asked.routes !== undefined) {
       const routes = checkRoutes(asked.routes ?? [], MAX_ROUTES)
       await checkNexthops(work, [{ id: router.id, routes }])
       columns.routes = toJson(routes)
     }
+    if (asked.external_gateway_info !== undefined) await setGateway(work, now, asked.external_gateway_info)
     await updateRow(trx, 'routers', router.id, columns)
     tellRouter(work, router.id)
     return (await loadRouter(trx, router.id))!
@@ -152,29 +150,8 @@ export async function changeRoutes(
   })
 }
 
-/** A next hop must be a neighbour. @throws Fault 400 */
-async function checkNexthops(work: Work, routers: { id: string; routes: HostRoute[] }[]): Promise<void> {
-  const lost = await lostRoute(work, routers)
-  if (!lost) return
-  const { destination, nexthop, why } = lost
-  throw badRequest(`Invalid format for routes: ${destination} via ${nexthop}, the nexthop is ${why} router`, 'InvalidRoutes')
-}
-
-/** @throws Fault 409 when the router's routes lead through a gateway, or an address of it, that it no longer has */
-export async function refuseLostRoutes(work: Work, router: RouterRow): Promise<void> {
-  const lost = await lostRoute(work, [{ id: router.id, routes: JSON.parse(router.routes) }])
-  if (!lost) return
-  throw conflict(
-    `Gateway cannot be updated for router ${router.id}: its route to ${lost.destination} via ${lost.nexthop} needs it.`,
-    'RouterGatewayInUseByRoute',
-  )
-}
-
-/** The first route whose next hop is no neighbour, and why. */
-async function lostRoute(
-  { trx }: Work,
-  routers: { id: string; routes: HostRoute[] }[],
-): Promise<(HostRoute & { why: 'not connected with' | 'used by' }) | null> {
+/** A next hop must be a neighbour when the route is given; whether it stays one is the operator's business, as in Neutron. @throws Fault 400 */
+async function checkNexthops({ trx }: Work, routers: { id: string; routes: HostRoute[] }[]): Promise<void> {
   const routed = routers.filter((router) => router.routes.length > 0)
   const ports = await portsOfRouters(
     trx,
@@ -197,12 +174,14 @@ async function lostRoute(
   for (const { id, routes } of routed) {
     const own = ips.filter((ip) => routerOf.get(ip.port_id) === id)
     for (const route of routes) {
-      if (!own.some((ip) => contains(prefixes.get(ip.subnet_id)!, route.nexthop))) return { ...route, why: 'not connected with' }
-      if (own.some((ip) => ip.address === route.nexthop)) return { ...route, why: 'used by' }
+      if (!own.some((ip) => contains(prefixes.get(ip.subnet_id)!, route.nexthop))) throw invalid(route, 'not connected with')
+      if (own.some((ip) => ip.address === route.nexthop)) throw invalid(route, 'used by')
     }
   }
-  return null
 }
+
+const invalid = ({ destination, nexthop }: HostRoute, why: string) =>
+  badRequest(`Invalid format for routes: ${destination} via ${nexthop}, the nexthop is ${why} router`, 'InvalidRoutes')
 
 /** The gateway goes with it. @throws Fault 409 while it has interfaces or floating addresses need it */
 export async function deleteRouter(context: NetworkContext, router: Router): Promise<void> {
