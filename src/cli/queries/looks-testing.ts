@@ -1,6 +1,6 @@
 import type { Yard } from '../../compute/sagas/testing.ts'
 import { routesOf } from './counting-testing.ts'
-import type { Sown } from './sower-testing.ts'
+import type { Sown } from './sown-testing.ts'
 
 /** What a route must be told. */
 const QUERY: Record<string, string> = {

@@ -5,7 +5,8 @@ import { Yard } from '../../compute/sagas/testing.ts'
 import { Counts, counted, countQueries, routesOf } from './counting-testing.ts'
 import { QUERIES } from './lists.ts'
 import { type Look, looks } from './looks-testing.ts'
-import { Sower, type Sown } from './sower-testing.ts'
+import { Sower } from './sower-testing.ts'
+import type { Sown } from './sown-testing.ts'
 import { WRITES } from './writes/all-testing.ts'
 
 /** Of what there is none here; what is asked of it is counted all the same. */

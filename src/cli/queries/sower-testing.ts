@@ -1,50 +1,9 @@
 import { eventually, type Yard } from '../../compute/sagas/testing.ts'
 import type { Counts } from './counting-testing.ts'
+import type { Sown } from './sown-testing.ts'
 import { extendDirectory } from './writes/identity-testing.ts'
 import { extendImage } from './writes/image-testing.ts'
 import { extendProvider, PLACEMENT } from './writes/placement-testing.ts'
-
-/** One of everything: ids, or names where those are what addresses have. */
-export type Sown = Record<
-  | 'network'
-  | 'subnet'
-  | 'subnetpool'
-  | 'group'
-  | 'rule'
-  | 'router'
-  | 'port'
-  | 'floatingip'
-  | 'volume'
-  | 'snapshot'
-  | 'offered'
-  | 'transfer'
-  | 'qos'
-  | 'type'
-  | 'attachment'
-  | 'image'
-  | 'namespace'
-  | 'flavor'
-  | 'keypair'
-  | 'servers'
-  | 'aggregate'
-  | 'server'
-  | 'user'
-  | 'project'
-  | 'role'
-  | 'trust'
-  | 'people'
-  | 'domain'
-  | 'region'
-  | 'service'
-  | 'endpoint'
-  | 'credential'
-  | 'kept'
-  | 'key'
-  | 'policy'
-  | 'provider'
-  | 'trait',
-  string
->
 
 /** Makes what routes show, again and again, and takes it away; what that needs is counted. */
 export class Sower {

@@ -1,7 +1,7 @@
 import { eventually } from '../../../compute/sagas/testing.ts'
 import { routesOf } from '../counting-testing.ts'
-import type { Sown } from '../sower-testing.ts'
-import { computeAsk } from './compute-testing.ts'
+import type { Sown } from '../sown-testing.ts'
+import { computeAsk } from './compute-ask-testing.ts'
 import type { Writes } from './writes-testing.ts'
 
 /** What compute passes on to other services in its oldest microversions, and what it does no longer. */

@@ -1,6 +1,6 @@
 import { eventually } from '../../../compute/sagas/testing.ts'
-import type { Sown } from '../sower-testing.ts'
-import { computeAsk } from './compute-testing.ts'
+import type { Sown } from '../sown-testing.ts'
+import { computeAsk } from './compute-ask-testing.ts'
 import type { Writes } from './writes-testing.ts'
 
 type World = Parameters<Writes>[1]

@@ -2,16 +2,10 @@ import { hostReported } from '../../../compute/app/host.ts'
 import type { HostState } from '../../../compute/rpc.ts'
 import { eventually, type Yard } from '../../../compute/sagas/testing.ts'
 import { fromJson } from '../../../kernel/db/columns.ts'
-import type { Counts } from '../counting-testing.ts'
+import { computeAsk } from './compute-ask-testing.ts'
 import { older } from './compute-older-testing.ts'
 import { newServers, serverLife } from './compute-servers-testing.ts'
 import type { Writes } from './writes-testing.ts'
-
-/** Asks compute, in its newest microversion unless another is named. */
-export const computeAsk =
-  (ask: Counts['ask']) =>
-  (method: string, path: string, body?: unknown, at = 'latest', way?: string): Promise<any> =>
-    ask(method, `/compute/v2.1${path}`, body, { 'openstack-api-version': `compute ${at}` }, way)
 
 export const computeWrites: Writes = async (of, world) => {
   const { yard, counts } = world

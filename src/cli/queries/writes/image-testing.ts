@@ -1,6 +1,6 @@
 import { eventually } from '../../../compute/sagas/testing.ts'
 import type { Ask } from '../counting-testing.ts'
-import type { Sown } from '../sower-testing.ts'
+import type { Sown } from '../sown-testing.ts'
 import type { Writes } from './writes-testing.ts'
 
 const IMAGES = '/image/v2/images'

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Ask } from '../counting-testing.ts'
-import type { Sown } from '../sower-testing.ts'
+import type { Sown } from '../sown-testing.ts'
 import type { Writes } from './writes-testing.ts'
 
 export const PLACEMENT = { 'openstack-api-version': 'placement 1.39' }
