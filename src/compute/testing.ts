@@ -163,6 +163,7 @@ export const instanceRow = (own: Partial<InstanceRow> = {}): InstanceRow => ({
   launch_index: 0,
   vm_state: 'active',
   task_state: null,
+  held_task: null,
   power_state: 1,
   host: 'node-1',
   node: 'node-1',

@@ -106,6 +106,8 @@ interface Common {
   volume: string
   /** Several servers may have it. */
   shared: string
+  /** Those of which an operator said what they are, true or not. */
+  reset: Set<string>
 }
 
 type Asked = { method: string; path: string; body?: object } | null
@@ -121,17 +123,15 @@ const ofHost =
   }
 
 const common: Record<string, SharedDeed> = {
-  // what an operator's word lets begin beside what is under way may find another server than it was asked for
   ...Object.fromEntries(
-    Object.entries(deeds)
-      .filter(([name]) => !name.startsWith('reset to'))
-      .map(([name, deed]): [string, SharedDeed] => [
-        name,
-        async (_common, id) => {
-          const asked = await deed(id)
-          return asked && { ...asked, path: `/servers/${id}${asked.path}` }
-        },
-      ]),
+    Object.entries(deeds).map(([name, deed]): [string, SharedDeed] => [
+      name,
+      async (made, id) => {
+        if (name.startsWith('reset to')) made.reset.add(id)
+        const asked = await deed(id)
+        return asked && { ...asked, path: `/servers/${id}${asked.path}` }
+      },
+    ]),
   ),
   'the port': async ({ port }, id) => ({
     method: 'POST',
@@ -217,7 +217,7 @@ async function furnished(): Promise<Common> {
   const { port } = await api('POST', '/network/v2.0/ports', { port: { network_id: yard.networkId } })
   const { volume } = await api('POST', '/volume/v3/volumes', { volume: { size: 1, multiattach: true } })
   const servers = [await yard.request(), await yard.request()]
-  return { servers, port: port.id, volume: await yard.volume(), shared: volume.id }
+  return { servers, port: port.id, volume: await yard.volume(), shared: volume.id, reset: new Set() }
 }
 
 /** Hosts that were said to be down hear what is not theirs any more when they report, which they do when something changes. */
@@ -266,8 +266,8 @@ async function wrong(made: Common): Promise<string[]> {
       requestOf(row).networks.map((one) => one.portId),
       cards,
     )
-    if (row.task_state !== null) found.push(`${id} is ${row.task_state}`)
-    if (!row.host || state === 'error') continue
+    if (row.task_state !== null || row.held_task !== null) found.push(`${id} is ${row.task_state ?? row.held_task}`)
+    if (!row.host || state === 'error' || made.reset.has(id)) continue
     const { powerState } = await context.bus.call(computeTopic(row.host), onHost.powerState, { uuid: id })
     if (POWER[powerState] !== row.power_state) found.push(`${id} is ${state}, power ${row.power_state}, and its guest is ${powerState}`)
     if (AS_ITS_GUEST[state]?.includes(powerState) === false) found.push(`${id} is ${state}, and its guest is ${powerState}`)

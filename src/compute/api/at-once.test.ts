@@ -6,6 +6,7 @@ import { evacuate } from '../app/evacuate.ts'
 import { updateHost } from '../app/host.ts'
 import { abortLiveMigration } from '../app/live-migrate.ts'
 import { changeMigration, findMigration, listMigrations } from '../app/migration.ts'
+import { move } from '../app/server-state.ts'
 import { findInstance } from '../db/instances.ts'
 import { host as onHost } from '../rpc.ts'
 import { rebootServer } from '../sagas/power.ts'
@@ -214,6 +215,61 @@ test('a server that an operator says is in error while something is under way co
     await house.remove(id)
   }
   assert.deepEqual(await house.yard.leaks(), [])
+})
+
+test('what is under way with a server that an operator resets keeps it from others until it is over', async () => {
+  const { bus } = house.yard.context
+  const call = bus.call.bind(bus)
+  const { id } = await house.server()
+  const [asked, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  bus.call = async (topic, message, ...rest) => {
+    if (message.name === onHost.suspend.name) {
+      asked.resolve()
+      await goOn.promise
+    }
+    return await call(topic, message, ...rest)
+  }
+  const say = (body: object, path = 'action') => house.ask('POST', `/servers/${id}/${path}`, { as: 'admin', body })
+  const shown = async () => {
+    const { server } = (await house.ask('GET', `/servers/${id}`)).body
+    return [server.status, server['OS-EXT-STS:task_state']]
+  }
+  assert.equal((await say({ suspend: null })).status, 202)
+  await asked.promise
+  for (const state of ['error', 'active']) assert.equal((await say({ 'os-resetState': { state } })).status, 202)
+  assert.deepEqual(await shown(), ['ACTIVE', null])
+  for (const [path, body] of [
+    ['action', { pause: null }],
+    ['action', { reboot: { type: 'HARD' } }],
+    ['os-interface', {}],
+  ] as const) {
+    const refused = await say(body, path)
+    assert.deepEqual([refused.status, /while it is in task_state suspending/.test(refused.message)], [409, true], refused.message)
+  }
+  goOn.resolve()
+  await house.yard.settled()
+  bus.call = call
+  assert.deepEqual(await shown(), ['SUSPENDED', null])
+  assert.equal((await say({ resume: null })).status, 202)
+  await house.yard.settled()
+  assert.deepEqual(await shown(), ['ACTIVE', null])
+  await house.remove(id)
+})
+
+test('a task that nothing is under way for goes by an operator’s word, and one whose end is not as the server then is goes as well', async () => {
+  const { context } = house.yard
+  const { db } = context.database
+  const { id } = await house.server()
+  const say = async (body: object) => (await house.ask('POST', `/servers/${id}/action`, { as: 'admin', body })).status
+  await move(db, id, { taskState: 'rebooting' })
+  assert.equal(await say({ 'os-resetState': { state: 'active' } }), 202)
+  assert.equal(await say({ pause: null }), 202)
+  await house.yard.settled()
+  await move(db, id, { taskState: 'resize_finish' })
+  await move(db, id, { vmState: 'resized', taskState: null })
+  const { vm_state, task_state } = (await findInstance(db, id))!
+  assert.deepEqual([vm_state, task_state], ['paused', null])
+  await house.remove(id)
 })
 
 test('a server that was evacuated since it was looked at does not leave its new host, which is up', async () => {

@@ -299,7 +299,7 @@ export function serverActionRoutes(context: ComputeContext): Route[] {
       doc: 'Say that a server is active or in error',
       policy: 'os-admin-actions:reset_state',
       body: Type.Object({ state: Choice(['active', 'error']) }, closed),
-      run: (row, request) => resetState(context.database.db, row, request.body['os-resetState'].state),
+      run: (row, request) => resetState(context, row, request.body['os-resetState'].state),
     },
     injectNetworkInfo: {
       doc: 'Kept for old clients: does nothing',

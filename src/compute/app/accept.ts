@@ -70,6 +70,7 @@ export async function acceptServers(
     reservation_id: reservationId,
     vm_state: 'building' as const,
     task_state: 'scheduling',
+    held_task: null,
     power_state: 0,
     host: null,
     node: null,

@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import { preparedFor } from '../../kernel/db/prepared.ts'
+import { atRest } from '../db/instances.ts'
 import type { ComputeTables, InstanceRow } from '../db/tables.ts'
 import { OVER, type Vif } from '../rpc.ts'
 import type { ComputeContext } from './context.ts'
@@ -34,7 +35,7 @@ const elsewhere = preparedFor<InstanceRow>((db: Kysely<ComputeTables>, [host, ..
     .selectAll()
     .where('id', 'in', uuids)
     .where((eb) => eb.or([eb('host', '!=', host!), eb('deleted', '!=', 0), eb('vm_state', '=', 'shelved_offloaded')]))
-    .where((eb) => eb.or([eb('task_state', 'is', null), eb('deleted', '!=', 0)]))
+    .where((eb) => eb.or([atRest(eb), eb('deleted', '!=', 0)]))
     .where('id', 'not in', (eb) =>
       eb
         .selectFrom('migrations')

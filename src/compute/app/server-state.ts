@@ -1,10 +1,13 @@
 import type { Kysely } from 'kysely'
-import { prepared } from '../../kernel/db/prepared.ts'
+import { timestamp } from '../../kernel/db/columns.ts'
+import { Raced } from '../../kernel/db/database.ts'
+import { prepared, updatePrepared } from '../../kernel/db/prepared.ts'
 import { conflict, notFound } from '../../kernel/errors/errors.ts'
 import type { Handle } from '../db/handle.ts'
 import { findInstance, moveInstance } from '../db/instances.ts'
 import type { ComputeTables, InstanceRow, VmState } from '../db/tables.ts'
 import type { PowerState } from '../rpc.ts'
+import type { ComputeContext } from './context.ts'
 
 /** Nothing else writes vm_state, task_state and power_state: hosts report, control writes, here. */
 
@@ -55,7 +58,7 @@ export type TaskStates = (string | null)[] | 'any other'
 
 const columnsOf = (change: StateChange): Partial<InstanceRow> => ({
   ...(change.vmState !== undefined ? { vm_state: change.vmState } : {}),
-  ...(change.taskState !== undefined ? { task_state: change.taskState } : {}),
+  ...(change.taskState !== undefined ? { task_state: change.taskState, held_task: null } : {}),
   ...(change.powerState !== undefined ? { power_state: POWER[change.powerState] } : {}),
 })
 
@@ -74,7 +77,7 @@ export async function begin(
 ): Promise<void> {
   const { vmStates, taskStates = [null], taskState, host } = operation
   const tasks = taskStates === 'any other' ? { notTask: taskState } : { taskStates }
-  const moved = await moveInstance(db, server.id, { vmStates, ...tasks, host }, { ...more, task_state: taskState })
+  const moved = await moveInstance(db, server.id, { vmStates, ...tasks, host }, { ...more, task_state: taskState, held_task: null })
   if (!moved) await refuse(db, server, operation)
 }
 
@@ -89,7 +92,9 @@ async function refuse(db: Handle, server: InstanceRow, operation: { name: string
   if (operation.host !== undefined && now.host !== operation.host)
     throw conflict(`Instance ${server.id} is on another host by now: ask again.`, 'InstanceInvalidState')
   const inTheWay =
-    operation.vmStates && !operation.vmStates.includes(now.vm_state) ? `vm_state ${now.vm_state}` : `task_state ${now.task_state}`
+    operation.vmStates && !operation.vmStates.includes(now.vm_state)
+      ? `vm_state ${now.vm_state}`
+      : `task_state ${now.task_state ?? now.held_task}`
   throw conflict(`Cannot '${operation.name}' instance ${server.id} while it is in ${inTheWay}`, 'InstanceInvalidState')
 }
 
@@ -105,12 +110,16 @@ export function hostOf({ id, host }: InstanceRow): string {
   return host
 }
 
-/** A saga's own changes, in the order in which its steps come. A deleted server stays deleted, and one that is being deleted is so until it is, or {@link keep}. */
+/**
+ * A saga's own changes, in the order in which its steps come. A deleted server stays deleted, and one that is being deleted is so until it is, or {@link keep}.
+ * A task ends also where an operator's word has left a state that the other change cannot follow.
+ */
 export async function move(db: Handle, id: string, change: StateChange, more: Partial<InstanceRow> = {}): Promise<void> {
   const vmStates = change.vmState ? sources(change.vmState) : undefined
   const endsTask = change.taskState !== undefined && change.vmState !== 'deleted'
   if (await moveInstance(db, id, { vmStates, ...(endsTask ? { notTask: DELETING } : {}) }, { ...more, ...columnsOf(change) })) return
-  if (endsTask) await moveInstance(db, id, { vmStates }, { ...more, ...columnsOf({ ...change, taskState: undefined }) })
+  if (!endsTask || (await moveInstance(db, id, { vmStates }, { ...more, ...columnsOf({ ...change, taskState: undefined }) }))) return
+  await moveInstance(db, id, { notTask: DELETING }, columnsOf({ taskState: change.taskState }))
 }
 
 /** A server that could not be deleted is not being deleted any more. */
@@ -118,10 +127,22 @@ export async function keep(db: Handle, id: string): Promise<void> {
   await moveInstance(db, id, { taskStates: [DELETING] }, { task_state: null })
 }
 
-/** An operator says how a server is, whatever it was; not of one that is being deleted, which nothing else may begin with. @throws Fault 409 */
-export async function resetState(db: Handle, { id }: InstanceRow, vmState: VmState): Promise<void> {
-  const moved = await moveInstance(db, id, { notTask: DELETING }, { ...columnsOf({ vmState, taskState: null }), fault_json: null })
-  if (!moved) throw conflict(`Cannot 'os-resetState' instance ${id} while it is in task_state deleting`, 'InstanceInvalidState')
+/**
+ * An operator says how a server is, whatever it was; not of one that is being deleted, which nothing else may begin with. What is under way goes on, and others wait until it
+ * is over.
+ * @throws Fault 404, 409
+ */
+export async function resetState({ database, engine }: ComputeContext, server: InstanceRow, vmState: VmState): Promise<void> {
+  const operation = { name: 'os-resetState' }
+  await database.transaction(async (trx) => {
+    const seen = await findInstance(trx, server.id)
+    if (!seen || seen.deleted || seen.task_state === DELETING) return await refuse(trx, server, operation)
+    const busy = (await engine.underWay(trx, [`server:${server.id}`])).length > 0
+    const held_task = busy ? (seen.task_state ?? seen.held_task) : null
+    const seenAs = { id: seen.id, deleted: 0, task_state: seen.task_state, held_task: seen.held_task }
+    const said = { ...columnsOf({ vmState, taskState: null }), held_task, fault_json: null, updated_at: timestamp() }
+    if ((await updatePrepared(trx, 'instances', seenAs, said)) === 0) throw new Raced()
+  })
 }
 
 /** From which vm_states a server at rest follows its guest, and into which. */
@@ -133,8 +154,8 @@ const FOLLOWED: Partial<Record<PowerState, { from: VmState[]; to: VmState }>> = 
   crashed: { from: ['active', 'paused', 'suspended'], to: 'stopped' },
 }
 
-const taskOf = prepared((db: Kysely<ComputeTables>, { id }: { id: string }) =>
-  db.selectFrom('instances').select('task_state').where('id', '=', id),
+const tasksOf = prepared((db: Kysely<ComputeTables>, { id }: { id: string }) =>
+  db.selectFrom('instances').select(['task_state', 'held_task']).where('id', '=', id),
 )
 
 /**
@@ -148,8 +169,8 @@ export async function follow(
   powerState: PowerState,
   expected: { host?: string; untouchedSince?: string },
 ): Promise<boolean> {
-  const { rows } = await taskOf(db, { id })
-  if (rows[0]?.task_state !== null) return false // while it is being built, its host has much to say
+  const [seen] = (await tasksOf(db, { id })).rows
+  if (!seen || seen.task_state !== null || seen.held_task !== null) return false // while it is being built, its host has much to say
   const power = { power_state: POWER[powerState] }
   const atRest = { ...expected, taskStates: [null] }
   const followed = FOLLOWED[powerState]

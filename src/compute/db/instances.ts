@@ -74,7 +74,11 @@ export async function replaceJson(
   if (swapped.numUpdatedRows === 0n) throw new Raced()
 }
 
-/** Changes the row if its states still are as expected; answers whether they were. */
+/** No operation has it, nor had it when an operator said how it is. */
+export const atRest = (eb: ExpressionBuilder<ComputeTables, 'instances'>) =>
+  eb.and([eb('task_state', 'is', null), eb('held_task', 'is', null)])
+
+/** Changes the row if its states still are as expected (a task that is held counts as one that is seen); answers whether they were. */
 export async function moveInstance(
   db: Handle,
   id: string,
@@ -87,6 +91,7 @@ export async function moveInstance(
     deleted: 0,
     vm_state: vmStates,
     task_state: notTask ? new Not(notTask) : taskStates,
+    held_task: taskStates && [null, ...taskStates.filter((task) => task !== null)],
     host,
     updated_at: untouchedSince,
   }
@@ -103,7 +108,7 @@ export async function atRestOnHosts(
     .selectFrom('instances')
     .select(['id', 'host', 'power_state', 'updated_at'])
     .where('deleted', '=', 0)
-    .where('task_state', 'is', null)
+    .where(atRest)
     .where('host', 'in', hosts)
     .execute()
 }

@@ -35,6 +35,11 @@ export const migrations: Migrations = {
       await db.schema.createIndex('instances_usage').on('instances').columns(['project_id', 'deleted', 'vcpus', 'ram']).execute()
     },
   },
+  '009-held-task': {
+    async up(db: Kysely<any>) {
+      await db.schema.alterTable('instances').addColumn('held_task', id).execute()
+    },
+  },
 }
 
 /** Instead of a row for each step: those of one subject come together, and a boot has fifty. */

@@ -72,6 +72,12 @@ describe('queries', () =>
       assert.equal(taken.filter(Boolean).length, 1)
       assert.equal(await moveInstance(db, row.id, { vmStates: ['stopped'] }, { task_state: null }), false)
       assert.equal(await moveInstance(db, row.id, { taskStates: ['pausing', 'suspending', 'rebooting'] }, { task_state: null }), true)
+      await moveInstance(db, row.id, {}, { held_task: 'rebooting' })
+      assert.equal(await take('pausing'), false)
+      assert.equal(
+        await moveInstance(db, row.id, { taskStates: [null, 'rebooting'] }, { task_state: 'rebooting_hard', held_task: null }),
+        true,
+      )
     })
 
     test('quotas: requests that race take what there is and no more', async () => {

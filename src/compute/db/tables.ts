@@ -14,6 +14,8 @@ export interface InstanceRow {
   launch_index: number
   vm_state: VmState
   task_state: string | null
+  /** The task that an operator's word took from the row while its operation goes on. */
+  held_task: string | null
   power_state: number
   /** What the host said last; null before it is scheduled. */
   host: string | null

@@ -223,11 +223,12 @@ export class SagaEngine<World> {
     return (await query.executeTakeFirst()) !== undefined
   }
 
-  /** Those of the subjects that have a saga of this kind which has not ended, in whatever process. */
-  async underWay(trx: Transaction<any>, kind: string, subjects: string[]): Promise<string[]> {
+  /** Those of the subjects that have a saga (of this kind) which has not ended, in whatever process. */
+  async underWay(trx: Transaction<any>, subjects: string[], kind?: string): Promise<string[]> {
     if (subjects.length === 0) return []
-    const query = trx.selectFrom('sagas').select('subject').where('state', 'in', ['running', 'unwinding']).where('subject', 'in', subjects)
-    return (await query.where('kind', '=', kind).execute()).map((row) => row.subject)
+    let query = trx.selectFrom('sagas').select('subject').where('state', 'in', ['running', 'unwinding']).where('subject', 'in', subjects)
+    if (kind !== undefined) query = query.where('kind', '=', kind)
+    return (await query.execute()).map((row) => row.subject)
   }
 
   /** Resolves when nothing is under way in this process. */

@@ -128,7 +128,7 @@ async function named(db: Handle, { id, projectId }: NewVolume): Promise<Volume |
 /** A volume that is being made from this one, or from one of these snapshots; not one that an administrator has said to be. */
 export async function copyOf(context: VolumeContext, trx: Transaction<VolumeTables>, source: CopySource): Promise<string | undefined> {
   const copies = await copiesOf(trx, source)
-  const [subject] = await context.engine.underWay(trx, 'create-volume', copies.map(volumeSubject))
+  const [subject] = await context.engine.underWay(trx, copies.map(volumeSubject), 'create-volume')
   return copies.find((id) => volumeSubject(id) === subject)
 }
 
