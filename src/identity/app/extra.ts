@@ -8,3 +8,9 @@ export function extraOf(before: string | null, sent: Extra = {}): string | null 
   const all = { ...extraIn({ extra_json: before }), ...sent }
   return Object.keys(all).length > 0 ? JSON.stringify(all) : null
 }
+
+/** Those of the `names` that are sent, as they are. */
+export const sentOf = <T extends object, K extends keyof T>(input: T, names: K[]) =>
+  Object.fromEntries(names.flatMap((name) => (input[name] === undefined ? [] : [[name, input[name]]]))) as {
+    [N in K]?: Exclude<T[N], undefined>
+  }

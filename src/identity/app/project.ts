@@ -1,7 +1,8 @@
 import { badRequest, conflict, forbidden, notFound } from '../../kernel/errors/errors.ts'
+import { changeSeen } from '../db/seen.ts'
 import type { IdentityTables } from '../db/tables.ts'
 import { changed, type IdentityContext } from './context.ts'
-import { type Extra, extraOf } from './extra.ts'
+import { type Extra, extraOf, sentOf } from './extra.ts'
 import { fitsTags, type TagFilters, tagsOf } from './project-tags.ts'
 import { revoke } from './tokens.ts'
 import { removeTrustsOf } from './trust.ts'
@@ -38,15 +39,20 @@ export async function createProject(context: IdentityContext, input: ProjectInpu
     const parent = await findProject(context, project.parent_id!, false)
     if (parent.domain_id !== project.domain_id) throw badRequest(`Project ${parent.id} is in another domain: it cannot be the parent.`)
   }
-  await unique(context, project)
+  await unique(context.database.db, project)
   await unlessTaken(context.database.db.insertInto('projects').values(project).execute(), taken(project))
   changed(context)
   return project
 }
 
 /** `isDomain` null: one or the other. @throws Fault 404 */
-export async function findProject(context: IdentityContext, id: string, isDomain: boolean | null): Promise<Project> {
-  const found = await context.database.db.selectFrom('projects').selectAll().where('id', '=', id).executeTakeFirst()
+export async function findProject(
+  context: IdentityContext,
+  id: string,
+  isDomain: boolean | null,
+  db = context.database.db,
+): Promise<Project> {
+  const found = await db.selectFrom('projects').selectAll().where('id', '=', id).executeTakeFirst()
   if (!found || (isDomain !== null && found.is_domain !== Number(isDomain)))
     throw notFound(`Could not find ${isDomain ? 'domain' : 'project'}: ${id}.`)
   return found
@@ -67,20 +73,19 @@ export async function listProjects(
 }
 
 export async function updateProject(context: IdentityContext, id: string, input: ProjectInput, isDomain: boolean | null): Promise<Project> {
-  const before = await findProject(context, id, isDomain)
-  const after: Project = {
-    ...before,
-    name: input.name ?? before.name,
-    description: input.description ?? before.description,
-    enabled: input.enabled === undefined ? before.enabled : Number(input.enabled),
-    tags_json: input.tags === undefined ? before.tags_json : tagsOf(input.tags),
-    extra_json: extraOf(before.extra_json, input.extra),
-  }
-  if (after.name !== before.name) await unique(context, after)
-  const { tags_json, ...others } = after
-  // tags that are not sent may be changed by somebody else meanwhile
-  const columns = input.tags === undefined ? others : { ...others, tags_json }
-  await unlessTaken(context.database.db.updateTable('projects').set(columns).where('id', '=', id).execute(), taken(after))
+  const { before, after } = await context.database.transaction(async (trx) => {
+    const before = await findProject(context, id, isDomain, trx)
+    const columns: Partial<Project> = {
+      ...sentOf(input, ['name', 'description']),
+      ...(input.enabled === undefined ? {} : { enabled: Number(input.enabled) }),
+      ...(input.tags === undefined ? {} : { tags_json: tagsOf(input.tags) }),
+      extra_json: extraOf(before.extra_json, input.extra),
+    }
+    const after: Project = { ...before, ...columns }
+    if (after.name !== before.name) await unique(trx, after)
+    await unlessTaken(changeSeen(trx, 'projects', before, columns), taken(after))
+    return { before, after }
+  })
   if (before.enabled && !after.enabled) await revoke(context, { projectId: id })
   changed(context)
   return after
@@ -119,8 +124,8 @@ export async function deleteProject(context: IdentityContext, id: string, kind: 
   changed(context)
 }
 
-async function unique(context: IdentityContext, project: Project): Promise<void> {
-  const other = await context.database.db
+async function unique(db: IdentityContext['database']['db'], project: Project): Promise<void> {
+  const other = await db
     .selectFrom('projects')
     .select('id')
     .where('name', '=', project.name)

@@ -1,7 +1,8 @@
 import { forbidden, notFound } from '../../kernel/errors/errors.ts'
+import { changeSeen } from '../db/seen.ts'
 import type { IdentityTables } from '../db/tables.ts'
 import { changed, type IdentityContext } from './context.ts'
-import { type Extra, extraOf } from './extra.ts'
+import { type Extra, extraOf, sentOf } from './extra.ts'
 import { newId, unlessTaken, unlessThere } from './unique.ts'
 
 type Role = IdentityTables['roles']
@@ -30,8 +31,8 @@ export async function createRole(
 
 const taken = (role: Role) => `Conflict occurred attempting to store role - Duplicate entry found with name ${role.name}.`
 
-export async function findRole(context: IdentityContext, id: string): Promise<Role> {
-  const found = await context.database.db.selectFrom('roles').selectAll().where('id', '=', id).executeTakeFirst()
+export async function findRole(context: IdentityContext, id: string, db = context.database.db): Promise<Role> {
+  const found = await db.selectFrom('roles').selectAll().where('id', '=', id).executeTakeFirst()
   if (!found) throw notFound(`Could not find role: ${id}.`)
   return found
 }
@@ -48,14 +49,13 @@ export async function updateRole(
   id: string,
   input: { name?: string; description?: string | null; extra?: Extra },
 ): Promise<Role> {
-  const before = await findRole(context, id)
-  const after: Role = {
-    ...before,
-    name: input.name ?? before.name,
-    description: input.description === undefined ? before.description : input.description,
-    extra_json: extraOf(before.extra_json, input.extra),
-  }
-  await unlessTaken(context.database.db.updateTable('roles').set(after).where('id', '=', id).execute(), taken(after))
+  const after = await context.database.transaction(async (trx) => {
+    const before = await findRole(context, id, trx)
+    const columns: Partial<Role> = { ...sentOf(input, ['name', 'description']), extra_json: extraOf(before.extra_json, input.extra) }
+    const after: Role = { ...before, ...columns }
+    await unlessTaken(changeSeen(trx, 'roles', before, columns), taken(after))
+    return after
+  })
   changed(context)
   return after
 }

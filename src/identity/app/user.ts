@@ -1,9 +1,10 @@
 import { timestamp } from '../../kernel/db/columns.ts'
 import { badRequest, conflict, Fault, notFound } from '../../kernel/errors/errors.ts'
+import { changeSeen } from '../db/seen.ts'
 import type { IdentityTables } from '../db/tables.ts'
 import { keepOld, refuseOld, tryPassword } from './compliance.ts'
 import { changed, type IdentityContext } from './context.ts'
-import { type Extra, extraOf } from './extra.ts'
+import { type Extra, extraOf, sentOf } from './extra.ts'
 import { optionsIn, optionsOf, type SentOptions } from './options.ts'
 import { hashPassword } from './password.ts'
 import { findProject } from './project.ts'
@@ -11,6 +12,7 @@ import { revoke } from './tokens.ts'
 import { removeTrustsOf } from './trust.ts'
 import { newId, unlessTaken, unlessThere } from './unique.ts'
 
+type Db = IdentityContext['database']['db']
 type User = IdentityTables['users']
 type Group = IdentityTables['groups']
 
@@ -44,14 +46,14 @@ export async function createUser(context: IdentityContext, input: UserInput & { 
     options_json: optionsOf(null, input.options),
   }
   await findProject(context, user.domain_id, true)
-  await unique(context, 'users', user)
+  await unique(context.database.db, 'users', user)
   await unlessTaken(context.database.db.insertInto('users').values(user).execute(), taken('user', user))
   changed(context)
   return user
 }
 
-export async function findUser(context: IdentityContext, id: string): Promise<User> {
-  const found = await context.database.db.selectFrom('users').selectAll().where('id', '=', id).executeTakeFirst()
+export async function findUser(context: IdentityContext, id: string, db = context.database.db): Promise<User> {
+  const found = await db.selectFrom('users').selectAll().where('id', '=', id).executeTakeFirst()
   if (!found) throw notFound(`Could not find user: ${id}.`)
   return found
 }
@@ -70,30 +72,25 @@ export async function listUsers(
 }
 
 export async function updateUser(context: IdentityContext, id: string, input: UserInput, { random = false } = {}): Promise<User> {
-  const before = await findUser(context, id)
   const { password, enabled } = input
-  if (input.domain_id !== undefined && input.domain_id !== before.domain_id) throw badRequest('The domain of a user cannot be changed.')
-  const after: User = {
-    ...before,
-    name: input.name ?? before.name,
-    default_project_id: input.default_project_id === undefined ? before.default_project_id : input.default_project_id,
-    description: input.description === undefined ? before.description : input.description,
-    email: input.email === undefined ? before.email : input.email,
-    enabled: enabled === undefined ? before.enabled : Number(enabled),
-    extra_json: extraOf(before.extra_json, input.extra),
-    options_json: optionsOf(before.options_json, input.options),
-    // whoever enables a user lets in whom wrong passwords have locked out
-    ...(enabled ? { failures: 0, failed_at: null } : {}),
-  }
-  if (password)
-    Object.assign(after, {
-      password_hash: await hashPassword(password, { random }),
-      password_changed_at: timestamp(),
-      failures: 0,
-      failed_at: null,
-    })
-  if (after.name !== before.name) await unique(context, 'users', after)
-  await unlessTaken(context.database.db.updateTable('users').set(after).where('id', '=', id).execute(), taken('user', after))
+  const password_hash = password ? await hashPassword(password, { random }) : null
+  const { before, after } = await context.database.transaction(async (trx) => {
+    const before = await findUser(context, id, trx)
+    if (input.domain_id !== undefined && input.domain_id !== before.domain_id) throw badRequest('The domain of a user cannot be changed.')
+    const columns: Partial<User> = {
+      ...sentOf(input, ['name', 'default_project_id', 'description', 'email']),
+      ...(enabled === undefined ? {} : { enabled: Number(enabled) }),
+      extra_json: extraOf(before.extra_json, input.extra),
+      options_json: optionsOf(before.options_json, input.options),
+      ...(password_hash === null ? {} : { password_hash, password_changed_at: timestamp() }),
+      // whoever enables a user, or sets the password, lets in whom wrong passwords have locked out
+      ...(enabled || password_hash !== null ? { failures: 0, failed_at: null } : {}),
+    }
+    const after: User = { ...before, ...columns }
+    if (after.name !== before.name) await unique(trx, 'users', after)
+    await unlessTaken(changeSeen(trx, 'users', before, columns), taken('user', after))
+    return { before, after }
+  })
   if (password && before.password_hash) await keepOld(context, id, before.password_hash)
   if (password || (before.enabled && !after.enabled)) await revoke(context, { userId: id })
   changed(context)
@@ -144,13 +141,13 @@ export async function createGroup(context: IdentityContext, input: GroupInput & 
     extra_json: extraOf(null, input.extra),
   }
   await findProject(context, group.domain_id, true)
-  await unique(context, 'groups', group)
+  await unique(context.database.db, 'groups', group)
   await unlessTaken(context.database.db.insertInto('groups').values(group).execute(), taken('group', group))
   return group
 }
 
-export async function findGroup(context: IdentityContext, id: string): Promise<Group> {
-  const found = await context.database.db.selectFrom('groups').selectAll().where('id', '=', id).executeTakeFirst()
+export async function findGroup(context: IdentityContext, id: string, db = context.database.db): Promise<Group> {
+  const found = await db.selectFrom('groups').selectAll().where('id', '=', id).executeTakeFirst()
   if (!found) throw notFound(`Could not find group: ${id}.`)
   return found
 }
@@ -168,16 +165,18 @@ export async function listGroups(
 }
 
 export async function updateGroup(context: IdentityContext, id: string, input: GroupInput): Promise<Group> {
-  const before = await findGroup(context, id)
-  const after: Group = {
-    ...before,
-    name: input.name ?? before.name,
-    ...(input.description === undefined ? {} : described(input.description ?? '', input.description === null)),
-    extra_json: extraOf(before.extra_json, input.extra),
-  }
-  if (after.name !== before.name) await unique(context, 'groups', after)
-  await unlessTaken(context.database.db.updateTable('groups').set(after).where('id', '=', id).execute(), taken('group', after))
-  return after
+  return await context.database.transaction(async (trx) => {
+    const before = await findGroup(context, id, trx)
+    const columns: Partial<Group> = {
+      ...sentOf(input, ['name']),
+      ...(input.description === undefined ? {} : described(input.description ?? '', input.description === null)),
+      extra_json: extraOf(before.extra_json, input.extra),
+    }
+    const after: Group = { ...before, ...columns }
+    if (after.name !== before.name) await unique(trx, 'groups', after)
+    await unlessTaken(changeSeen(trx, 'groups', before, columns), taken('group', after))
+    return after
+  })
 }
 
 export async function deleteGroup(context: IdentityContext, id: string): Promise<void> {
@@ -211,12 +210,8 @@ export async function setMember(context: IdentityContext, groupId: string, userI
   changed(context)
 }
 
-async function unique(
-  context: IdentityContext,
-  table: 'users' | 'groups',
-  row: { id: string; name: string; domain_id: string },
-): Promise<void> {
-  const other = await context.database.db
+async function unique(db: Db, table: 'users' | 'groups', row: { id: string; name: string; domain_id: string }): Promise<void> {
+  const other = await db
     .selectFrom(table)
     .select('id')
     .where('name', '=', row.name)

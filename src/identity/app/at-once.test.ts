@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, test } from 'node:test'
+import { MemoryBus } from '../../kernel/bus/memory.ts'
+import { eachDatabase } from '../../kernel/db/testing.ts'
+import { silent } from '../../kernel/log/log.ts'
+import { migrations } from '../db/migrations.ts'
+import { type IdentityContext, type IdentityTables, NO_COMPLIANCE } from './context.ts'
+import { extraIn } from './extra.ts'
+import { KeyRing } from './fernet.ts'
+import { optionsIn } from './options.ts'
+import { createProject, findProject, updateProject } from './project.ts'
+import { createRole, findRole, updateRole } from './role.ts'
+import { createGroup, createUser, findGroup, findUser, updateGroup, updateUser } from './user.ts'
+
+const directory = mkdtempSync(join(tmpdir(), 'yun-at-once-'))
+after(() => rmSync(directory, { recursive: true }))
+
+describe('changes in the same moment', () => {
+  eachDatabase<IdentityTables>(migrations, (open) => {
+    const identity = async (): Promise<IdentityContext> => ({
+      database: await open(),
+      keys: new KeyRing(directory),
+      credentialKeys: new KeyRing(directory),
+      bus: new MemoryBus(),
+      log: silent(),
+      region: 'RegionOne',
+      tokenLifeMs: 3_600_000,
+      compliance: NO_COMPLIANCE,
+      validated: new Map(),
+      changes: 0,
+    })
+    const OPTIONS = ['lock_password', 'ignore_password_expiry', 'ignore_user_inactivity', 'ignore_lockout_failure_attempts'] as const
+    const storm = (change: (n: number) => Promise<unknown>) => Promise.all(OPTIONS.map((_, n) => change(n)))
+
+    test('none of a user’s options is lost, nor the password that is set meanwhile', async () => {
+      const context = await identity()
+      await createProject(context, { id: 'default', name: 'Default' }, true)
+      const user = await createUser(context, { name: 'u', password: 'first' })
+      await Promise.all([
+        storm((n) => updateUser(context, user.id, { options: { [OPTIONS[n]!]: true } })),
+        updateUser(context, user.id, { password: 'second' }, { random: true }),
+      ])
+      const now = await findUser(context, user.id)
+      assert.deepEqual(Object.keys(optionsIn(now)).sort(), [...OPTIONS].sort())
+      assert.notEqual(now.password_hash, user.password_hash)
+    })
+
+    test('none of the attributes that others keep of users, groups, roles and projects is lost', async () => {
+      const context = await identity()
+      await createProject(context, { id: 'default', name: 'Default' }, true)
+      const name = 'one'
+      const user = await createUser(context, { name })
+      const group = await createGroup(context, { name })
+      const role = await createRole(context, { name })
+      const project = await createProject(context, { name }, false)
+      for (const [change, find] of [
+        [(extra: object) => updateUser(context, user.id, { extra: { ...extra } }), () => findUser(context, user.id)],
+        [(extra: object) => updateGroup(context, group.id, { extra: { ...extra } }), () => findGroup(context, group.id)],
+        [(extra: object) => updateRole(context, role.id, { extra: { ...extra } }), () => findRole(context, role.id)],
+        [
+          (extra: object) => updateProject(context, project.id, { extra: { ...extra } }, false),
+          () => findProject(context, project.id, false),
+        ],
+      ] as const) {
+        await storm((n) => change({ [`k${n}`]: n }))
+        assert.deepEqual(extraIn(await find()), { k0: 0, k1: 1, k2: 2, k3: 3 })
+      }
+    })
+  })
+})
