@@ -67,7 +67,7 @@ interface Noun {
   looseBody?: boolean
 }
 
-/** It is taken from clients who always send it, and switches nothing here. */
+/** Null takes it away. */
 const Options = Type.Object({ immutable: Type.Optional(Type.Union([Flag, Type.Null()])) }, closed)
 /** Null takes one away. */
 const UserOptions = Type.Object(

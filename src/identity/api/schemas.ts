@@ -10,8 +10,10 @@ const Role = Type.Object({ id: Text, name: Text })
 const Empty = Type.Object({})
 const Gone = Type.Null()
 
+/** Of domains, projects and roles. */
+const ResourceOptions = Type.Partial(Type.Object({ immutable: Flag }))
 const common = { id: Text, links: Links }
-const project = { ...common, name: Text, description: Text, enabled: Flag, tags: Type.Array(Text), options: Empty }
+const project = { ...common, name: Text, description: Text, enabled: Flag, tags: Type.Array(Text), options: ResourceOptions }
 
 export const closed = { additionalProperties: false }
 /** As Keystone leaves what is sent open, mostly because it keeps what it does not know. */
@@ -50,7 +52,7 @@ const THINGS = {
     more,
   ),
   group: Type.Object({ ...common, name: Text, domain_id: Text, description: MaybeText }, more),
-  role: Type.Object({ ...common, name: Text, domain_id: MaybeText, description: MaybeText, options: Empty }, more),
+  role: Type.Object({ ...common, name: Text, domain_id: MaybeText, description: MaybeText, options: ResourceOptions }, more),
   service: Type.Object({ ...common, type: Text, name: Text, description: MaybeText, enabled: Flag }),
   endpoint: Type.Object({
     ...common,

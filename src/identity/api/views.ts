@@ -1,6 +1,7 @@
 import type { ApiRequest } from '../../kernel/http/route.ts'
 import type { IdentityTables } from '../app/context.ts'
 import { extraIn } from '../app/extra.ts'
+import type { ResourceOptions } from '../app/immutable.ts'
 import { optionsIn } from '../app/options.ts'
 import { tagsIn } from '../app/project-tags.ts'
 import type { Validated } from '../app/validated.ts'
@@ -30,7 +31,7 @@ export const projectView = (request: ApiRequest, row: Row<'projects'>) => ({
   parent_id: row.parent_id,
   is_domain: row.is_domain === 1,
   tags: tagsIn(row),
-  options: {},
+  options: optionsIn<ResourceOptions>(row),
   ...self(request, `/projects/${row.id}`),
 })
 export const domainView = (request: ApiRequest, row: Row<'projects'>) => ({
@@ -40,7 +41,7 @@ export const domainView = (request: ApiRequest, row: Row<'projects'>) => ({
   description: row.description,
   enabled: row.enabled === 1,
   tags: tagsIn(row),
-  options: {},
+  options: optionsIn<ResourceOptions>(row),
   ...self(request, `/domains/${row.id}`),
 })
 export const userView = (request: ApiRequest, row: Row<'users'>) => ({
@@ -70,7 +71,7 @@ export const roleView = (request: ApiRequest, row: Row<'roles'>) => ({
   name: row.name,
   domain_id: row.domain_id,
   description: row.description,
-  options: {},
+  options: optionsIn<ResourceOptions>(row),
   ...self(request, `/roles/${row.id}`),
 })
 export const serviceView = (request: ApiRequest, row: Row<'services'>) => ({

@@ -11,8 +11,9 @@ import { type IdentityContext, type IdentityTables, NO_COMPLIANCE } from './cont
 import { extraIn } from './extra.ts'
 import { KeyRing } from './fernet.ts'
 import { optionsIn } from './options.ts'
-import { createProject, findProject, updateProject } from './project.ts'
-import { createRole, findRole, updateRole } from './role.ts'
+import { createProject, deleteProject, findProject, listProjects, updateProject } from './project.ts'
+import { changeTags, tagsIn } from './project-tags.ts'
+import { createRole, deleteRole, findRole, updateRole } from './role.ts'
 import { createGroup, createUser, findGroup, findUser, updateGroup, updateUser } from './user.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'yun-at-once-'))
@@ -68,6 +69,31 @@ describe('changes in the same moment', () => {
         await storm((n) => change({ [`k${n}`]: n }))
         assert.deepEqual(extraIn(await find()), { k0: 0, k1: 1, k2: 2, k3: 3 })
       }
+    })
+
+    test('what becomes immutable is changed before that or not at all', async () => {
+      const context = await identity()
+      await createProject(context, { id: 'default', name: 'Default' }, true)
+      const options = { immutable: true }
+      for (let round = 0; round < 4; round++) {
+        const project = await createProject(context, { name: `p${round}` }, false)
+        const role = await createRole(context, { name: `r${round}` })
+        const [madeOne, gone, madeRole, roleGone] = await Promise.allSettled([
+          updateProject(context, project.id, { options }, false),
+          deleteProject(context, project.id, false),
+          updateRole(context, role.id, { options }),
+          deleteRole(context, role.id),
+        ])
+        assert.deepEqual([madeOne.status === gone.status, madeRole.status === roleGone.status], [false, false])
+        const tagged = await createProject(context, { name: `t${round}` }, false)
+        const [, tags] = await Promise.allSettled([
+          updateProject(context, tagged.id, { options }, false),
+          changeTags(context, tagged.id, () => ['a']),
+        ])
+        assert.equal(tagsIn(await findProject(context, tagged.id, false)).length, tags.status === 'fulfilled' ? 1 : 0)
+      }
+      for (const one of (await listProjects(context, {}, false)).filter(({ name }) => name.startsWith('p')))
+        await assert.rejects(deleteProject(context, one.id, false), { status: 403 })
     })
   })
 })

@@ -40,7 +40,7 @@ async function begin(context: IdentityContext, input: BootstrapInput): Promise<v
     ).id
   const roles: Record<string, string> = {}
   for (const name of ['admin', 'manager', 'member', 'reader', 'service'])
-    roles[name] = ((await listRoles(context, { name }))[0] ?? (await createRole(context, { name }))).id
+    roles[name] = ((await listRoles(context, { name }))[0] ?? (await createRole(context, { name, options: { immutable: true } }))).id
   for (const [prior, implied] of [
     ['admin', 'manager'],
     ['manager', 'member'],

@@ -11,12 +11,16 @@ export interface UserOptions {
 }
 
 /** Null takes an option away. */
-export type SentOptions = { [Name in keyof UserOptions]: UserOptions[Name] | null }
+export type Sent<Options> = { [Name in keyof Options]: Options[Name] | null }
 
-export const optionsIn = (row: { options_json: string | null }): UserOptions => (row.options_json ? JSON.parse(row.options_json) : {})
+export interface OptionsRow {
+  options_json: string | null
+}
+
+export const optionsIn = <Options = UserOptions>(row: OptionsRow): Options => JSON.parse(row.options_json ?? '{}')
 
 /** Those there were, with those that are sent; null when there is none. */
-export function optionsOf(before: string | null, sent: SentOptions = {}): string | null {
-  const all = Object.entries({ ...optionsIn({ options_json: before }), ...sent }).filter(([, value]) => value !== null)
+export function optionsOf(before: string | null, sent: object = {}): string | null {
+  const all = Object.entries({ ...optionsIn<object>({ options_json: before }), ...sent }).filter(([, value]) => value !== null)
   return all.length > 0 ? JSON.stringify(Object.fromEntries(all)) : null
 }

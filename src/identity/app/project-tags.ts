@@ -2,6 +2,7 @@ import { Raced } from '../../kernel/db/database.ts'
 import { badRequest, notFound } from '../../kernel/errors/errors.ts'
 import type { IdentityTables } from '../db/tables.ts'
 import type { IdentityContext } from './context.ts'
+import { refuseImmutable } from './immutable.ts'
 
 type Tagged = Pick<IdentityTables['projects'], 'tags_json'>
 
@@ -28,15 +29,16 @@ export function tagsOf(tags: string[]): string | null {
   return tags.length > 0 ? JSON.stringify(tags) : null
 }
 
-/** One after the other, whoever changes them. @throws Fault 400, 404 */
+/** One after the other, whoever changes them. @throws Fault 400, 403 for a project that is immutable, 404 */
 export async function changeTags(
   { database }: IdentityContext,
   projectId: string,
   change: (tags: string[]) => string[],
 ): Promise<string[]> {
   return await database.transaction(async (trx) => {
-    const row = await trx.selectFrom('projects').select('tags_json').where('id', '=', projectId).executeTakeFirst()
+    const row = await trx.selectFrom('projects').select(['id', 'tags_json', 'options_json']).where('id', '=', projectId).executeTakeFirst()
     if (!row) throw notFound(`Could not find project: ${projectId}.`)
+    refuseImmutable('project', row)
     const tags = change(tagsIn(row))
     const tags_json = tagsOf(tags)
     if (tags_json === row.tags_json) return tags
@@ -45,6 +47,7 @@ export async function changeTags(
       .set({ tags_json })
       .where('id', '=', projectId)
       .where('tags_json', row.tags_json === null ? 'is' : '=', row.tags_json)
+      .where('options_json', row.options_json === null ? 'is' : '=', row.options_json)
       .executeTakeFirst()
     if (swapped.numUpdatedRows === 0n) throw new Raced()
     return tags

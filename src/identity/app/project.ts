@@ -3,12 +3,16 @@ import { changeSeen } from '../db/seen.ts'
 import type { IdentityTables } from '../db/tables.ts'
 import { changed, type IdentityContext } from './context.ts'
 import { type Extra, extraOf, sentOf } from './extra.ts'
+import { deleteMutable, type ResourceOptions, refuseChange, refuseImmutable } from './immutable.ts'
+import { optionsOf, type Sent } from './options.ts'
 import { fitsTags, type TagFilters, tagsOf } from './project-tags.ts'
 import { revoke } from './tokens.ts'
 import { removeTrustsOf } from './trust.ts'
 import { newId, unlessTaken } from './unique.ts'
 
 type Project = IdentityTables['projects']
+
+const kindOf = (project: Project) => (project.is_domain ? 'domain' : 'project')
 
 export interface ProjectInput {
   id?: string
@@ -18,6 +22,7 @@ export interface ProjectInput {
   description?: string
   enabled?: boolean
   tags?: string[]
+  options?: Sent<ResourceOptions>
   extra?: Extra
 }
 
@@ -33,6 +38,7 @@ export async function createProject(context: IdentityContext, input: ProjectInpu
     is_domain: Number(isDomain),
     tags_json: tagsOf(input.tags ?? []),
     extra_json: extraOf(null, input.extra),
+    options_json: optionsOf(null, input.options),
   }
   if (!isDomain) await findProject(context, project.domain_id!, true)
   if (project.parent_id !== project.domain_id) {
@@ -75,11 +81,13 @@ export async function listProjects(
 export async function updateProject(context: IdentityContext, id: string, input: ProjectInput, isDomain: boolean | null): Promise<Project> {
   const { before, after } = await context.database.transaction(async (trx) => {
     const before = await findProject(context, id, isDomain, trx)
+    refuseChange(kindOf(before), before, input)
     const columns: Partial<Project> = {
       ...sentOf(input, ['name', 'description']),
       ...(input.enabled === undefined ? {} : { enabled: Number(input.enabled) }),
       ...(input.tags === undefined ? {} : { tags_json: tagsOf(input.tags) }),
       extra_json: extraOf(before.extra_json, input.extra),
+      options_json: optionsOf(before.options_json, input.options),
     }
     const after: Project = { ...before, ...columns }
     if (after.name !== before.name) await unique(trx, after)
@@ -91,16 +99,22 @@ export async function updateProject(context: IdentityContext, id: string, input:
   return after
 }
 
+/** A domain goes with all that is in it. @throws Fault 403 for a domain that is enabled, a project with others below it, and what is immutable or has such in it */
 export async function deleteProject(context: IdentityContext, id: string, kind: boolean | null): Promise<void> {
-  const project = await findProject(context, id, kind)
-  const isDomain = project.is_domain === 1
-  if (isDomain && project.enabled) throw forbidden('Cannot delete a domain that is enabled, please disable it first.')
-  if (!isDomain && (await listProjects(context, { parent_id: id }, false)).length > 0)
-    throw forbidden(`Cannot delete project ${id}, it has child projects.`)
   await context.database.transaction(async (trx) => {
-    const ids = [id]
+    const project = await findProject(context, id, kind, trx)
+    refuseImmutable(kindOf(project), project)
+    const isDomain = project.is_domain === 1
+    if (isDomain && project.enabled) throw forbidden('Cannot delete a domain that is enabled, please disable it first.')
+    const inside = await trx
+      .selectFrom('projects')
+      .select(['id', 'options_json'])
+      .where(isDomain ? 'domain_id' : 'parent_id', '=', id)
+      .execute()
+    if (!isDomain && inside.length > 0) throw forbidden(`Cannot delete project ${id}, it has child projects.`)
+    for (const each of inside) refuseImmutable('project', each)
+    const ids = [id, ...inside.map((each) => each.id)]
     if (isDomain) {
-      ids.push(...(await trx.selectFrom('projects').select('id').where('domain_id', '=', id).execute()).map((row) => row.id))
       const users = (await trx.selectFrom('users').select('id').where('domain_id', '=', id).execute()).map((row) => row.id)
       const groups = (await trx.selectFrom('groups').select('id').where('domain_id', '=', id).execute()).map((row) => row.id)
       if (users.length + groups.length > 0)
@@ -119,7 +133,7 @@ export async function deleteProject(context: IdentityContext, id: string, kind: 
     await trx.deleteFrom('application_credentials').where('project_id', 'in', ids).execute()
     await trx.deleteFrom('credentials').where('project_id', 'in', ids).execute()
     await trx.deleteFrom('trusts').where('project_id', 'in', ids).execute()
-    await trx.deleteFrom('projects').where('id', 'in', ids).execute()
+    await deleteMutable(trx, 'projects', ids)
   })
   changed(context)
 }

@@ -3,6 +3,8 @@ import { changeSeen } from '../db/seen.ts'
 import type { IdentityTables } from '../db/tables.ts'
 import { changed, type IdentityContext } from './context.ts'
 import { type Extra, extraOf, sentOf } from './extra.ts'
+import { deleteMutable, type ResourceOptions, refuseChange, refuseImmutable } from './immutable.ts'
+import { optionsOf, type Sent } from './options.ts'
 import { newId, unlessTaken, unlessThere } from './unique.ts'
 
 type Role = IdentityTables['roles']
@@ -16,7 +18,7 @@ export interface Grant {
 
 export async function createRole(
   context: IdentityContext,
-  input: { name: string; description?: string | null; domain_id?: string | null; extra?: Extra },
+  input: { name: string; description?: string | null; domain_id?: string | null; options?: Sent<ResourceOptions>; extra?: Extra },
 ): Promise<Role> {
   const role: Role = {
     id: newId(),
@@ -24,6 +26,7 @@ export async function createRole(
     domain_id: input.domain_id ?? null,
     description: input.description ?? null,
     extra_json: extraOf(null, input.extra),
+    options_json: optionsOf(null, input.options),
   }
   await unlessTaken(context.database.db.insertInto('roles').values(role).execute(), taken(role))
   return role
@@ -47,11 +50,16 @@ export async function listRoles(context: IdentityContext, filters: { name?: stri
 export async function updateRole(
   context: IdentityContext,
   id: string,
-  input: { name?: string; description?: string | null; extra?: Extra },
+  input: { name?: string; description?: string | null; options?: Sent<ResourceOptions>; extra?: Extra },
 ): Promise<Role> {
   const after = await context.database.transaction(async (trx) => {
     const before = await findRole(context, id, trx)
-    const columns: Partial<Role> = { ...sentOf(input, ['name', 'description']), extra_json: extraOf(before.extra_json, input.extra) }
+    refuseChange('role', before, input)
+    const columns: Partial<Role> = {
+      ...sentOf(input, ['name', 'description']),
+      extra_json: extraOf(before.extra_json, input.extra),
+      options_json: optionsOf(before.options_json, input.options),
+    }
     const after: Role = { ...before, ...columns }
     await unlessTaken(changeSeen(trx, 'roles', before, columns), taken(after))
     return after
@@ -61,14 +69,14 @@ export async function updateRole(
 }
 
 export async function deleteRole(context: IdentityContext, id: string): Promise<void> {
-  await findRole(context, id)
   await context.database.transaction(async (trx) => {
+    refuseImmutable('role', await findRole(context, id, trx))
     await trx.deleteFrom('assignments').where('role_id', '=', id).execute()
     await trx
       .deleteFrom('implied_roles')
       .where((where) => where.or([where('prior_id', '=', id), where('implied_id', '=', id)]))
       .execute()
-    await trx.deleteFrom('roles').where('id', '=', id).execute()
+    await deleteMutable(trx, 'roles', [id])
   })
   changed(context)
 }

@@ -5,7 +5,7 @@ import type { IdentityTables } from '../db/tables.ts'
 import { keepOld, refuseOld, tryPassword } from './compliance.ts'
 import { changed, type IdentityContext } from './context.ts'
 import { type Extra, extraOf, sentOf } from './extra.ts'
-import { optionsIn, optionsOf, type SentOptions } from './options.ts'
+import { optionsIn, optionsOf, type Sent, type UserOptions } from './options.ts'
 import { hashPassword } from './password.ts'
 import { findProject } from './project.ts'
 import { revoke } from './tokens.ts'
@@ -24,7 +24,7 @@ export interface UserInput {
   email?: string | null
   enabled?: boolean
   password?: string | null
-  options?: SentOptions
+  options?: Sent<UserOptions>
   extra?: Extra
 }
 

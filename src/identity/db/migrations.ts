@@ -186,4 +186,9 @@ export const migrations: Migrations = {
         .execute()
     },
   },
+  '006-immutable': {
+    async up(db: Kysely<any>) {
+      for (const table of ['projects', 'roles']) await db.schema.alterTable(table).addColumn('options_json', text).execute()
+    },
+  },
 }

@@ -11,6 +11,8 @@ export interface IdentityTables {
     /** Null: none. */
     tags_json: string | null
     extra_json: string | null
+    /** Null: none is set. */
+    options_json: string | null
   }
   users: {
     id: string
@@ -70,7 +72,14 @@ export interface IdentityTables {
     extra_json: string | null
   }
   memberships: { group_id: string; user_id: string }
-  roles: { id: string; name: string; domain_id: string | null; description: string | null; extra_json: string | null }
+  roles: {
+    id: string
+    name: string
+    domain_id: string | null
+    description: string | null
+    extra_json: string | null
+    options_json: string | null
+  }
   implied_roles: { prior_id: string; implied_id: string }
   assignments: { actor_kind: string; actor_id: string; target_kind: string; target_id: string; role_id: string; inherited: number }
   regions: { id: string; parent_id: string | null; description: string }
