@@ -4,11 +4,14 @@ import type { RequestContext } from '../../kernel/http/context.ts'
 import { attachVolume, detachInterface, detachVolume } from '../app/attachment.ts'
 import { evacuate } from '../app/evacuate.ts'
 import { updateHost } from '../app/host.ts'
+import { requestOf } from '../app/instance-spec.ts'
 import { abortLiveMigration } from '../app/live-migrate.ts'
 import { changeMigration, findMigration, listMigrations } from '../app/migration.ts'
+import { changeRequest } from '../app/server-request.ts'
 import { move } from '../app/server-state.ts'
 import { findInstance } from '../db/instances.ts'
 import { host as onHost } from '../rpc.ts'
+import { attachInterface } from '../sagas/attach-interface.ts'
 import { rebootServer } from '../sagas/power.ts'
 import { eventually } from '../sagas/testing.ts'
 import { House } from '../testing.ts'
@@ -269,6 +272,29 @@ test('a task that nothing is under way for goes by an operator’s word, and one
   await move(db, id, { vmState: 'resized', taskState: null })
   const { vm_state, task_state } = (await findInstance(db, id))!
   assert.deepEqual([vm_state, task_state], ['paused', null])
+  await house.remove(id)
+})
+
+test('what is changed of what was asked for in one moment is all kept: certificates of a rebuild, ports that come and go', async () => {
+  const { context } = house.yard
+  const { database } = context
+  const { id } = await house.server()
+  const ports = Array.from({ length: 3 }, (_, i) => ({ portId: `port-${i}`, networkId: null, fixedIp: null, given: true, tag: null }))
+  const wish = attachInterface.steps.find((one) => one.name === 'wish')!
+  const asked = async () => requestOf((await findInstance(database.db, id))!)
+  const before = await asked()
+  for (const trustedCertificates of [['one'], ['two'], null]) {
+    const runs = ports.map((wanted) => ({ world: context, input: { serverId: id, wanted } }) as any)
+    const trust = () => database.transaction((trx) => changeRequest(trx, id, () => ({ trustedCertificates })))
+    await Promise.all([...runs.map((run) => wish.action(run)), trust()])
+    const { networks, trustedCertificates: trusted } = await asked()
+    assert.deepEqual(
+      [networks.map((one) => one.portId).sort(), trusted],
+      [[...before.networks, ...ports].map((one) => one.portId).sort(), trustedCertificates],
+    )
+    await Promise.all(runs.map((run) => wish.undo!(run, null)))
+    assert.deepEqual((await asked()).networks, before.networks)
+  }
   await house.remove(id)
 })
 

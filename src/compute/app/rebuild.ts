@@ -2,8 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { timestamp, toJson } from '../../kernel/db/columns.ts'
 import { badRequest, conflict } from '../../kernel/errors/errors.ts'
 import type { RequestContext } from '../../kernel/http/context.ts'
-import type { Handle } from '../db/handle.ts'
-import { blockDevicesOf, findInstance, updateInstance } from '../db/instances.ts'
+import { blockDevicesOf } from '../db/instances.ts'
 import type { BlockDeviceRow, InstanceRow } from '../db/tables.ts'
 import type { ImageSpec } from '../rpc.ts'
 import { operate } from './action.ts'
@@ -12,6 +11,7 @@ import { autoDiskConfig } from './disk-config.ts'
 import { checkBound, checkFits, imageSpec } from './image-spec.ts'
 import { flavorOf, requestOf } from './instance-spec.ts'
 import { findKeypair } from './keypair.ts'
+import { changeRequest } from './server-request.ts'
 
 export interface Rebuild {
   imageRef: string
@@ -60,7 +60,10 @@ export async function rebuild(context: ComputeContext, request: RequestContext, 
     ...(root ? overVolume(root, image, wanted) : { saga: 'rebuild-server', input: { image, adminPass: wanted.adminPass } }),
     vmStates: ['active', 'stopped', 'error'],
     taskState: 'rebuilding',
-    also: wanted.trustedCertificates === undefined ? undefined : (trx) => trust(trx, row.id, wanted.trustedCertificates!),
+    also: async (trx) => {
+      const { trustedCertificates } = wanted
+      if (trustedCertificates !== undefined) await changeRequest(trx, row.id, () => ({ trustedCertificates }))
+    },
     columns: {
       updated_at: timestamp(),
       auto_disk_config: autoDiskConfig(image, wanted.autoDiskConfig),
@@ -80,12 +83,6 @@ export async function rebuild(context: ComputeContext, request: RequestContext, 
         : {}),
     },
   })
-}
-
-/** What else was asked for may have changed since the request saw it. */
-async function trust(trx: Handle, id: string, trustedCertificates: string[] | null): Promise<void> {
-  const row = (await findInstance(trx, id))!
-  await updateInstance(trx, id, { request_json: toJson({ ...requestOf(row), trustedCertificates }) })
 }
 
 const overVolume = (root: BlockDeviceRow, image: ImageSpec, { volumeToo, adminPass }: Rebuild) =>

@@ -62,12 +62,13 @@ export async function updateInstance(db: Handle, id: string, columns: Partial<In
 export async function replaceJson(
   trx: Transaction<ComputeTables>,
   seen: InstanceRow,
-  column: 'metadata_json' | 'tags_json',
+  column: 'metadata_json' | 'tags_json' | 'request_json',
   after: string,
+  more: Partial<InstanceRow> = {},
 ): Promise<void> {
   const swapped = await trx
     .updateTable('instances')
-    .set({ [column]: after, updated_at: timestamp() })
+    .set({ ...more, [column]: after, updated_at: timestamp() })
     .where('id', '=', seen.id)
     .where(column, '=', seen[column])
     .executeTakeFirst()

@@ -4,10 +4,12 @@ import { eachDatabase } from '../../kernel/db/testing.ts'
 import { addHost, changeAggregate, createAggregate, deleteAggregate, findAggregate } from '../app/aggregate.ts'
 import type { ComputeContext } from '../app/context.ts'
 import { createFlavor, deleteFlavor, findFlavor, grantAccess, listFlavors } from '../app/flavor.ts'
+import { requestOf } from '../app/instance-spec.ts'
 import { limitsOf, reserve, reserveServers, setLimits, usageOf } from '../app/quota.ts'
+import { changeRequest } from '../app/server-request.ts'
 import { instanceRow } from '../testing.ts'
 import { insertAll, nextNumber } from './handle.ts'
-import { type InstanceFilter, instancesByHost, listInstances, moveInstance } from './instances.ts'
+import { findInstance, type InstanceFilter, instancesByHost, listInstances, moveInstance } from './instances.ts'
 import { migrations } from './migrations.ts'
 import { insertSteps, stepsOf } from './steps.ts'
 import type { ComputeTables } from './tables.ts'
@@ -78,6 +80,17 @@ describe('queries', () =>
         await moveInstance(db, row.id, { taskStates: [null, 'rebooting'] }, { task_state: 'rebooting_hard', held_task: null }),
         true,
       )
+    })
+
+    test('what is changed at once of what was asked for is all kept', async () => {
+      const database = await open()
+      const row = instanceRow()
+      await database.db.insertInto('instances').values(row).execute()
+      const tried = Array.from({ length: 8 }, (_, i) => `node-${i}`)
+      const one = (host: string) =>
+        database.transaction((trx) => changeRequest(trx, row.id, ({ triedHosts = [] }) => ({ triedHosts: [...triedHosts, host] })))
+      await Promise.all(tried.map(one))
+      assert.deepEqual(requestOf((await findInstance(database.db, row.id))!).triedHosts.sort(), tried)
     })
 
     test('quotas: requests that race take what there is and no more', async () => {

@@ -1,4 +1,4 @@
-import { fromJson, toJson } from '../../kernel/db/columns.ts'
+import { toJson } from '../../kernel/db/columns.ts'
 import { notFound } from '../../kernel/errors/errors.ts'
 import { at, saga, step } from '../../kernel/saga/saga.ts'
 import { failAction } from '../app/action.ts'
@@ -9,7 +9,7 @@ import { host, type Vif } from '../rpc.ts'
 import { says } from './evidence.ts'
 import { givePortBack, mustBeFree } from './given-ports.ts'
 import { allocateNetwork, networkInfo } from './networking.ts'
-import { ask, change, type ServerRun, serverOf, tell } from './on-host.ts'
+import { ask, changeRequest, type ServerRun, serverOf, tell } from './on-host.ts'
 
 type Attach = ServerRun<{ wanted: ServerRequest['networks'][number] }, { 'network-info': { vifs: Vif[] } }>
 
@@ -49,19 +49,19 @@ async function addWish(run: Attach): Promise<void> {
   const row = await serverOf(run)
   mustBeIn(PORTS_MAY_CHANGE, row, 'attach_interface')
   hostOf(row)
-  const request = requestOf(row)
-  const networks = [...request.networks.filter((one) => one.portId !== run.input.wanted.portId), run.input.wanted]
-  await change(run, { request_json: toJson({ ...request, networks }) })
+  const { wanted } = run.input
+  await changeRequest(run, ({ networks }) => ({ networks: [...without(networks, wanted.portId), wanted] }))
 }
 
 async function dropWish(run: Attach): Promise<void> {
-  const row = await serverOf(run)
-  const request = requestOf(row)
-  const { portId } = run.input.wanted
-  await change(run, {
-    request_json: toJson({ ...request, networks: request.networks.filter((one) => one.portId !== portId) }),
-    network_info_json: toJson(vifsOf(row).filter((vif) => vif.portId !== portId)),
-  })
+  await forgetPort(run, run.input.wanted.portId)
+}
+
+const without = <Of extends { portId: string }>(all: Of[], portId: string): Of[] => all.filter((one) => one.portId !== portId)
+
+async function forgetPort(run: ServerRun, portId: string): Promise<void> {
+  const vifs = without(vifsOf(await serverOf(run)), portId)
+  await changeRequest(run, ({ networks }) => ({ networks: without(networks, portId) }), { network_info_json: toJson(vifs) })
 }
 
 function releasePort(run: Attach): Promise<void> {
@@ -112,12 +112,8 @@ async function detach(run: ServerRun<{ portId: string }>): Promise<void> {
 }
 
 async function release(run: ServerRun<{ portId: string }>): Promise<void> {
-  const row = await serverOf(run)
-  const request = requestOf(row)
   const { portId } = run.input
-  await free(run, portId, request.networks.find((one) => one.portId === portId)?.given ?? false)
-  await change(run, {
-    request_json: toJson({ ...request, networks: request.networks.filter((one) => one.portId !== portId) }),
-    network_info_json: toJson(fromJson<Vif[]>(row.network_info_json).filter((vif) => vif.portId !== portId)),
-  })
+  const { networks } = requestOf(await serverOf(run))
+  await free(run, portId, networks.find((one) => one.portId === portId)?.given ?? false)
+  await forgetPort(run, portId)
 }

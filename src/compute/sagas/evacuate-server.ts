@@ -1,13 +1,12 @@
-import { toJson } from '../../kernel/db/columns.ts'
 import { at, saga, step } from '../../kernel/saga/saga.ts'
-import { flavorOf, imageBacked, requestOf, vifsOf } from '../app/instance-spec.ts'
+import { flavorOf, imageBacked, vifsOf } from '../app/instance-spec.ts'
 import { resourcesOf } from '../app/scheduler/request-spec.ts'
 import { computeTopic, host } from '../rpc.ts'
 import * as build from './build.ts'
 import { says } from './evidence.ts'
 import { bindToDestination, bindToSource, elsewhere, ifItRan, type Moving, providerOf, setMigration, type Was } from './moving.ts'
 import { networkInfo, waitUntilPlugged } from './networking.ts'
-import { change, serverOf } from './on-host.ts'
+import { change, changeRequest, serverOf } from './on-host.ts'
 import { giveBack, settle } from './operation.ts'
 import * as schedule from './schedule.ts'
 
@@ -71,7 +70,7 @@ async function failed(run: Evacuation, error: Error): Promise<void> {
 
 async function become(run: Evacuation): Promise<void> {
   const { host, node } = run.outputs['select-host']
-  await change(run, { request_json: toJson({ ...requestOf(await serverOf(run)), baseImage: null }) })
+  await changeRequest(run, () => ({ baseImage: null }))
   await setMigration(run, { status: 'done', dest_host: host, dest_node: node })
   if (run.outputs.was.running) await build.becomeActive(run)
   else await settle({ vmState: 'stopped', powerState: 'shutdown' })(run)

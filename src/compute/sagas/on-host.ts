@@ -2,7 +2,8 @@ import type { Message } from '../../kernel/bus/bus.ts'
 import { notFound } from '../../kernel/errors/errors.ts'
 import type { Run } from '../../kernel/saga/saga.ts'
 import type { ComputeContext } from '../app/context.ts'
-import { flavorOf, vifsOf } from '../app/instance-spec.ts'
+import { flavorOf, type ServerRequest, vifsOf } from '../app/instance-spec.ts'
+import * as request from '../app/server-request.ts'
 import { findInstance, updateInstance } from '../db/instances.ts'
 import type { InstanceRow } from '../db/tables.ts'
 import { computeTopic, type Plug } from '../rpc.ts'
@@ -31,6 +32,13 @@ export async function change(run: ServerRun, columns: Partial<InstanceRow>): Pro
   run.stretch.delete('server')
   await updateInstance(run.world.database.db, run.input.serverId, columns)
 }
+
+/** Answers the row as it was. */
+export const changeRequest = (
+  run: ServerRun,
+  how: (now: ServerRequest) => Partial<ServerRequest>,
+  more: Partial<InstanceRow> = {},
+): Promise<InstanceRow> => run.world.database.transaction((trx) => request.changeRequest(trx, run.input.serverId, how, more))
 
 /** Sends an action to the server's host; the key makes a repeat harmless. */
 export function ask<In, Out>(run: ServerRun, host: string, message: Message<In, Out>, payload: In, timeoutMs = 120_000): Promise<Out> {

@@ -1,10 +1,9 @@
-import { toJson } from '../../kernel/db/columns.ts'
 import { at, saga, step } from '../../kernel/saga/saga.ts'
 import { requestOf } from '../app/instance-spec.ts'
 import { host, type ImageSpec } from '../rpc.ts'
 import * as build from './build.ts'
 import { says } from './evidence.ts'
-import { change, LONG, onItsHost, type ServerRun, serverOf, undoOnItsHost, uuid } from './on-host.ts'
+import { changeRequest, LONG, onItsHost, type ServerRun, serverOf, undoOnItsHost, uuid } from './on-host.ts'
 import { giveBack, redefine, settle, startAgain, wasRunning } from './operation.ts'
 
 type Rebuild = ServerRun<
@@ -59,16 +58,14 @@ export async function rebuilt(run: ServerRun): Promise<void> {
 }
 
 async function takeImage(run: Rebuild): Promise<Rebuild['outputs']['image']> {
-  const row = await serverOf(run)
-  const request = requestOf(row)
-  await change(run, { image_id: run.input.image.id, request_json: toJson({ ...request, image: run.input.image, baseImage: null }) })
-  return { before: request.image?.id === run.input.image.id ? run.input.image : request.image, base: request.baseImage ?? null }
+  const { image } = run.input
+  const before = requestOf(await changeRequest(run, () => ({ image, baseImage: null }), { image_id: image.id }))
+  return { before: before.image?.id === image.id ? image : before.image, base: before.baseImage ?? null }
 }
 
 async function giveImageBack(run: Rebuild, output: Rebuild['outputs']['image'] | null): Promise<void> {
   if (!output) return
-  const row = await serverOf(run)
   const { before, base } = output
-  await change(run, { image_id: before?.id ?? null, request_json: toJson({ ...requestOf(row), image: before, baseImage: base }) })
+  await changeRequest(run, () => ({ image: before, baseImage: base }), { image_id: before?.id ?? null })
   await redefine(run)
 }

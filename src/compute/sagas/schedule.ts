@@ -1,8 +1,7 @@
 import type { Transaction } from 'kysely'
 import { message } from '../../kernel/bus/bus.ts'
-import { toJson } from '../../kernel/db/columns.ts'
 import { Fault } from '../../kernel/errors/errors.ts'
-import { flavorOf, requestOf } from '../app/instance-spec.ts'
+import { flavorOf, requestOf, type ServerRequest } from '../app/instance-spec.ts'
 import { takeTurn } from '../app/quota.ts'
 import { type HostWishes, type RequestSpec, requestSpecOf } from '../app/scheduler/request-spec.ts'
 import { SCHEDULER, scheduler } from '../app/scheduler/scheduler.ts'
@@ -12,7 +11,7 @@ import { zoneNameOf } from '../app/zone.ts'
 import { findInstance, updateInstance } from '../db/instances.ts'
 import type { ComputeTables } from '../db/tables.ts'
 import { type FlavorSpec, OVER } from '../rpc.ts'
-import { type ServerRun, serverOf } from './on-host.ts'
+import { changeRequest, type ServerRun, serverOf } from './on-host.ts'
 
 /** Steps 8 to 15: from the user's wishes to a host that has taken the server into its books. */
 
@@ -157,7 +156,6 @@ export async function deselectHost(run: Scheduling, output: ScheduleOutputs['sel
   await placement.release(run.input.serverId)
   const row = await findInstance(database.db, run.input.serverId)
   if (!row) return
-  const request = requestOf(row)
-  const triedHosts = output ? [...new Set([...request.triedHosts, output.host])] : request.triedHosts
-  await updateInstance(database.db, row.id, { host: null, node: null, zone: null, request_json: toJson({ ...request, triedHosts }) })
+  const tried = ({ triedHosts }: ServerRequest) => ({ triedHosts: output ? [...new Set([...triedHosts, output.host])] : triedHosts })
+  await changeRequest(run, tried, { host: null, node: null, zone: null })
 }

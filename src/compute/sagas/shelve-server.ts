@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { fromJson, toJson } from '../../kernel/db/columns.ts'
 import { at, saga, step } from '../../kernel/saga/saga.ts'
 import { showBytes } from '../../kernel/units/units.ts'
 import { requestOf, vifsOf } from '../app/instance-spec.ts'
@@ -9,7 +8,7 @@ import type { InstanceRow } from '../db/tables.ts'
 import { host } from '../rpc.ts'
 import * as build from './build.ts'
 import { clearHost } from './clear-host.ts'
-import { ask, change, LONG, type ServerRun, serverOf, undoOnItsHost, uuid } from './on-host.ts'
+import { ask, changeRequest, LONG, type ServerRun, serverOf, undoOnItsHost, uuid } from './on-host.ts'
 import { asItWas, giveBack, onlyIf, powerOff, settle, startAgain, wasRunning } from './operation.ts'
 
 /** `imageId`: of the record that was made with the request; null for a server that boots from a volume, which keeps its data by itself. */
@@ -69,11 +68,8 @@ async function discardPicture(run: Shelving): Promise<void> {
 }
 
 async function shelved(run: Shelving): Promise<void> {
-  const request = requestOf(await serverOf(run))
-  await settle(
-    { vmState: 'shelved', taskState: 'shelving_offloading', powerState: 'shutdown' }, // nobody else's before it has left its host
-    { request_json: toJson({ ...request, shelvedImageId: run.input.imageId }) },
-  )(run)
+  await changeRequest(run, () => ({ shelvedImageId: run.input.imageId }))
+  await settle({ vmState: 'shelved', taskState: 'shelving_offloading', powerState: 'shutdown' })(run) // nobody else's before it has left its host
 }
 
 /** Device → the attachment that keeps the volume for the server while it is on no host. */
@@ -111,6 +107,5 @@ export async function removeShelvedImage(run: ServerRun, row: InstanceRow): Prom
   const { shelvedImageId } = requestOf(row)
   if (!shelvedImageId) return
   await run.world.images.remove(shelvedImageId)
-  const now = await serverOf(run)
-  await change(run, { request_json: toJson({ ...fromJson<object>(now.request_json), shelvedImageId: null }) })
+  await changeRequest(run, () => ({ shelvedImageId: null }))
 }

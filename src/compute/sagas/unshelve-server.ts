@@ -1,4 +1,3 @@
-import { toJson } from '../../kernel/db/columns.ts'
 import { at, saga, step } from '../../kernel/saga/saga.ts'
 import { requestOf } from '../app/instance-spec.ts'
 import { connect } from '../app/volume-connection.ts'
@@ -8,7 +7,7 @@ import * as build from './build.ts'
 import { says } from './evidence.ts'
 import { bindTo } from './moving.ts'
 import { networkInfo, waitUntilPlugged } from './networking.ts'
-import { ask, change, LONG, type ServerRun, serverOf } from './on-host.ts'
+import { ask, changeRequest, LONG, type ServerRun, serverOf } from './on-host.ts'
 import { giveBack, settle } from './operation.ts'
 import * as schedule from './schedule.ts'
 import { newAttachmentIds, removeShelvedImage, reserveVolumes, unbindPorts } from './shelve-server.ts'
@@ -71,11 +70,9 @@ function putAway(vmState: 'shelved' | 'shelved_offloaded') {
 
 /** Where it was, and which hosts failed to build it then, counts no more. */
 async function anywhere(run: Unshelving): Promise<schedule.FilterProperties> {
-  const row = await serverOf(run)
-  const request = requestOf(row)
   const { zone, target } = run.input
-  await change(run, { request_json: toJson({ ...request, triedHosts: [] }), ...(zone ? { requested_zone: zone } : {}) })
-  return { hints: request.hints, zone: zone ?? row.requested_zone, forcedHost: target, forcedNode: null, ignoreHosts: [] }
+  const row = await changeRequest(run, () => ({ triedHosts: [] }), zone ? { requested_zone: zone } : {})
+  return { hints: requestOf(row).hints, zone: zone ?? row.requested_zone, forcedHost: target, forcedNode: null, ignoreHosts: [] }
 }
 
 function bindHere(run: Unshelving): Promise<void> {
@@ -98,7 +95,6 @@ async function fetchPicture(run: Unshelving) {
 }
 
 async function active(run: Unshelving): Promise<void> {
-  const request = requestOf(await serverOf(run))
-  await change(run, { request_json: toJson({ ...request, baseImage: run.input.image, triedHosts: [] }) })
+  await changeRequest(run, () => ({ baseImage: run.input.image, triedHosts: [] }))
   await build.becomeActive(run)
 }
