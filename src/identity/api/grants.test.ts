@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { type IdentityHouse, identityHouse } from '../testing.ts'
+import { type IdentityHouse, identityHouse, onProject, PASSWORDS } from '../testing.ts'
 
 let house: IdentityHouse
 before(async () => {
@@ -89,5 +89,47 @@ describe('what comes of assignments', () => {
     assert.equal((await house.ask('PUT', `/domains/${domain.id}/users/${user.id}/roles/${own.id}`)).status, 204)
     assert.equal((await house.ask('PUT', `/domains/default/users/${user.id}/roles/${own.id}`)).status, 403)
     assert.equal((await house.ask('PUT', `/domains/${leaf.id}/users/${user.id}/roles/${plain.id}`)).status, 404, 'a project is no domain')
+  })
+})
+
+describe('a member who may not ask', () => {
+  let token: string
+  let known: Record<'user' | 'group' | 'project' | 'role', string>
+  before(async () => {
+    token = await house.token({ name: 'demo', password: PASSWORDS.demo, scope: onProject('demo') })
+    const made = async (noun: string) => (await house.make(noun, { name: `known-${noun}` })).id as string
+    known = { user: await made('user'), group: await made('group'), project: await made('project'), role: await made('role') }
+  })
+  const status = async (method: string, path: string, as = token) => (await house.ask(method, path, { token: as })).status
+
+  test('is refused the same of a user who is there and of one who is not; an administrator hears which', async () => {
+    for (const path of ['', '/groups', '/projects'])
+      for (const [id, admins] of [
+        [known.user, 200],
+        ['nobody', 404],
+      ] as const)
+        assert.deepEqual(
+          [await status('GET', `/users/${id}${path}`), await status('GET', `/users/${id}${path}`, house.admin)],
+          [403, admins],
+          `${id}${path}`,
+        )
+    assert.equal(await status('DELETE', '/users/nobody'), 403)
+  })
+
+  test('hears of roles that somebody, something or the role is not there, as Keystone looks for them first', async () => {
+    const at = (actor: string, id: string, place: string, role = '') => `${place}/${actor}s/${id}/roles${role && `/${role}`}`
+    for (const actor of ['user', 'group'] as const)
+      for (const place of [`/projects/${known.project}`, '/domains/default', '/system']) {
+        assert.equal(await status('GET', at(actor, known[actor], place)), 403)
+        assert.equal(await status('GET', at(actor, 'nobody', place)), 404)
+        for (const method of ['GET', 'PUT', 'DELETE']) {
+          assert.equal(await status(method, at(actor, known[actor], place, known.role)), 403)
+          assert.equal(await status(method, at(actor, known[actor], place, 'none')), 404)
+          assert.equal(await status(method, at(actor, 'nobody', place, known.role)), method === 'DELETE' ? 403 : 404)
+          if (place !== '/system') assert.equal(await status(method, at(actor, known[actor], '/projects/nowhere', known.role)), 404)
+        }
+        const inherited = `/OS-INHERIT${at(actor, 'nobody', place, known.role)}/inherited_to_projects`
+        if (place !== '/system') assert.equal(await status('PUT', inherited), 403)
+      }
   })
 })

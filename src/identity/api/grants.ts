@@ -3,7 +3,7 @@ import { badRequest, notFound } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
 import { type Effect, listAssignments } from '../app/assignments.ts'
 import type { IdentityContext } from '../app/context.ts'
-import { type Grant, grant, grantsOf, hasGrant, ungrant } from '../app/role.ts'
+import { findGranted, type Grant, grant, grantsOf, hasGrant, ungrant } from '../app/role.ts'
 import { AssignmentList, listOf } from './schemas.ts'
 import { collection, roleView } from './views.ts'
 
@@ -22,24 +22,36 @@ export function grantRoutes(context: IdentityContext): Route[] {
 }
 
 /** `inherited`: by the projects below the target instead of by itself. */
-function grantsOn(context: IdentityContext, actor: 'user' | 'group', target: 'project' | 'domain' | 'system', inherited = false): Route[] {
-  const plain = target === 'system' ? `/system/${actor}s/:actor_id/roles` : `/${target}s/:target_id/${actor}s/:actor_id/roles`
+function grantsOn(context: IdentityContext, actor: 'user' | 'group', place: 'project' | 'domain' | 'system', inherited = false): Route[] {
+  const plain = place === 'system' ? `/system/${actor}s/:actor_id/roles` : `/${place}s/:target_id/${actor}s/:actor_id/roles`
   const base = inherited ? `/OS-INHERIT${plain}` : plain
   const end = inherited ? '/inherited_to_projects' : ''
   const filled = (request: ApiRequest) => base.replace(/:(\w+)/g, (_, name) => request.params[name]!)
-  const what = `${inherited ? 'to be inherited from' : 'on'} ${target === 'system' ? 'the system' : `a ${target}`}`
+  const what = `${inherited ? 'to be inherited from' : 'on'} ${place === 'system' ? 'the system' : `a ${place}`}`
   const of = (request: ApiRequest): Grant => ({
     actor: { kind: actor, id: request.params.actor_id! },
-    target: { kind: target, id: target === 'system' ? 'system' : request.params.target_id! },
+    target: { kind: place, id: place === 'system' ? 'system' : request.params.target_id! },
     roleId: request.params.role_id!,
     inherited,
   })
+  // As in Keystone: who may not ask hears of it, too, when there is nobody or nothing of that name; not where roles are inherited
+  const target = async (request: ApiRequest) => {
+    const granted = of(request)
+    if (!inherited) await findGranted(context, granted, request.method === 'DELETE')
+    return Object.fromEntries(
+      [granted.actor, granted.target].flatMap(({ kind, id }) => [
+        [`${kind}_id`, id],
+        [`target.${kind}.id`, id],
+      ]),
+    )
+  }
   return [
     {
       method: 'GET',
       path: base + end,
       doc: `Roles of a ${actor} ${what}`,
       policy: 'identity:list_grants',
+      target,
       response: listOf('role'),
       handler: async (request) => collection(request, 'roles', filled(request), await grantsOf(context, of(request)), roleView),
     },
@@ -48,6 +60,7 @@ function grantsOn(context: IdentityContext, actor: 'user' | 'group', target: 'pr
       path: `${base}/:role_id${end}`,
       doc: `Give a ${actor} a role ${what}`,
       policy: 'identity:create_grant',
+      target,
       status: 204,
       response: 'nothing',
       handler: (request) => grant(context, of(request)),
@@ -57,6 +70,7 @@ function grantsOn(context: IdentityContext, actor: 'user' | 'group', target: 'pr
       path: `${base}/:role_id${end}`,
       doc: `Take a role from a ${actor} ${what}`,
       policy: 'identity:revoke_grant',
+      target,
       status: 204,
       response: 'nothing',
       handler: (request) => ungrant(context, of(request)),
@@ -66,6 +80,7 @@ function grantsOn(context: IdentityContext, actor: 'user' | 'group', target: 'pr
       path: `${base}/:role_id${end}`,
       doc: `Whether a ${actor} has a role ${what}`,
       policy: 'identity:check_grant',
+      target,
       status: 204,
       response: 'nothing',
       async handler(request) {

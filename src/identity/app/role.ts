@@ -179,14 +179,34 @@ export async function grantsOf(context: IdentityContext, of: Pick<Grant, 'actor'
 
 /** Of what the role is given on; both must be there. @throws Fault 404 */
 async function domainOf(context: IdentityContext, { actor, target }: Pick<Grant, 'actor' | 'target'>): Promise<string | null> {
-  const { db } = context.database
+  await findActor(context, actor)
+  return await domainOfTarget(context, target)
+}
+
+/** @throws Fault 404 */
+async function findActor({ database: { db } }: IdentityContext, { kind, id }: Grant['actor']): Promise<void> {
   const found =
-    actor.kind === 'user'
-      ? await db.selectFrom('users').select('id').where('id', '=', actor.id).executeTakeFirst()
-      : await db.selectFrom('groups').select('id').where('id', '=', actor.id).executeTakeFirst()
-  if (!found) throw notFound(`Could not find ${actor.kind}: ${actor.id}.`)
-  if (target.kind === 'system') return null
-  const place = await db.selectFrom('projects').select(['id', 'domain_id', 'is_domain']).where('id', '=', target.id).executeTakeFirst()
-  if (!place || (target.kind === 'domain' && !place.is_domain)) throw notFound(`Could not find ${target.kind}: ${target.id}.`)
+    kind === 'user'
+      ? await db.selectFrom('users').select('id').where('id', '=', id).executeTakeFirst()
+      : await db.selectFrom('groups').select('id').where('id', '=', id).executeTakeFirst()
+  if (!found) throw notFound(`Could not find ${kind}: ${id}.`)
+}
+
+/** @throws Fault 404 */
+async function domainOfTarget({ database: { db } }: IdentityContext, { kind, id }: Grant['target']): Promise<string | null> {
+  if (kind === 'system') return null
+  const place = await db.selectFrom('projects').select(['id', 'domain_id', 'is_domain']).where('id', '=', id).executeTakeFirst()
+  if (!place || (kind === 'domain' && !place.is_domain)) throw notFound(`Could not find ${kind}: ${id}.`)
   return place.domain_id ?? place.id
+}
+
+/** What a grant names must be there; when it is taken, who has it may have gone. @throws Fault 404 */
+export async function findGranted(
+  context: IdentityContext,
+  { actor, target, roleId }: Pick<Grant, 'actor' | 'target'> & { roleId?: string },
+  taken: boolean,
+): Promise<void> {
+  if (roleId !== undefined) await findRole(context, roleId)
+  if (!taken) await findActor(context, actor)
+  await domainOfTarget(context, target)
 }
