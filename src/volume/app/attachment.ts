@@ -74,7 +74,10 @@ export async function insertAttachment(context: VolumeContext, volume: Volume, g
     const from = [...(shared ? ['available', 'reserved', 'attaching', 'in-use'] : ['available']), ...(own ? WHILE_HELD : [])]
     if (!from.includes(present.status))
       throw invalidVolume(`Volume ${volume.id} status must be ${from.join(' or ')}, but current status is: ${present.status}.`)
-    // an administrator's word makes it available, and leaves the attachments
+    // an administrator's word makes it available also while its deletion goes on
+    if ((await context.engine.underWay(trx, [volumeSubject(volume.id)], 'delete-volume')).length > 0)
+      throw invalidVolume(`Volume ${volume.id} is being deleted.`)
+    // and it leaves the attachments
     if (!shared && others.length > 0)
       throw invalidVolume(`Volume ${volume.id} is still attached by attachment ${others[0]!.id}: end that first.`)
     if (!shared) await moveVolume(trx, volume.id, null, { status: 'reserved' })

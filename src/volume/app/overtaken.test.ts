@@ -7,7 +7,7 @@ import { type VolumeHouse, volumeHouse } from '../testing.ts'
 import { completeAttachment, insertAttachment, seeAttachment } from './attachment.ts'
 import { connectAttachment } from './connection.ts'
 import type { Viewer, VolumeContext } from './context.ts'
-import { attach } from './legacy-attach.ts'
+import { attach, initializeConnection } from './legacy-attach.ts'
 import { extendVolume, revertVolume, uploadVolume } from './operations.ts'
 import { associate, changeQos, createQos, deleteQos, disassociate, seeQos } from './qos.ts'
 import { reimageVolume } from './reimage.ts'
@@ -185,6 +185,21 @@ eachDatabaseUrl((fresh) => {
     await insertAttachment(context, await seen(id), { instance_id: row.instance_id })
     await act(id, { 'os-reset_status': { status: 'available', attach_status: 'detached' } })
     assert.equal((await again()).status, 'reserved')
+  })
+
+  test('a volume that is being deleted is attached to nothing, whatever an administrator says of it', async () => {
+    const { id } = await house.volume()
+    const removing = house.storage.hold('remove')
+    await deleteVolume(context, member, await seen(id))
+    await removing.come
+    const reset = { 'os-reset_status': { status: 'available' } }
+    assert.equal((await house.request('POST', `/volumes/${id}/action`, { body: reset })).status, 202)
+    const going = { status: 400, message: /is being deleted/ }
+    await assert.rejects(insertAttachment(context, await seen(id), { instance_id: randomUUID() }), going)
+    await assert.rejects(initializeConnection(context, await seen(id), { host: 'node-1' }), going)
+    removing.goOn()
+    await house.idle()
+    assert.equal((await house.request('GET', `/volumes/${id}`)).status, 404)
   })
 
   test('what is deleted meanwhile is not copied, what is being copied is not deleted', async () => {
