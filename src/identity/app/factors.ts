@@ -35,7 +35,7 @@ export function requireFactors(context: IdentityContext, user: UserRow, methods:
     `Insufficient auth methods received for ${user.id}. Auth Methods Provided: [${methods.join(',')}].`,
     {
       headers: { 'Openstack-Auth-Receipt': receipt },
-      details: {
+      body: {
         receipt: {
           methods,
           user: { id: user.id, name: user.name, domain: { id: user.domain_id, name: user.domain_name } },

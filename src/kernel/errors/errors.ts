@@ -8,12 +8,14 @@ export class Fault extends Error {
   /** What a program may want to know: which filter, which quota, which hosts. Shown to users, so never secrets. */
   readonly details: Record<string, unknown>
   readonly headers: Record<string, string>
+  /** The whole answer, where clients go by more than the service's fault body. */
+  readonly body: object | undefined
 
   constructor(
     status: number,
     code: string,
     message: string,
-    options: { details?: Record<string, unknown>; headers?: Record<string, string>; cause?: unknown } = {},
+    options: { details?: Record<string, unknown>; headers?: Record<string, string>; body?: object; cause?: unknown } = {},
   ) {
     super(message, { cause: options.cause })
     this.name = code
@@ -21,6 +23,7 @@ export class Fault extends Error {
     this.code = code
     this.details = options.details ?? {}
     this.headers = options.headers ?? {}
+    this.body = options.body
   }
 
   /** Survives the bus and the saga log: see {@link revive}. */

@@ -166,7 +166,7 @@ export class Edge {
           { requestId, method: incoming.method, url: incoming.url.split('?')[0], error: describe(error), stack: (error as Error).stack },
           'request failed',
         )
-      return outgoing(fault.status, api.fault(fault, requestId), { ...headers, ...fault.headers })
+      return refusal(api, fault, headers)
     }
   }
 
@@ -246,10 +246,8 @@ function begun(): Record<string, string> {
   return { 'X-Openstack-Request-Id': requestId, 'X-Compute-Request-Id': requestId }
 }
 
-const refusal = (api: Api, fault: Fault): Outgoing => {
-  const headers = begun()
-  return outgoing(fault.status, api.fault(fault, headers['X-Openstack-Request-Id']!), { ...headers, ...fault.headers })
-}
+const refusal = (api: Api, fault: Fault, headers = begun()): Outgoing =>
+  outgoing(fault.status, fault.body ?? api.fault(fault, headers['X-Openstack-Request-Id']!), { ...headers, ...fault.headers })
 
 /** Any method but those that the address has; OPTIONS asks which those are. */
 function otherMethod({ api, methods }: Place, method: string): Outgoing {

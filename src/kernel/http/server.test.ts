@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import Type from 'typebox'
-import { notFound } from '../errors/errors.ts'
+import { Fault, notFound } from '../errors/errors.ts'
 import { Policy } from '../policy/policy.ts'
 import type { Api } from './api.ts'
 import { RateLimiter } from './rate-limit.ts'
@@ -88,6 +88,17 @@ const routes: Route[] = [
     response: 'nothing',
     handler: () => {
       throw new TypeError('secret inside')
+    },
+  },
+  {
+    method: 'POST',
+    path: '/things/:id/action',
+    action: 'ask',
+    doc: 'ask for more',
+    policy: 'things:list',
+    response: 'nothing',
+    handler: () => {
+      throw new Fault(401, 'More', 'more is needed', { headers: { 'X-Ticket': 't' }, body: { needed: ['more'] } })
     },
   },
   {
@@ -202,6 +213,14 @@ test('actions are chosen by the body; an unexpected error says its request and n
   assert.equal(crash.status, 500)
   assert.ok(!crash.body.fault.message.includes('secret'))
   assert.ok(crash.body.fault.message.includes(crash.headers['x-openstack-request-id']))
+  await close()
+})
+
+test('a fault that brings its own answer is answered with that', async () => {
+  const { request, close } = await testServer({ apis: [api()] })
+  const { status, headers, body } = await request('POST', '/things/v2.1/things/1/action', { body: { ask: null } })
+  assert.deepEqual([status, headers['x-ticket'], body], [401, 't', { needed: ['more'] }])
+  assert.ok(headers['x-openstack-request-id'])
   await close()
 })
 
