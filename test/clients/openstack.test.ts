@@ -50,6 +50,18 @@ test('token, catalog, users and projects', async () => {
   await plain('project', 'delete', project.id)
 })
 
+test('what is immutable is neither deleted nor changed, until it is so no more', async () => {
+  for (const noun of ['project', 'domain', 'role']) {
+    const { options } = await os(noun, 'create', `stone-${noun}`, '--immutable')
+    assert.deepEqual(options, { immutable: true }, noun)
+    await assert.rejects(plain(noun, 'delete', `stone-${noun}`), noun)
+    await assert.rejects(plain(noun, 'set', `stone-${noun}`, '--name', 'sand'), /is immutable/)
+    await plain(noun, 'set', `stone-${noun}`, '--no-immutable')
+    await plain(noun, 'set', `stone-${noun}`, '--name', `sand-${noun}`, ...(noun === 'domain' ? ['--disable'] : []))
+    await plain(noun, 'delete', `sand-${noun}`)
+  }
+})
+
 test('image, flavor, key pair', async () => {
   const file = join(cloud.stateDir, 'image.raw')
   writeFileSync(file, Buffer.alloc(65_536, 7))
