@@ -291,6 +291,30 @@ test('a floating IP leads in from the outside and from this machine, and out aga
   assert.ok(!(await answers('outside', '172.24.4.51')))
 })
 
+test('routes whose next hop goes with the gateway do not keep the router from its others, and come back with it', async () => {
+  const routes = [
+    { destination: '192.168.7.0/24', nexthop: '10.1.0.12' },
+    { destination: '192.168.8.0/24', nexthop: '172.24.4.200' },
+  ]
+  const held = async () =>
+    (await machine.netns.routes(`qrouter-${control.routers[0]!.id}`, 4)).flatMap(({ to, via }) => (via ? [`${to} ${via}`] : [])).sort()
+  const way = ['192.168.7.0/24 10.1.0.12']
+  const all = [...way, '192.168.8.0/24 172.24.4.200', 'default 172.24.4.1']
+  for (const [gateway, expected] of [
+    [router().gateway, all],
+    [null, way],
+    [router().gateway, all],
+  ] as const) {
+    control.routers = [router({ routes, gateway })]
+    await host.l3.reconciler.settle()
+    assert.deepEqual(await held(), expected)
+    assert.deepEqual(host.l3.status().routers[0]!.notes, [])
+  }
+  control.routers = [router()]
+  await host.l3.reconciler.settle()
+  assert.deepEqual(await held(), ['default 172.24.4.1'])
+})
+
 test('metadata comes through the proxy, signed for the guest that asks, whatever it claims to be', async () => {
   const steps: StepRecord[] = []
   const off = onStep((step) => steps.push(step))
