@@ -51,6 +51,8 @@ describe('the placement client', () => {
     assert.deepEqual(await client.allocations(uuid(100)), { allocations: {}, projectId: null, userId: null, generation: null })
     assert.equal((await client.candidates(query)).requests.length, 1)
     await client.removeProvider(host)
+    assert.equal(await client.claim(uuid(102), { ...owner, allocations: requests[0]! }), false)
+    assert.equal(await client.claimTogether({ [uuid(102)]: { ...owner, allocations: requests[0]! } }), false)
   })
 
   test('writers of one provider at the same time all arrive', async () => {

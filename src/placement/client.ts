@@ -113,6 +113,7 @@ export class PlacementClient {
     for (let attempt = 1; attempt <= RETRIES; attempt++) {
       const answer = await this.send({ method: 'PUT', path: `/allocations/${consumer}`, body: bodyOf(claim, generation) })
       if (answer.status < 300) return true
+      if (answer.status === 400 && (await this.isGone(claim))) return false
       if (answer.status !== 409) throw faultOf(answer)
       if (codeOf(answer) !== CONCURRENT_UPDATE) return false
       generation = (await this.allocations(consumer)).generation
@@ -133,10 +134,18 @@ export class PlacementClient {
       )
       const answer = await this.send({ method: 'POST', path: '/allocations', body })
       if (answer.status < 300) return true
+      if (answer.status === 400 && (await this.isGone(...Object.values(claims)))) return false
       if (answer.status !== 409) throw faultOf(answer)
       if (codeOf(answer) !== CONCURRENT_UPDATE) return false
     }
     return false
+  }
+
+  /** A provider that was removed since it was chosen has no room. */
+  private async isGone(...claims: NewClaim[]): Promise<boolean> {
+    const uuids = new Set(claims.flatMap((claim) => Object.keys(claim.allocations)))
+    const found = await Promise.all([...uuids].map((uuid) => this.send({ method: 'GET', path: `/resource_providers/${uuid}` })))
+    return found.some((one) => one.status === 404)
   }
 
   /** What a consumer holds; nothing is fine. */

@@ -1,9 +1,9 @@
 import Type from 'typebox'
-import { badRequest, conflict, notFound } from '../../kernel/errors/errors.ts'
+import { badRequest, notFound } from '../../kernel/errors/errors.ts'
 import type { ApiRequest, Route } from '../../kernel/http/route.ts'
 import { queryOf } from '../../kernel/http/schema.ts'
 import type { ComputeContext } from '../app/context.ts'
-import { type Host, listHosts, removeHostRow, serversOn, updateHost } from '../app/host.ts'
+import { type Host, listHosts, removeHost, updateHost } from '../app/host.ts'
 import { zoneNames } from '../app/zone.ts'
 import { ChangedService, Service, Shown, Zone } from './answers.ts'
 import { Choice, closed, isTrue, micro, Name, Truth } from './common.ts'
@@ -114,16 +114,12 @@ function serviceRoutes(context: ComputeContext, startedAt: string): Route[] {
     {
       method: 'DELETE',
       path: '/os-services/:service_id',
-      doc: 'Forget a host that has no servers',
+      doc: 'Forget a host that has no servers and no migrations',
       policy: policy('delete'),
       status: 204,
       response: 'nothing',
       async handler(request) {
-        const host = await byId(request.params.service_id!)
-        const living = await serversOn(context, [host.host])
-        if (living.size > 0)
-          throw conflict('Unable to delete compute service that is hosting instances. Migrate or delete the instances first.')
-        await removeHostRow(context, host)
+        await removeHost(context, await byId(request.params.service_id!))
       },
     },
   ]

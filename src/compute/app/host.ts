@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto'
 import type { Kysely } from 'kysely'
 import { fromJson, timestamp, toJson } from '../../kernel/db/columns.ts'
 import { prepared } from '../../kernel/db/prepared.ts'
-import { notFound } from '../../kernel/errors/errors.ts'
-import { nextNumber } from '../db/handle.ts'
+import { conflict, Fault, notFound } from '../../kernel/errors/errors.ts'
+import { type Handle, nextNumber } from '../db/handle.ts'
 import type { ComputeTables, HostRow } from '../db/tables.ts'
-import type { FlavorSpec, HostState } from '../rpc.ts'
+import { type FlavorSpec, type HostState, OVER } from '../rpc.ts'
 import { type Aggregate, listAggregates, zoneOfHost } from './aggregate.ts'
 import type { ComputeContext } from './context.ts'
 import { isUp, stateOf } from './scheduler/host-states.ts'
@@ -116,11 +116,37 @@ export async function updateHost(
   if (done.numUpdatedRows === 0n) throw notFound(`Service with host ${host} binary nova-compute could not be found.`, 'HostBinaryNotFound')
 }
 
-/** Forgets a host that has no servers. */
-export async function removeHostRow(context: ComputeContext, host: Host): Promise<void> {
-  await context.placement.removeProvider(host.provider_id)
-  await context.database.db.deleteFrom('hosts').where('host', '=', host.host).execute()
-  booked.get(context)?.delete(host.host)
+/** Forgets a host that no server is on, on its way to, or may come back to. @throws Fault 409 */
+export async function removeHost(context: ComputeContext, { host, provider_id }: Pick<HostRow, 'host' | 'provider_id'>): Promise<void> {
+  const { database, placement } = context
+  await mustBeLeft(database.db, host)
+  // a server has a place in the books before it has the host, and without a provider none gets one
+  await placement.removeProvider(provider_id).catch((error) => {
+    if (!(error instanceof Fault && error.status === 409)) throw error
+    throw conflict(
+      `Unable to delete compute service of ${host}: something has a place there (openstack resource provider show --allocations ${provider_id}). If it is a server on its way, ask again.`,
+    )
+  })
+  booked.get(context)?.delete(host)
+  await database.transaction(async (trx) => {
+    await mustBeLeft(trx, host)
+    await trx.deleteFrom('hosts').where('host', '=', host).execute()
+  })
+}
+
+async function mustBeLeft(db: Handle, host: string): Promise<void> {
+  const server = await db.selectFrom('instances').select('id').where('host', '=', host).where('deleted', '=', 0).executeTakeFirst()
+  if (server) throw conflict('Unable to delete compute service that is hosting instances. Migrate or delete the instances first.')
+  const migration = await db
+    .selectFrom('migrations')
+    .select(['number', 'server_id'])
+    .where((eb) => eb.or([eb('source_host', '=', host), eb('dest_host', '=', host)]))
+    .where('status', 'not in', OVER)
+    .executeTakeFirst()
+  if (migration)
+    throw conflict(
+      `Unable to delete compute service of ${host}: migration ${migration.number} of server ${migration.server_id} is in progress. Let it end, confirm or revert it first.`,
+    )
 }
 
 /** Names and ids of the servers that live on these hosts, by host. */
