@@ -138,7 +138,7 @@ export interface HostState {
   kvm: boolean
   /** In words, when guests are emulated: why. */
   notice: string | null
-  /** uuid → power state, of all domains that are ours. */
+  /** uuid → power state, of all domains that are ours and of servers that have a place here. */
   instances: Record<string, PowerState>
   startedAt: string
   version: string

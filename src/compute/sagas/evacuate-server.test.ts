@@ -122,6 +122,31 @@ test('a server of a host that is down is deleted without it; the host parts with
   )
 })
 
+test('a host that goes down in the middle of a deletion parts with the rest when it comes back', async () => {
+  const id = await yard.server()
+  const host = (await row(id)).host!
+  const { bus } = yard.cloud
+  const call = bus.call.bind(bus)
+  bus.call = async (topic, message, ...rest) => {
+    const answer = await call(topic, message, ...rest)
+    if (message.name === onHost.undefine.name) await isDown(host, true)
+    return answer
+  }
+  await yard.cloud.api('DELETE', `/compute/v2.1/servers/${id}`)
+  await yard.settled()
+  bus.call = call
+  assert.match((await yard.leaks()).join(), /claim/)
+  await isDown(host, false)
+  await bus.call(computeTopic(host), onHost.unclaim, { uuid: randomUUID() }) // a change is reported
+  assert.deepEqual(
+    await eventually(
+      () => yard.leaks(),
+      (leaks) => leaks.length === 0,
+    ),
+    [],
+  )
+})
+
 test('a server that was shelved and then deleted while its host was down is no more there when that comes back', async () => {
   const id = await yard.server()
   const { host } = await row(id)

@@ -36,7 +36,10 @@ export async function hostState(world: World, tracker: ResourceTracker, ioOps: n
     hostIp: options.hostIp,
     kvm: options.kvm.works,
     notice: options.kvm.works ? null : options.kvm.reason,
-    instances: Object.fromEntries(own.map(({ uuid }, index): [string, PowerState] => [uuid, powers[index]!])),
+    instances: {
+      ...Object.fromEntries(tracker.claims().map((uuid): [string, PowerState] => [uuid, 'nostate'])),
+      ...Object.fromEntries(own.map(({ uuid }, index): [string, PowerState] => [uuid, powers[index]!])),
+    },
     startedAt,
     version: VERSION,
   }
