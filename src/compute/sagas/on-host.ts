@@ -34,11 +34,14 @@ export async function change(run: ServerRun, columns: Partial<InstanceRow>): Pro
 }
 
 /** Answers the row as it was. */
-export const changeRequest = (
+export async function changeRequest(
   run: ServerRun,
   how: (now: ServerRequest) => Partial<ServerRequest>,
   more: Partial<InstanceRow> = {},
-): Promise<InstanceRow> => run.world.database.transaction((trx) => request.changeRequest(trx, run.input.serverId, how, more))
+): Promise<InstanceRow> {
+  run.stretch.delete('server')
+  return await run.world.database.transaction((trx) => request.changeRequest(trx, run.input.serverId, how, more))
+}
 
 /** Sends an action to the server's host; the key makes a repeat harmless. */
 export function ask<In, Out>(run: ServerRun, host: string, message: Message<In, Out>, payload: In, timeoutMs = 120_000): Promise<Out> {
