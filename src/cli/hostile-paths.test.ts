@@ -3,15 +3,13 @@ import { readdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { Readable } from 'node:stream'
 import { after, before, test } from 'node:test'
-import fc from 'fast-check'
 import { onCloudDatabases } from '../cloud/databases-testing.ts'
 import { eventually } from '../compute/sagas/testing.ts'
 import { House } from '../compute/testing.ts'
 import { Fault } from '../kernel/errors/errors.ts'
 import type { Api } from '../kernel/http/api.ts'
-import { bodyFor } from '../kernel/http/junk-testing.ts'
+import { fittingBody } from '../kernel/http/junk-testing.ts'
 import type { Route } from '../kernel/http/route.ts'
-import { misfit } from '../kernel/http/schema.ts'
 
 /** As they stand in an address. */
 const HOSTILE = {
@@ -48,11 +46,9 @@ const TAKES_ANY = [
 
 /** A body that the route's schema lets through, so that the id is what is wrong. */
 function fitting(route: Route): string | null {
-  const { body, stream } = route
-  if (stream) return 'data'
-  if (!body) return null
-  const tries = fc.sample(bodyFor(route, fc.constantFrom('x', '10.9.0.1', 1, true, null)), { numRuns: 300, seed: 7 })
-  return JSON.stringify(tries.find((one) => misfit(body, structuredClone(one), 'body') === null) ?? {})
+  if (route.stream) return 'data'
+  if (!route.body) return null
+  return JSON.stringify(fittingBody(route))
 }
 
 function walk(database: () => Promise<string | undefined>): void {
