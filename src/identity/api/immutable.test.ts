@@ -50,12 +50,13 @@ describe('what is immutable', () => {
   }
 
   test('a domain is asked by either name, and goes with none of its projects while one is immutable', async () => {
-    const domain = await house.make('domain', { name: name(), enabled: false })
+    const domain = await house.make('domain', { name: name() })
     const [kept, other] = [
       await house.make('project', { name: name(), domain_id: domain.id, ...immutable }),
       await house.make('project', { name: name(), domain_id: domain.id }),
     ]
     const user = await house.make('user', { name: name(), domain_id: domain.id })
+    await patch('domain', domain.id, { enabled: false })
     assert.equal(await status(house.ask('DELETE', `/domains/${domain.id}`)), 403)
     for (const path of [`projects/${kept.id}`, `projects/${other.id}`, `users/${user.id}`])
       assert.equal(await status(house.ask('GET', `/${path}`)), 200)

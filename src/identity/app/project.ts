@@ -6,6 +6,7 @@ import { type Extra, extraOf, sentOf } from './extra.ts'
 import { deleteMutable, type ResourceOptions, refuseChange, refuseImmutable } from './immutable.ts'
 import { optionsOf, type Sent } from './options.ts'
 import { fitsTags, type TagFilters, tagsOf } from './project-tags.ts'
+import { refuseBranch, refuseMove, refuseSwitch } from './project-tree.ts'
 import { revoke } from './tokens.ts'
 import { removeTrustsOf } from './trust.ts'
 import { newId, unlessTaken } from './unique.ts'
@@ -19,6 +20,7 @@ export interface ProjectInput {
   name?: string
   domain_id?: string
   parent_id?: string
+  is_domain?: boolean
   description?: string
   enabled?: boolean
   tags?: string[]
@@ -45,6 +47,7 @@ export async function createProject(context: IdentityContext, input: ProjectInpu
     const parent = await findProject(context, project.parent_id!, false)
     if (parent.domain_id !== project.domain_id) throw badRequest(`Project ${parent.id} is in another domain: it cannot be the parent.`)
   }
+  await refuseBranch(context.database.db, project)
   await unique(context.database.db, project)
   await unlessTaken(context.database.db.insertInto('projects').values(project).execute(), taken(project))
   changed(context)
@@ -78,10 +81,13 @@ export async function listProjects(
   return (await query.execute()).filter((project) => fitsTags(project, filters))
 }
 
+/** @throws Fault 400, 403, 404, and 409 when the name is taken in its domain */
 export async function updateProject(context: IdentityContext, id: string, input: ProjectInput, isDomain: boolean | null): Promise<Project> {
   const { before, after } = await context.database.transaction(async (trx) => {
     const before = await findProject(context, id, isDomain, trx)
     refuseChange(kindOf(before), before, input)
+    refuseMove(before, input)
+    if (input.enabled !== undefined) await refuseSwitch(trx, before, input.enabled)
     const columns: Partial<Project> = {
       ...sentOf(input, ['name', 'description']),
       ...(input.enabled === undefined ? {} : { enabled: Number(input.enabled) }),
