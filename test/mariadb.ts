@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, statfsSync } from 'node:fs'
-import { tmpdir, userInfo } from 'node:os'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { exec } from '../src/kernel/exec/exec.ts'
-import { GiB } from '../src/kernel/units/units.ts'
+import { roomyMemory } from './memory.ts'
 
 export interface MariaDb {
   /** For YUN_TEST_MYSQL and database URLs: an address without a database name. */
@@ -11,22 +11,9 @@ export interface MariaDb {
   stop(): Promise<void>
 }
 
-const MEMORY = '/dev/shm'
-const NEEDED_BYTES = 2 * GiB
-
-/** Tables are made and dropped thousands of times, and each time waits for the disk: in memory it does not. A container's 64 MiB of it would not do. */
-function place(): string {
-  try {
-    const { bavail, bsize } = statfsSync(MEMORY)
-    return bavail * bsize >= NEEDED_BYTES ? MEMORY : tmpdir()
-  } catch {
-    return tmpdir()
-  }
-}
-
 /** A MariaDB of the tests' own on a private socket, all of it in a temporary directory. */
 export async function startMariaDb(): Promise<MariaDb> {
-  const dir = mkdtempSync(join(place(), 'yun-mariadb-'))
+  const dir = mkdtempSync(join(roomyMemory(), 'yun-mariadb-'))
   const socket = join(dir, 'socket')
   const user = userInfo().username
   await exec(

@@ -6,6 +6,7 @@ import { debianKernel } from '../src/drivers/lvm/guest-testing.ts'
 import { buildDebianGuest } from '../src/guest/build-debian.ts'
 import { buildTinyGuest } from '../src/guest/build-tiny.ts'
 import { startMariaDb } from './mariadb.ts'
+import { roomyMemory } from './memory.ts'
 
 interface Counts {
   passed: number
@@ -103,12 +104,14 @@ const stages: Stage[] = [
     name: 'unit',
     async run() {
       const mariadb = await startMariaDb()
+      const files = mkdtempSync(join(roomyMemory(), 'yun-'))
       try {
         return await tests([...ofKind(false), ...globSync('conformance/*.test.ts')], {
-          env: { YUN_TEST_MYSQL: mariadb.url },
+          env: { YUN_TEST_MYSQL: mariadb.url, TMPDIR: files },
           concurrency: 2,
         })
       } finally {
+        rmSync(files, { recursive: true, force: true })
         await mariadb.stop()
       }
     },
