@@ -284,7 +284,7 @@ test('what is changed of what was asked for in one moment is all kept: certifica
   const asked = async () => requestOf((await findInstance(database.db, id))!)
   const before = await asked()
   for (const trustedCertificates of [['one'], ['two'], null]) {
-    const runs = ports.map((wanted) => ({ world: context, input: { serverId: id, wanted } }) as any)
+    const runs = ports.map((wanted) => ({ world: context, input: { serverId: id, wanted }, stretch: new Map() }) as any)
     const trust = () => database.transaction((trx) => changeRequest(trx, id, () => ({ trustedCertificates })))
     await Promise.all([...runs.map((run) => wish.action(run)), trust()])
     const { networks, trustedCertificates: trusted } = await asked()
