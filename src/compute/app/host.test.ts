@@ -57,7 +57,8 @@ test('one that a server is on, on its way to, or may come back to is not forgott
   await assert.rejects(removeHost(context, row), { status: 409, message: /something has a place there/ })
   await placement.release(onItsWay)
 
-  const id = await yard.server()
+  const there = await database.db.selectFrom('hosts').select('host').where('host', '!=', 'other').executeTakeFirstOrThrow()
+  const id = await yard.server({ availability_zone: `nova:${there.host}` })
   const server = (await findInstance(database.db, id))!
   const migration = randomUUID()
   await database.transaction((trx) => recordMigration(trx, { userId: 'u', projectId: 'p' }, server, { id: migration, type: 'migration' }))
