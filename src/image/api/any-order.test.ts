@@ -28,8 +28,8 @@ interface Asked {
 /** What has come to be by the deeds of one run. */
 interface Made {
   images: string[]
-  /** Data that were sent, each once: for which image, and by which project. */
-  sent: Map<string, { image: string; project: string }>
+  /** Data that were sent, each once: for which image, and by whom. */
+  sent: Map<string, { image: string; by: Person }>
   /** Of which image which upload ended well. */
   kept: { image: string; text: string }[]
   /** Images that others than their first owner may have seen. */
@@ -53,7 +53,7 @@ const formats = { disk_format: 'qcow2', container_format: 'bare' }
 /** Data that nobody else sends, most of them harmless. */
 function data(made: Made, image: string, as: Person, n: number): string {
   const text = `${n % 5 === 4 ? 'HOSTILE ' : 'data '}${made.count++} `.repeat(1 + (n % 3) * 20_000)
-  made.sent.set(text, { image, project: projectOf(as) })
+  made.sent.set(text, { image, by: as })
   return text
 }
 
@@ -110,7 +110,8 @@ const deeds: Record<string, Deed> = {
       const source = made.sent.get(String(body))
       if (status === 204) return
       if (source?.image !== image) made.found.push(`${as} got of image ${image} what it never had: ${String(body).slice(0, 40)}`)
-      else if (as !== 'admin' && source.project !== projectOf(as) && !made.open.has(image))
+      // an administrator sends data to anybody's
+      else if (as !== 'admin' && source.by !== 'admin' && source.by !== as && !made.open.has(image))
         made.found.push(`${as} got ${image}, which is not theirs`)
     },
   })),
