@@ -2,8 +2,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MemoryBus } from '../kernel/bus/memory.ts'
+import type { Database } from '../kernel/db/database.ts'
 import { type TestAnswer, type TestRequest, type TestServer, testServer } from '../kernel/http/testing.ts'
 import { silent } from '../kernel/log/log.ts'
+import { type IdentityContext, type IdentityTables, NO_COMPLIANCE } from './app/context.ts'
+import { KeyRing } from './app/fernet.ts'
 import { createIdentity, type IdentityOptions, type IdentityService } from './service.ts'
 
 export const PASSWORDS = { admin: 'admin-pass', demo: 'demo-pass', service: 'service-pass' }
@@ -35,6 +38,20 @@ export interface IdentityHouse {
 }
 
 export const onProject = (name: string) => ({ project: { name, domain: { id: 'default' } } })
+
+/** What the service works with, on a database in which there is nothing, with keys in `directory`. */
+export const bareIdentity = (database: Database<IdentityTables>, directory: string): IdentityContext => ({
+  database,
+  keys: new KeyRing(directory),
+  credentialKeys: new KeyRing(directory),
+  bus: new MemoryBus(),
+  log: silent(),
+  region: 'RegionOne',
+  tokenLifeMs: 3_600_000,
+  compliance: NO_COMPLIANCE,
+  validated: new Map(),
+  changes: 0,
+})
 
 /** The real identity service behind the real edge, with what a cloud begins with. */
 export async function identityHouse(options: Partial<IdentityOptions> = {}): Promise<IdentityHouse> {

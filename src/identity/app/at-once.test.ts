@@ -3,13 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
-import { MemoryBus } from '../../kernel/bus/memory.ts'
 import { eachDatabase } from '../../kernel/db/testing.ts'
-import { silent } from '../../kernel/log/log.ts'
 import { migrations } from '../db/migrations.ts'
-import { type IdentityContext, type IdentityTables, NO_COMPLIANCE } from './context.ts'
+import { bareIdentity } from '../testing.ts'
+import type { IdentityTables } from './context.ts'
 import { extraIn } from './extra.ts'
-import { KeyRing } from './fernet.ts'
 import { optionsIn } from './options.ts'
 import { createProject, deleteProject, findProject, listProjects, updateProject } from './project.ts'
 import { changeTags, tagsIn } from './project-tags.ts'
@@ -21,18 +19,7 @@ after(() => rmSync(directory, { recursive: true }))
 
 describe('changes in the same moment', () => {
   eachDatabase<IdentityTables>(migrations, (open) => {
-    const identity = async (): Promise<IdentityContext> => ({
-      database: await open(),
-      keys: new KeyRing(directory),
-      credentialKeys: new KeyRing(directory),
-      bus: new MemoryBus(),
-      log: silent(),
-      region: 'RegionOne',
-      tokenLifeMs: 3_600_000,
-      compliance: NO_COMPLIANCE,
-      validated: new Map(),
-      changes: 0,
-    })
+    const identity = async () => bareIdentity(await open(), directory)
     const OPTIONS = ['lock_password', 'ignore_password_expiry', 'ignore_user_inactivity', 'ignore_lockout_failure_attempts'] as const
     const storm = (change: (n: number) => Promise<unknown>) => Promise.all(OPTIONS.map((_, n) => change(n)))
 

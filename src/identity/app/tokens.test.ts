@@ -3,17 +3,15 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
-import { MemoryBus } from '../../kernel/bus/memory.ts'
 import { eachDatabase } from '../../kernel/db/testing.ts'
-import { silent } from '../../kernel/log/log.ts'
 import { onStep, type StepRecord } from '../../kernel/trace/trace.ts'
 import { migrations } from '../db/migrations.ts'
 import type { IdentityTables } from '../db/tables.ts'
+import { bareIdentity } from '../testing.ts'
 import { listAssignments } from './assignments.ts'
 import { bootstrap } from './bootstrap.ts'
 import { catalog, listEndpoints, listServices } from './catalog.ts'
-import { type IdentityContext, NO_COMPLIANCE } from './context.ts'
-import { KeyRing } from './fernet.ts'
+import type { IdentityContext } from './context.ts'
 import { createProject, deleteProject, listProjects, updateProject } from './project.ts'
 import { projectsOfUser } from './reach.ts'
 import { createRole, deleteRole, grant, imply, ungrant } from './role.ts'
@@ -25,18 +23,7 @@ after(() => rmSync(directory, { recursive: true }))
 
 describe('tokens and the directory', () => {
   eachDatabase<IdentityTables>(migrations, (open) => {
-    const identity = async (): Promise<IdentityContext> => ({
-      database: await open(),
-      keys: new KeyRing(directory),
-      credentialKeys: new KeyRing(directory),
-      bus: new MemoryBus(),
-      log: silent(),
-      region: 'RegionOne',
-      tokenLifeMs: 3_600_000,
-      compliance: NO_COMPLIANCE,
-      validated: new Map(),
-      changes: 0,
-    })
+    const identity = async () => bareIdentity(await open(), directory)
 
     /** A user with a role on a project, in a domain of its own. */
     async function somebody(context: IdentityContext) {
